@@ -1,0 +1,1 @@
+"""Rank losses, hierarchical relevance and exact ranking metrics for PyTorch Metric Learning."""
