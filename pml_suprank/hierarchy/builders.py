@@ -1,0 +1,151 @@
+"""What each source of a tree holds, as one chain of nodes per class, coarse to fine."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pml_suprank.hierarchy.labels import HierarchyError
+
+Node = int | str
+Chain = tuple[Node, ...]
+
+
+class Chains(NamedTuple):
+    """A tree read from somewhere, before it is numbered."""
+
+    chains: list[Chain]
+    """Nodes from the root to each class."""
+    class_ids: list[int]
+    class_names: list[str]
+    level_names: list[str] | None = None
+    """Finest first, or None where the source names no levels."""
+
+
+def chains_from_parents(parents: Mapping[Any, Any]) -> Chains:
+    """Chains of the leaves of a child -> parent mapping."""
+    if not isinstance(parents, Mapping):
+        raise HierarchyError(
+            f"parents: wanted a mapping child -> parent, came {type(parents).__name__}"
+        )
+    if not parents:
+        raise HierarchyError("parents: wanted at least one node, came an empty mapping")
+    parent_of: dict[Node, Node | None] = {}
+    for child, parent in parents.items():
+        parent_of[_node(child, "parents: a child")] = (
+            None if parent is None else _node(parent, f"parents: the parent of {child!r}")
+        )
+    inner = {parent for parent in parent_of.values() if parent is not None}
+    chains: dict[Node, Chain] = {}
+    for node in [*parent_of, *sorted(inner - parent_of.keys(), key=repr)]:
+        _climb(node, parent_of, chains)
+    leaves = [node for node in parent_of if node not in inner]
+    numbered = [leaf for leaf in leaves if isinstance(leaf, int)]
+    if numbered and len(numbered) != len(leaves):
+        named = next(leaf for leaf in leaves if isinstance(leaf, str))
+        raise HierarchyError(
+            "parents: wanted leaves that are all int (then they are the class ids) or all str, "
+            f"came {numbered[0]!r} and {named!r}"
+        )
+    return Chains(
+        [chains[leaf] for leaf in leaves],
+        numbered or list(range(len(leaves))),
+        [str(leaf) for leaf in leaves],
+    )
+
+
+def _node(value: Any, what: str) -> Node:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)
+        except TypeError:
+            pass
+    if isinstance(value, (list, tuple, set, frozenset)):
+        raise HierarchyError(f"{what}: wanted one node, came {len(value)}: {value!r}")
+    raise HierarchyError(f"{what}: wanted an int or a str, came {value!r}")
+
+
+def _climb(
+    node: Node,
+    parent_of: Mapping[Node, Node | None],
+    chains: dict[Node, Chain],
+) -> None:
+    """Fill in the chain of a node and of all its ancestors."""
+    pending: dict[Node, None] = {}
+    current: Node | None = node
+    while current is not None and current not in chains:
+        if current in pending:
+            cycle = [*pending][[*pending].index(current) :]
+            text = " -> ".join(repr(step) for step in [*cycle, current])
+            raise HierarchyError(f"parents: wanted a tree, came the cycle {text} (child -> parent)")
+        pending[current] = None
+        current = parent_of.get(current)
+    above: Chain = () if current is None else chains[current]
+    for step in reversed(pending):
+        above = (*above, step)
+        chains[step] = above
+
+
+def chains_from_networkx(digraph: Any) -> Chains:
+    """Chains of the leaves of a directed graph whose edges run parent -> child."""
+    try:
+        import networkx
+    except ImportError as error:
+        raise ImportError("Hierarchy.from_networkx needs networkx: pip install networkx") from error
+    if not isinstance(digraph, networkx.DiGraph):
+        raise HierarchyError(
+            "digraph: wanted a networkx.DiGraph with edges parent -> child, "
+            f"came {type(digraph).__name__}"
+        )
+    parents: dict[Any, Any] = {}
+    for node in digraph.nodes:
+        above = list(digraph.predecessors(node))
+        if len(above) > 1:
+            raise HierarchyError(
+                f"digraph: wanted one parent per node, came {node!r} with the parents "
+                f"{', '.join(repr(parent) for parent in above)}"
+            )
+        parents[node] = above[0] if above else None
+    return chains_from_parents(parents)
+
+
+def chains_from_paths(paths: Iterable[str], sep: str) -> Chains:
+    """Chains of "coarse/.../fine" strings, one class each."""
+    if isinstance(paths, str) or not isinstance(paths, Iterable):
+        raise HierarchyError(f"paths: wanted an iterable of str, came {type(paths).__name__}")
+    seen: dict[str, int] = {}
+    for index, path in enumerate(paths):
+        if not isinstance(path, str):
+            raise HierarchyError(f"paths[{index}]: wanted a str, came {path!r}")
+        if "" in path.split(sep):
+            raise HierarchyError(
+                f"paths[{index}]: wanted names joined by {sep!r}, came the empty name in {path!r}"
+            )
+        if path in seen:
+            raise HierarchyError(
+                f"paths[{index}]: wanted each class once (ids are positions), came {path!r} "
+                f"again after paths[{seen[path]}]"
+            )
+        seen[path] = index
+    if not seen:
+        raise HierarchyError("paths: wanted at least one path, came none")
+    return Chains([tuple(p.split(sep)) for p in seen], list(range(len(seen))), list(seen))
+
+
+def check_one_parent(table: np.ndarray, name: str) -> None:
+    """Raise where an id stands under two different ids of the next coarser column."""
+    for level in range(table.shape[1] - 1):
+        pairs = np.unique(table[:, level : level + 2], axis=0)
+        twice = np.flatnonzero(np.diff(pairs[:, 0]) == 0)
+        if twice.size:
+            (node, first), (_, second) = pairs[twice[0]], pairs[twice[0] + 1]
+            raise HierarchyError(
+                f"{name}: wanted one parent per node, with ids that stand for one node of the "
+                f"whole column, came {node} of column {level} under {first} and {second} of "
+                f"column {level + 1}"
+            )

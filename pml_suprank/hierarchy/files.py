@@ -1,0 +1,139 @@
+"""Trees that lie on disk: nested folders and tables."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from pml_suprank.hierarchy.builders import Chains
+from pml_suprank.hierarchy.labels import HierarchyError
+
+IMAGE_EXTENSIONS = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+
+
+def chains_from_folder(root: str | os.PathLike[str], extensions: Collection[str] | None) -> Chains:
+    """Chains of the leaf folders under a root."""
+    root = Path(root)
+    if not root.is_dir():
+        raise HierarchyError(f"root: wanted a folder, came {str(root)!r}")
+    if extensions is not None:
+        extensions = {extension.lower() for extension in extensions}
+    chains: list[tuple[str, ...]] = []
+    _walk(root, (), (root.resolve(),), extensions, chains)
+    names = ["/".join(chain) for chain in chains]
+    return Chains([*chains], list(range(len(chains))), names)
+
+
+def _walk(
+    folder: Path,
+    chain: tuple[str, ...],
+    above: tuple[Path, ...],
+    extensions: Collection[str] | None,
+    chains: list[tuple[str, ...]],
+) -> None:
+    entries = sorted(e for e in folder.iterdir() if not e.name.startswith("."))
+    folders = [entry for entry in entries if entry.is_dir()]
+    files = [
+        entry
+        for entry in entries
+        if entry.is_file() and (extensions is None or entry.suffix.lower() in extensions)
+    ]
+    wanted = "files" if extensions is None else "image files"
+    if not folders and (not files or not chain):
+        raise HierarchyError(
+            f"root: wanted a class folder with {wanted} at every end of the tree, "
+            f"came {str(folder)!r} with {len(entries)} other entries"
+            if chain
+            else f"root: wanted class folders in {str(folder)!r}, came none"
+        )
+    if folders and files:
+        raise HierarchyError(
+            f"root: wanted {wanted} in leaf folders only, came {files[0].name!r} beside the "
+            f"folder {folders[0].name!r} in {str(folder)!r}: it belongs to no class"
+        )
+    if not folders:
+        chains.append(chain)
+    for entry in folders:
+        real = entry.resolve()
+        if real in above:
+            raise HierarchyError(f"root: wanted a tree, came the link {str(entry)!r} back up")
+        _walk(entry, (*chain, entry.name), (*above, real), extensions, chains)
+
+
+def chains_from_csv(
+    path: str | os.PathLike[str],
+    delimiter: str,
+    finest_first: bool,
+    class_id_column: str | None,
+    encoding: str,
+) -> Chains:
+    """Chains of a table with one column per level."""
+    with open(path, newline="", encoding=encoding) as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        header = [cell.strip() for cell in next(reader, [])]
+        if not header or "" in header or len(set(header)) != len(header):
+            raise HierarchyError(
+                f"path: wanted a first line with one name per level, all different, came {header}"
+            )
+        if class_id_column is not None and class_id_column not in header:
+            raise HierarchyError(
+                f"class_id_column: wanted one of {header}, came {class_id_column!r}"
+            )
+        level_names = [name for name in header if name != class_id_column]
+        if not level_names:
+            raise HierarchyError("path: wanted at least one level column, came none")
+        id_of: dict[tuple[str, ...], int] = {}
+        chain_of: dict[int, tuple[str, ...]] = {}
+        for row in reader:
+            if not any(cell.strip() for cell in row):
+                continue
+            where = f"path, line {reader.line_num}"
+            if len(row) != len(header):
+                raise HierarchyError(f"{where}: wanted {len(header)} cells, came {len(row)}")
+            cells = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
+            chain = _chain([cells[name] for name in level_names], finest_first, where)
+            if class_id_column is None:
+                id_of.setdefault(chain, len(id_of))
+                continue
+            class_id = _class_id(cells[class_id_column], class_id_column, where)
+            if id_of.setdefault(chain, class_id) != class_id:
+                raise HierarchyError(
+                    f"{where}: wanted one id per class, came {class_id} for "
+                    f"{'/'.join(chain)!r}, which has {id_of[chain]}"
+                )
+            if chain_of.setdefault(class_id, chain) != chain:
+                raise HierarchyError(
+                    f"{where}: wanted one place in the tree per class id, came class {class_id} "
+                    f"under {'/'.join(chain)!r} and {'/'.join(chain_of[class_id])!r}"
+                )
+    if not id_of:
+        raise HierarchyError(f"path: wanted at least one row under the header, came none in {path}")
+    return Chains(
+        list(id_of),
+        list(id_of.values()),
+        ["/".join(chain) for chain in id_of],
+        level_names if finest_first else level_names[::-1],
+    )
+
+
+def _chain(cells: list[str], finest_first: bool, where: str) -> tuple[str, ...]:
+    if finest_first:
+        cells = cells[::-1]
+    while cells and not cells[-1]:
+        cells = cells[:-1]
+    if not cells or "" in cells:
+        raise HierarchyError(
+            f"{where}: wanted empty cells at the finest levels only (a short branch), came {cells}"
+        )
+    return tuple(cells)
+
+
+def _class_id(cell: str, column: str, where: str) -> int:
+    try:
+        return int(cell)
+    except ValueError:
+        raise HierarchyError(f"{where}: wanted an integer in {column!r}, came {cell!r}") from None
