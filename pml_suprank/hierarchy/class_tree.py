@@ -129,7 +129,7 @@ class ClassTree:
         rows = [row for row, node in enumerate(self._node_names[0]) if node == name]
         if len(rows) != 1:
             raise HierarchyError(
-                f"name: wanted the name of one class, came {name!r} of {len(rows)}"
+                f"name: wanted the name of one class, came {name!r}, of {len(rows)}"
             )
         return int(self._class_ids[rows[0]])
 

@@ -1,0 +1,247 @@
+"""Every source of a class tree, and every way it can be wrong."""
+
+import sys
+
+import pytest
+import torch
+
+from pml_suprank.hierarchy import Hierarchy, HierarchyError
+
+
+class TestFromLabels:
+    def test_rows_of_items(self):
+        tree = Hierarchy.from_labels([[30, 5], [10, 5], [20, 7], [10, 5]], level_names=["f", "c"])
+        assert tree.class_ids.tolist() == [10, 20, 30]
+        assert tree.table.tolist() == [[0, 0], [1, 1], [2, 0]]
+        assert tree.class_names is None
+        assert tree.node_names(0) == ("10", "20", "30")
+        assert tree.node_names(1) == ("5", "7")
+        assert tree.class_id("20") == 20
+
+    @pytest.mark.parametrize(
+        ("labels", "message"),
+        [
+            ([[1, 0], [1, 1]], r"came class 1 with the rows \[1, 0\] and \[1, 1\]"),
+            ([[1, 0, 0], [2, 0, 5]], "came 0 of column 1 under 0 and 5 of column 2"),
+            ([1, 2], r"labels: wanted a filled \[B, L\] table, came shape \(2,\)"),
+            (torch.zeros(0, 2, dtype=torch.long), r"came shape \(0, 2\)"),
+            ([[1.0, float("nan")]], "labels: wanted integers .* with NaN"),
+            ([["a", "b"]], "labels: wanted a tensor or array of integers"),
+        ],
+    )
+    def test_errors(self, labels, message):
+        with pytest.raises(HierarchyError, match=message):
+            Hierarchy.from_labels(labels)
+
+
+class TestFromParents:
+    def test_string_leaves_keep_the_order_of_the_mapping(self):
+        tree = Hierarchy.from_parents({"z": "A", "y": "B", "x": "A", "A": None, "B": "C"})
+        assert tree.class_names == ("z", "y", "x")
+        assert tree.class_ids.tolist() == [0, 1, 2]
+        assert tree.common_levels([0, 1, 2]).tolist() == [[3, 0, 1], [0, 3, 0], [1, 0, 3]]
+
+    def test_int_leaves_keep_their_ids(self):
+        tree = Hierarchy.from_parents({7: "a", 3: "a", 2**60: "b"})
+        assert tree.class_ids.tolist() == [3, 7, 2**60]
+        assert tree.class_names == ("3", "7", str(2**60))
+        assert tree.class_id("7") == 7
+
+    def test_number_and_text_are_different_nodes(self):
+        tree = Hierarchy.from_parents({10: 1, 11: "1"})
+        assert tree.common_levels([10], [11]).item() == 0
+
+    def test_deep_chain(self):
+        parents = {node: node + 1 for node in range(3000)}
+        assert Hierarchy.from_parents(parents).num_levels == 3001
+
+    @pytest.mark.parametrize(
+        ("parents", "message"),
+        [
+            ({}, "at least one node, came an empty mapping"),
+            ([("a", "b")], "wanted a mapping child -> parent, came list"),
+            ({"a": ["b", "c"]}, r"parent of 'a': wanted one node, came 2: \['b', 'c'\]"),
+            ({"a": "b", "b": "c", "c": "b"}, "the cycle 'b' -> 'c' -> 'b'"),
+            ({"a": "a"}, "the cycle 'a' -> 'a'"),
+            ({"x": None, "a": "b", "b": "a"}, "the cycle 'a' -> 'b' -> 'a'"),
+            ({"a": float("nan")}, "parent of 'a': wanted an int or a str, came nan"),
+            ({True: "a"}, "a child: wanted an int or a str, came True"),
+            ({1: "a", "b": "a"}, "all int .* or all str, came 1 and 'b'"),
+            ({2**63: "a"}, "class ids: wanted values that int64 holds"),
+        ],
+    )
+    def test_errors(self, parents, message):
+        with pytest.raises(HierarchyError, match=message):
+            Hierarchy.from_parents(parents)
+
+
+class TestFromPaths:
+    def test_separator(self):
+        tree = Hierarchy.from_paths(["a > b", "a > c/d"], sep=" > ")
+        assert tree.node_names(0) == ("b", "c/d")
+
+    @pytest.mark.parametrize(
+        ("paths", "message"),
+        [
+            ([], "at least one path, came none"),
+            ("a/b", "wanted an iterable of str, came str"),
+            (3, "wanted an iterable of str, came int"),
+            (["a/b", 3], r"paths\[1\]: wanted a str, came 3"),
+            (["a//b"], r"paths\[0\]: .* came the empty name in 'a//b'"),
+            (["a/b/"], "the empty name"),
+            ([""], "the empty name"),
+            (["a/b", "a/c", "a/b"], r"paths\[2\]: .* came 'a/b' again after paths\[0\]"),
+        ],
+    )
+    def test_errors(self, paths, message):
+        with pytest.raises(HierarchyError, match=message):
+            Hierarchy.from_paths(paths)
+
+    def test_level_names(self):
+        with pytest.raises(HierarchyError, match="level_names: wanted 2 different names"):
+            Hierarchy.from_paths(["a/b"], level_names=["x"])
+
+
+def touch(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+class TestFromFolder:
+    def test_nested(self, tmp_path):
+        touch(
+            tmp_path, "plant/rose/1.jpg", "animal/dog/pug/1.PNG", "animal/dog/husky/1.png",
+            "animal/dog-like/2.png", "animal/.hidden/1.png", ".git/config", "README.md",
+            "animal/notes.txt", "plant/rose/.DS_Store",
+        )  # fmt: skip
+        tree = Hierarchy.from_folder(tmp_path, level_names=["breed", "species", "kingdom"])
+        assert tree.class_names == (
+            "animal/dog/husky",
+            "animal/dog/pug",
+            "animal/dog-like",
+            "plant/rose",
+        )
+        assert tree.class_ids.tolist() == [0, 1, 2, 3]
+        assert tree.common_levels([0]).shape == (1, 1)
+        assert tree.common_levels([0], [0, 1, 2, 3]).tolist() == [[3, 2, 1, 0]]
+        assert Hierarchy.from_folder(str(tmp_path)).table.tolist() == tree.table.tolist()
+
+    def test_any_file_counts(self, tmp_path):
+        touch(tmp_path, "a/x.npy", "b/x.npy")
+        assert Hierarchy.from_folder(tmp_path, extensions=None).num_classes == 2
+        assert Hierarchy.from_folder(tmp_path, extensions=[".NPY"]).num_classes == 2
+        with pytest.raises(HierarchyError, match=r"with image files .* with 1 other entries"):
+            Hierarchy.from_folder(tmp_path)
+
+    def test_leaf_without_files(self, tmp_path):
+        touch(tmp_path, "a/x.png")
+        (tmp_path / "b").mkdir()
+        with pytest.raises(HierarchyError, match=r"root: .* came '.*b' with 0 other entries"):
+            Hierarchy.from_folder(tmp_path)
+
+    def test_files_beside_folders(self, tmp_path):
+        touch(tmp_path, "a/b/x.png", "a/y.png")
+        with pytest.raises(HierarchyError, match=r"came 'y.png' beside the folder 'b'"):
+            Hierarchy.from_folder(tmp_path)
+
+    def test_no_class_folders(self, tmp_path):
+        touch(tmp_path, "x.png")
+        with pytest.raises(HierarchyError, match=r"wanted class folders in .* came none"):
+            Hierarchy.from_folder(tmp_path)
+        with pytest.raises(HierarchyError, match="root: wanted a folder, came"):
+            Hierarchy.from_folder(tmp_path / "nowhere")
+
+    def test_links(self, tmp_path):
+        touch(tmp_path, "real/a/x.png", "data/b/x.png")
+        (tmp_path / "data" / "a").symlink_to(tmp_path / "real" / "a", target_is_directory=True)
+        assert Hierarchy.from_folder(tmp_path / "data").class_names == ("a", "b")
+        (tmp_path / "data" / "c").symlink_to(tmp_path / "data", target_is_directory=True)
+        with pytest.raises(HierarchyError, match=r"came the link .*c' back up"):
+            Hierarchy.from_folder(tmp_path / "data")
+
+
+class TestFromCsv:
+    def read(self, tmp_path, text, **kwargs):
+        path = tmp_path / "tree.csv"
+        path.write_text(text, encoding="utf-8")
+        return Hierarchy.from_csv(path, **kwargs)
+
+    def test_items(self, tmp_path):
+        tree = self.read(
+            tmp_path, '\ufeffkingdom,species\nplant,"rose, red"\nanimal,dog\nplant,"rose, red"\n\n'
+        )
+        assert tree.level_names == ("species", "kingdom")
+        assert tree.class_names == ("plant/rose, red", "animal/dog")
+        assert tree.table.tolist() == [[0, 0], [1, 1]]
+
+    def test_finest_first_with_delimiter_and_ids(self, tmp_path):
+        tree = self.read(
+            tmp_path, "breed;id;species\npug;9;dog\nhusky;4;dog\nsiamese;5;cat\n",
+            delimiter=";", finest_first=True, class_id_column="id",
+        )  # fmt: skip
+        assert tree.level_names == ("breed", "species")
+        assert tree.class_ids.tolist() == [4, 5, 9]
+        assert tree.common_levels([9], [4, 5, 9]).tolist() == [[1, 0, 2]]
+
+    def test_short_branch(self, tmp_path):
+        tree = self.read(tmp_path, "k,s,b\nanimal,dog,pug\nplant,,\nanimal,cat,\n")
+        assert tree.class_names == ("animal/dog/pug", "plant", "animal/cat")
+        assert tree.common_levels([0, 1, 2]).tolist() == [[3, 0, 1], [0, 3, 0], [1, 0, 3]]
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "wanted a first line with one name per level"),
+            ("a,\nx,y\n", "wanted a first line"),
+            ("a,a\nx,y\n", "wanted a first line"),
+            ("a,b\n", "at least one row under the header, came none"),
+            ("a,b\nx,y\nx\n", "line 3: wanted 2 cells, came 1"),
+            ("a,b\n,y\n", "line 2: wanted empty cells at the finest levels only"),
+        ],
+    )
+    def test_errors(self, tmp_path, text, message):
+        with pytest.raises(HierarchyError, match=message):
+            self.read(tmp_path, text)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("a,b\nx,y\n", r"class_id_column: wanted one of \['a', 'b'\], came 'id'"),
+            ("id\n1\n", "at least one level column"),
+            ("a,id\nx,one\n", "line 2: wanted an integer in 'id', came 'one'"),
+            ("a,id\nx,1\nx,2\n", "line 3: wanted one id per class, came 2 for 'x', which has 1"),
+            ("a,b,id\nx,y,1\nz,y,1\n", "line 3: .* came class 1 under 'z/y' and 'x/y'"),
+        ],
+    )
+    def test_class_id_errors(self, tmp_path, text, message):
+        with pytest.raises(HierarchyError, match=message):
+            self.read(tmp_path, text, class_id_column="id")
+
+
+class TestFromNetworkx:
+    def test_graph(self):
+        networkx = pytest.importorskip("networkx", reason="networkx is not installed")
+        graph = networkx.DiGraph([("dog", "pug"), ("dog", "husky"), ("cat", "siamese")])
+        graph.add_node("stone")
+        tree = Hierarchy.from_networkx(graph, level_names=["breed", "species"])
+        assert tree.class_names == ("pug", "husky", "siamese", "stone")
+        assert tree.common_levels([0], [0, 1, 2, 3]).tolist() == [[2, 1, 0, 0]]
+
+    def test_errors(self):
+        networkx = pytest.importorskip("networkx", reason="networkx is not installed")
+        two_parents = networkx.DiGraph([("a", "c"), ("b", "c")])
+        with pytest.raises(HierarchyError, match="came 'c' with the parents 'a', 'b'"):
+            Hierarchy.from_networkx(two_parents)
+        with pytest.raises(HierarchyError, match="the cycle"):
+            Hierarchy.from_networkx(networkx.DiGraph([("a", "b"), ("b", "a")]))
+        with pytest.raises(HierarchyError, match=r"wanted a networkx.DiGraph .* came Graph"):
+            Hierarchy.from_networkx(networkx.Graph([("a", "b")]))
+        with pytest.raises(HierarchyError, match="came an empty mapping"):
+            Hierarchy.from_networkx(networkx.DiGraph())
+
+    def test_without_networkx(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "networkx", None)
+        with pytest.raises(ImportError, match="pip install networkx"):
+            Hierarchy.from_networkx(None)
