@@ -1,1 +1,12 @@
-""""""
+"""Executions of one definition: a backend changes time and memory, never the answer.
+
+Each module has ``why_not(request) -> str | None``, the reason why it cannot take a request, and
+``ranks(request) -> Ranks``.
+"""
+
+from . import blocked, dense
+from .request import RankRequest, Ranks
+
+__all__ = ["BACKENDS", "RankRequest", "Ranks"]
+
+BACKENDS = {"dense": dense, "blocked": blocked}

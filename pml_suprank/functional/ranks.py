@@ -1,0 +1,97 @@
+"""The one entry to the rank backends."""
+
+import torch
+from torch import Tensor
+
+from ._backends import BACKENDS, RankRequest, Ranks
+from .steps import Surrogate
+
+__all__ = ["DENSE_COMPARISONS", "Ranks", "backend_names", "check_backend", "ranks"]
+
+DENSE_COMPARISONS = 1 << 15
+"""``auto`` takes ``dense`` up to this many comparisons B N^2, where its few operations win."""
+
+
+def backend_names() -> tuple[str, ...]:
+    """Return the values that ``backend`` takes."""
+    return ("auto", *BACKENDS)
+
+
+def check_backend(backend: str) -> str:
+    """Return ``backend``, or raise a ValueError that lists the values it takes."""
+    if backend not in backend_names():
+        raise ValueError(f"backend: wanted one of {', '.join(backend_names())}, got {backend!r}")
+    return backend
+
+
+def ranks(
+    scores: Tensor,
+    levels: Tensor,
+    relevance: Tensor | None = None,
+    mask: Tensor | None = None,
+    *,
+    surrogate: Surrogate,
+    backend: str = "auto",
+) -> Ranks:
+    """Rank the items of level above 0 among all items of their query.
+
+    Args:
+        scores: (B, N), higher is closer. Half precision is ranked in float32.
+        levels: (B, N), integers >= 0, levels shared with the query.
+        relevance: (B, N), >= 0, or None when the numerator ``hrank`` is not needed.
+        mask: (B, N), False for items that are not in the retrieval set of the query; None for none.
+        surrogate: the comparators, see :mod:`pml_suprank.functional.steps`.
+        backend: "dense" is the definition, (B, N, N) comparisons in autograd; "blocked" is exact in O(B N)
+            memory; "auto" picks by size.
+
+    Returns:
+        ``rank`` (B, N), 1 where an item is not ranked, and ``hrank`` (B, N), 0 there, or None. Differentiable
+        once with respect to ``scores``.
+
+    Raises:
+        ValueError: shapes or dtypes that do not fit, scores that are not finite, an unknown backend.
+
+    Example:
+        >>> from pml_suprank.functional import HardRank
+        >>> scores, levels = torch.tensor([[0.9, 0.5, 0.1]]), torch.tensor([[0, 1, 1]])
+        >>> ranks(scores, levels, surrogate=HardRank()).rank.tolist()
+        [[1.0, 2.0, 3.0]]
+    """
+    request = _checked(scores, levels, relevance, mask, surrogate)
+    if check_backend(backend) == "auto":
+        num_queries, num_items = scores.shape
+        small = num_queries * num_items * num_items <= DENSE_COMPARISONS
+        backend = "dense" if small else "blocked"
+    reason = BACKENDS[backend].why_not(request)
+    if reason is not None:
+        raise ValueError(f"backend {backend!r} cannot take this input: {reason}")
+    return BACKENDS[backend].ranks(request)
+
+
+def _checked(
+    scores: Tensor,
+    levels: Tensor,
+    relevance: Tensor | None,
+    mask: Tensor | None,
+    surrogate: Surrogate,
+) -> RankRequest:
+    if scores.ndim != 2 or not scores.is_floating_point():
+        raise ValueError(
+            f"scores: wanted a floating (B, N) tensor, got {scores.dtype} {tuple(scores.shape)}"
+        )
+    if not torch.isfinite(scores).all():
+        raise ValueError("scores: wanted finite numbers, got NaN or infinity")
+    if levels.is_floating_point() or levels.dtype == torch.bool:
+        raise ValueError(f"levels: wanted integers, got {levels.dtype}")
+    for name, tensor in (("levels", levels), ("relevance", relevance), ("mask", mask)):
+        if tensor is not None and tensor.shape != scores.shape:
+            raise ValueError(
+                f"{name}: wanted the shape of scores {tuple(scores.shape)}, got {tuple(tensor.shape)}"
+            )
+    if mask is not None and mask.dtype != torch.bool:
+        raise ValueError(f"mask: wanted a boolean tensor, got {mask.dtype}")
+    if scores.dtype in (torch.float16, torch.bfloat16):
+        scores = scores.float()
+    if relevance is not None:
+        relevance = relevance.to(scores.dtype)
+    return RankRequest(scores, levels, relevance, mask, surrogate)

@@ -1,0 +1,278 @@
+r"""Rank surrogates: by how much one item pushes another down the ranking.
+
+With :math:`t_{ij} = s_j - s_i` (item j is ahead of item i when it is positive), a query ranks item i at
+
+.. math::
+    \mathrm{rank}_i = 1 + \sum_{j \ne i} C(t_{ij}), \qquad
+    \mathrm{hrank}_i = r_i + \sum_{j \ne i} G(t_{ij}) \min(r_i, r_j)
+
+A surrogate supplies the comparators C and G and their slopes. C may depend on whether j has a lower level than
+i, G on whether it has a higher one.
+
+References:
+    Ramzi et al., Optimization of Rank Losses for Image Retrieval, arXiv 2309.08250.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+_MAX_EXPONENT = 50.0
+
+
+def heaviside(t: Tensor) -> Tensor:
+    """Return 1 where ``t >= 0``, else 0, in the dtype of ``t``, without gradient."""
+    return (t >= 0).to(t.dtype)
+
+
+def sigmoid(t: Tensor, tau: float) -> Tensor:
+    r"""Return :math:`1 / (1 + e^{-t/\tau})` with the exponent clamped to [-50, 50]."""
+    return torch.sigmoid((t / tau).clamp(-_MAX_EXPONENT, _MAX_EXPONENT))
+
+
+def sigmoid_slope(t: Tensor, tau: float) -> Tensor:
+    """Return the derivative of :func:`sigmoid`; exactly 0 where the exponent is clamped."""
+    value = sigmoid(t, tau)
+    return (value * (1 - value) / tau).masked_fill(t.abs() > _MAX_EXPONENT * tau, 0.0)
+
+
+class Surrogate(Protocol):
+    """What a rank backend asks of a surrogate; all tensors broadcast together."""
+
+    @property
+    def rank_has_gradient(self) -> bool:
+        """Whether ``competitor`` depends on the scores smoothly anywhere."""
+
+    @property
+    def hrank_has_gradient(self) -> bool:
+        """Whether ``numerator`` depends on the scores smoothly anywhere."""
+
+    def competitor(self, t: Tensor, lower: Tensor) -> Tensor:
+        """C(t); ``lower`` is True where the competitor has a lower level."""
+
+    def competitor_slope(self, t: Tensor, lower: Tensor) -> Tensor:
+        """The derivative of :meth:`competitor`."""
+
+    def numerator(self, t: Tensor, higher: Tensor) -> Tensor:
+        """G(t); ``higher`` is True where the competitor has a higher level."""
+
+    def numerator_slope(self, t: Tensor, higher: Tensor) -> Tensor:
+        """The derivative of :meth:`numerator`."""
+
+
+@dataclass(frozen=True)
+class HardRank:
+    """The rank itself: both comparators are the step, with 1 at 0 and no gradient."""
+
+    rank_has_gradient = False
+    hrank_has_gradient = False
+
+    def competitor(self, t: Tensor, lower: Tensor) -> Tensor:
+        """Return H(t)."""
+        return heaviside(t)
+
+    def competitor_slope(self, t: Tensor, lower: Tensor) -> Tensor:
+        """Return 0."""
+        return torch.zeros_like(t)
+
+    def numerator(self, t: Tensor, higher: Tensor) -> Tensor:
+        """Return H(t)."""
+        return heaviside(t)
+
+    def numerator_slope(self, t: Tensor, higher: Tensor) -> Tensor:
+        """Return 0."""
+        return torch.zeros_like(t)
+
+
+@dataclass(frozen=True)
+class SmoothRank:
+    """Both comparators are a sigmoid, whatever the levels (SmoothAP).
+
+    Args:
+        tau: temperature, > 0, in score units.
+
+    Raises:
+        ValueError: ``tau`` is not a positive finite number.
+
+    References:
+        Brown et al., Smooth-AP: Smoothing the Path Towards Large-Scale Image Retrieval, arXiv 2007.12163.
+    """
+
+    tau: float = 0.01
+    rank_has_gradient = True
+    hrank_has_gradient = True
+
+    def __post_init__(self) -> None:
+        _check_positive("tau", self.tau)
+
+    def competitor(self, t: Tensor, lower: Tensor) -> Tensor:
+        """Return the sigmoid of t."""
+        return sigmoid(t, self.tau)
+
+    def competitor_slope(self, t: Tensor, lower: Tensor) -> Tensor:
+        """Return the slope of the sigmoid at t."""
+        return sigmoid_slope(t, self.tau)
+
+    def numerator(self, t: Tensor, higher: Tensor) -> Tensor:
+        """Return the sigmoid of t."""
+        return sigmoid(t, self.tau)
+
+    def numerator_slope(self, t: Tensor, higher: Tensor) -> Tensor:
+        """Return the slope of the sigmoid at t."""
+        return sigmoid_slope(t, self.tau)
+
+
+@dataclass(frozen=True)
+class HRankStep:
+    r"""HAPPIER's smooth lower bound of H-rank, for competitors of a higher level.
+
+    .. math::
+        G(t) = \mathrm{leak} \cdot t \text{ for } t \le 0, \qquad \min(1, \beta t + \gamma) \text{ for } t > 0
+
+    A gamma above 1 makes it the constant 1 for t > 0. Negative values below 0 are meant: H-AP scores can then be
+    negative and losses exceed 1.
+
+    References:
+        Ramzi et al., Hierarchical Average Precision Training for Pertinent Image Retrieval, arXiv 2207.04873.
+    """
+
+    beta: float = 25.0
+    gamma: float = 0.5
+    leak: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("beta", "gamma", "leak"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"hrank {name}: wanted a finite number >= 0, got {value!r}")
+
+
+@dataclass(frozen=True)
+class SupRank:
+    r"""SupRank: a smooth upper bound of the rank.
+
+    Competitors of the same or a higher level count as a step without gradient; those of a lower level by
+
+    .. math::
+        C(t) = \begin{cases}
+            \sigma_\tau(t) & t \le 0 \\
+            \mathrm{start} + \sigma_\tau(t) & 0 < t \le \delta \\
+            \rho (t - \delta) + \mathrm{offset} & t > \delta
+        \end{cases}
+
+    Args:
+        tau: temperature of the sigmoid, > 0, in score units.
+        rho: slope beyond ``delta``, >= 0; -1 keeps the sigmoid everywhere.
+        delta: where the linear part begins, >= 0; None begins it at 0 (``C(t) = rho t + offset``), which needs an
+            ``offset``.
+        start: jump at 0.
+        offset: value at ``delta``; None makes C continuous there, ``start + sigmoid(delta / tau)``, as in the
+            papers. The authors' configurations set it, see :data:`PRESETS`.
+        hrank: smooth numerator of HAPPIER; None counts the numerator by steps, without gradient.
+
+    Raises:
+        ValueError: a value outside its range, or ``delta=None`` without an ``offset``.
+
+    References:
+        Ramzi et al., Robust and Decomposable Average Precision for Image Retrieval, arXiv 2110.01445;
+        Ramzi et al., Optimization of Rank Losses for Image Retrieval, arXiv 2309.08250.
+    """
+
+    tau: float = 0.01
+    rho: float = 100.0
+    delta: float | None = 0.05
+    start: float = 0.5
+    offset: float | None = None
+    hrank: HRankStep | None = None
+    rank_has_gradient = True
+
+    def __post_init__(self) -> None:
+        _check_positive("tau", self.tau)
+        if self.rho != -1 and not 0 <= self.rho < math.inf:
+            raise ValueError(f"rho: wanted a finite number >= 0, or -1, got {self.rho!r}")
+        if self.delta is not None and not 0 <= self.delta < math.inf:
+            raise ValueError(f"delta: wanted a finite number >= 0, or None, got {self.delta!r}")
+        if not math.isfinite(self.start):
+            raise ValueError(f"start: wanted a finite number, got {self.start!r}")
+        if self.offset is not None and not math.isfinite(self.offset):
+            raise ValueError(f"offset: wanted a finite number, or None, got {self.offset!r}")
+        if self.delta is None and self.offset is None and self.rho != -1:
+            raise ValueError("offset: wanted a number with delta=None, got None")
+
+    @property
+    def hrank_has_gradient(self) -> bool:
+        """Whether the numerator is smooth."""
+        return self.hrank is not None
+
+    @property
+    def value_at_delta(self) -> float:
+        """The value from which the linear part rises."""
+        if self.offset is not None:
+            return self.offset
+        exponent = min((self.delta or 0.0) / self.tau, _MAX_EXPONENT)
+        return self.start + 1 / (1 + math.exp(-exponent))
+
+    def competitor(self, t: Tensor, lower: Tensor) -> Tensor:
+        """Return C(t) for competitors of a lower level, H(t) for the others."""
+        return torch.where(lower, self.lower_competitor(t), heaviside(t))
+
+    def lower_competitor(self, t: Tensor) -> Tensor:
+        """Return C(t) for competitors of a lower level."""
+        value = sigmoid(t, self.tau)
+        if self.rho == -1:
+            return value
+        if self.delta is None:
+            return torch.where(t > 0, self.rho * t + self.value_at_delta, value)
+        value = torch.where(t > 0, self.start + value, value)
+        linear = self.rho * (t - self.delta) + self.value_at_delta
+        return torch.where(t > self.delta, linear, value)
+
+    def competitor_slope(self, t: Tensor, lower: Tensor) -> Tensor:
+        """Return C'(t) for competitors of a lower level, 0 for the others."""
+        slope = sigmoid_slope(t, self.tau)
+        if self.rho != -1:
+            slope = slope.masked_fill(t > (self.delta or 0.0), self.rho)
+        return slope.masked_fill(~lower, 0.0)
+
+    def numerator(self, t: Tensor, higher: Tensor) -> Tensor:
+        """Return G(t)."""
+        if self.hrank is None:
+            return heaviside(t)
+        ahead = (self.hrank.beta * t + self.hrank.gamma).clamp(max=1.0)
+        if self.hrank.gamma > 1:
+            ahead = torch.ones_like(t)
+        smooth = torch.where(t > 0, ahead, self.hrank.leak * t)
+        return torch.where(higher, smooth, heaviside(t))
+
+    def numerator_slope(self, t: Tensor, higher: Tensor) -> Tensor:
+        """Return G'(t)."""
+        slope = torch.zeros_like(t)
+        if self.hrank is None:
+            return slope
+        if self.hrank.gamma <= 1:
+            rising = (t > 0) & (self.hrank.beta * t + self.hrank.gamma <= 1)
+            slope = slope.masked_fill(rising, self.hrank.beta)
+        slope = slope.masked_fill(t <= 0, self.hrank.leak)
+        return slope.masked_fill(~higher, 0.0)
+
+
+_PRESET_A = {"tau": 0.01, "rho": 100.0, "delta": 0.05, "start": 0.5, "offset": 1.44}
+_PRESET_B = {"tau": 0.01, "rho": 100.0, "delta": 0.05, "start": 0.0, "offset": 1.0}
+
+PRESETS: dict[str, dict[str, float]] = {
+    "sop": _PRESET_A,
+    "cub": _PRESET_A,
+    "cars": _PRESET_A,
+    "dyml": _PRESET_A,
+    "gldv2": _PRESET_A,
+    "inat": _PRESET_B,
+}
+"""SupRank steps of the authors' configurations, by data set."""
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name}: wanted a positive finite number, got {value!r}")

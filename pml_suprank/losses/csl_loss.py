@@ -1,0 +1,135 @@
+"""Cross-scale learning, the proxy baseline for labels with a hierarchy."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pytorch_metric_learning.distances import BaseDistance, DotProductSimilarity
+from pytorch_metric_learning.losses import BaseMetricLossFunction
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from ..hierarchy import Hierarchy, as_level_labels
+from .one_level import at_least_float32
+from .rank_loss import check_embeddings, check_similarity, similarity
+
+
+class CSLLoss(BaseMetricLossFunction):
+    r"""Cross-scale learning: one proxy for each finest class serves all levels.
+
+    .. math::
+        \sum_l \log\Bigl(1 + \sum_{p :\, \Pi_{pl} \ne y_l} e^{s (u_p - u_y + m_l)}\Bigr),
+        \qquad u_p = \langle e, W_p / \lVert W_p \rVert \rangle
+
+    with y the proxy of the finest class, at every level. The proxies are parameters: give them to an optimizer.
+
+    Args:
+        hierarchy: the class tree; proxies stand in the order of its table.
+        embedding_size: D.
+        margins: m, one for each level, finest first, >= 0.
+        scale: s, > 0.
+        reduce_levels: "sum" or "mean" over the levels.
+        **kwargs: PML's ``distance`` (a similarity; dot product of normalised embeddings by default), ``reducer``,
+            ``embedding_regularizer``, ``collect_stats``.
+
+    Raises:
+        ValueError: a wrong number of margins, a value outside its range; when called, labels that are no row of
+            the hierarchy.
+
+    References:
+        Sun et al., Dynamic Metric Learning: Towards a Scalable Metric Space to Accommodate Multiple Semantic Scales,
+        arXiv 2103.11781.
+    """
+
+    def __init__(
+        self,
+        hierarchy: Hierarchy,
+        embedding_size: int,
+        margins: Sequence[float] = (0.25, 0.35, 0.45),
+        scale: float = 32.0,
+        *,
+        reduce_levels: str = "sum",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_similarity(self.distance)
+        margins = tuple(float(m) for m in margins)
+        if len(margins) != hierarchy.num_levels or not all(0 <= m < math.inf for m in margins):
+            raise ValueError(
+                f"margins: wanted {hierarchy.num_levels} numbers >= 0, finest level first, "
+                f"got {margins}"
+            )
+        if not 0 < scale < math.inf:
+            raise ValueError(f"scale: wanted a positive finite number, got {scale!r}")
+        if reduce_levels not in ("sum", "mean"):
+            raise ValueError(f"reduce_levels: wanted 'sum' or 'mean', got {reduce_levels!r}")
+        self.hierarchy = hierarchy
+        self.margins, self.scale, self.reduce_levels = margins, scale, reduce_levels
+        bound = 1 / math.sqrt(embedding_size)
+        weight = torch.empty(hierarchy.num_classes, embedding_size).uniform_(-bound, bound)
+        self.W = torch.nn.Parameter(weight)
+        self.register_buffer("proxy_labels", hierarchy.table.clone(), persistent=False)
+        self.add_to_recordable_attributes(name="scale", is_stat=False)
+
+    def get_default_distance(self) -> BaseDistance:
+        """Return the dot product of normalised embeddings."""
+        return DotProductSimilarity()
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor | None = None,
+        indices_tuple: Sequence[Tensor] | None = None,
+        ref_emb: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+    ) -> Tensor:
+        """Return the reduced loss.
+
+        Args:
+            embeddings: (B, D).
+            labels: (B,) class labels, or (B, L) rows of ``hierarchy.table``.
+            indices_tuple: not supported, None.
+            ref_emb: not supported, None.
+            ref_labels: not supported, None.
+        """
+        self.reset_stats()
+        for name, value in (("indices_tuple", indices_tuple), ("ref_emb", ref_emb)):
+            if value is not None:
+                raise ValueError(f"{name}: CSLLoss compares with proxies alone, wanted None")
+        check_embeddings("embeddings", embeddings)
+        if labels is None:
+            raise ValueError("labels: wanted class labels, got None")
+        labels = as_level_labels(labels, self.hierarchy, length=len(embeddings))
+        labels = labels.to(embeddings.device)
+        loss_dict = self.compute_loss(at_least_float32(embeddings), labels, None, None, None)
+        self.add_embedding_regularization_to_loss_dict(loss_dict, embeddings)
+        return self.reducer(loss_dict, embeddings, labels[:, 0])
+
+    def compute_loss(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        indices_tuple: None,
+        ref_emb: None,
+        ref_labels: None,
+    ) -> dict[str, dict[str, Any]]:
+        """Return PML's dictionary of losses, one per embedding."""
+        proxies = torch.nn.functional.normalize(self.W.to(embeddings.dtype), dim=1)
+        logits = self.scale * similarity(self.distance, embeddings, proxies)
+        own = labels[:, :1] == self.proxy_labels[:, 0]
+        if not own.any(dim=1).all():
+            missing = labels[~own.any(dim=1), 0].unique().tolist()[:5]
+            raise ValueError(f"labels: wanted finest classes of the hierarchy, got {missing}")
+        positive = logits.masked_fill(~own, 0.0).sum(dim=1)
+        levels = []
+        for level, margin in enumerate(self.margins):
+            others = labels[:, level].unsqueeze(1) != self.proxy_labels[:, level]
+            # finite, so that a level with one node, hence without negatives, has loss and gradient 0
+            negative = logits.masked_fill(~others, -1e30).logsumexp(dim=1)
+            levels.append(softplus(negative - positive + margin * self.scale))
+        losses = torch.stack(levels).sum(dim=0)
+        if self.reduce_levels == "mean":
+            losses = losses / len(levels)
+        indices = torch.arange(len(embeddings), device=embeddings.device)
+        return {"loss": {"losses": losses, "indices": indices, "reduction_type": "element"}}

@@ -1,0 +1,93 @@
+"""A rank loss together with a loss against non-decomposability."""
+
+from collections.abc import Sequence
+
+from pytorch_metric_learning.losses import BaseMetricLossFunction
+from pytorch_metric_learning.losses.mixins import WeightMixin
+from torch import Tensor
+
+from .one_level import OneLevelMixin
+from .rank_loss import RankLoss
+
+
+class DecomposableRankLoss(BaseMetricLossFunction):
+    r"""A weighted sum of a rank loss and a decomposability loss.
+
+    .. math:: (1 - w)\, L_{\mathrm{rank}} + w\, L_{\mathrm{decomposability}}
+
+    The average of a rank metric over batches is not the metric of the data set: batches can each be perfect on
+    different score scales. The second loss puts all batches on one scale, by thresholds
+    (:class:`CalibrationLoss`) or by shared proxies (:class:`ProxyClusterLoss`).
+
+    Both losses get the labels and a miner's tuple; references go to both, but not to a loss on proxies,
+    which has none. Reducers, distances and regularizers are those of the two losses.
+
+    Args:
+        rank_loss: any loss of this library or of PML.
+        decomposability_loss: likewise.
+        weight: w, in [0, 1].
+
+    Raises:
+        ValueError: ``weight`` is outside [0, 1], or a loss is not a PML loss.
+
+    References:
+        Ramzi et al., arXiv 2309.08250.
+    """
+
+    def __init__(
+        self,
+        rank_loss: BaseMetricLossFunction,
+        decomposability_loss: BaseMetricLossFunction,
+        weight: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if not 0 <= weight <= 1:
+            raise ValueError(f"weight: wanted a number in [0, 1], got {weight!r}")
+        for name, loss in (
+            ("rank_loss", rank_loss),
+            ("decomposability_loss", decomposability_loss),
+        ):
+            if not isinstance(loss, BaseMetricLossFunction):
+                raise ValueError(
+                    f"{name}: wanted a BaseMetricLossFunction, got {type(loss).__name__}"
+                )
+        self.rank_loss = rank_loss
+        self.decomposability_loss = decomposability_loss
+        self.weight = weight
+        self.add_to_recordable_attributes(name="weight", is_stat=False)
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor | None = None,
+        indices_tuple: Sequence[Tensor] | None = None,
+        ref_emb: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+        self_indices: Tensor | None = None,
+    ) -> Tensor:
+        """Return the weighted sum; see :meth:`pml_suprank.losses.RankLoss.forward` for the arguments."""
+        arguments = (embeddings, labels, indices_tuple, ref_emb, ref_labels, self_indices)
+        rank = _call(self.rank_loss, *arguments)
+        decomposability = _call(self.decomposability_loss, *arguments)
+        return (1 - self.weight) * rank + self.weight * decomposability
+
+
+def takes_self_indices(loss: BaseMetricLossFunction) -> bool:
+    """Whether ``loss`` is told where the queries stand among the references."""
+    return isinstance(loss, RankLoss | OneLevelMixin | DecomposableRankLoss)
+
+
+def _call(
+    loss: BaseMetricLossFunction,
+    embeddings: Tensor,
+    labels: Tensor | None,
+    indices_tuple: Sequence[Tensor] | None,
+    ref_emb: Tensor | None,
+    ref_labels: Tensor | None,
+    self_indices: Tensor | None,
+) -> Tensor:
+    if isinstance(loss, WeightMixin) and ref_emb is not None:
+        return loss(embeddings, labels)
+    if takes_self_indices(loss):
+        return loss(embeddings, labels, indices_tuple, ref_emb, ref_labels, self_indices)
+    return loss(embeddings, labels, indices_tuple, ref_emb, ref_labels)

@@ -1,0 +1,95 @@
+"""Losses on hierarchical average precision."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ..functional import HRankStep, hierarchical_average_precision
+from ..relevance import PopulationRelevance, Relevance, item_relevance
+from .rank_loss import RankLoss
+from .retrieval_set import RetrievalSet
+from .surrogates import SmoothRankLoss, SupRankLoss
+
+
+class HAPLoss(RankLoss):
+    """1 - H-AP, for any surrogate.
+
+    Args:
+        relevance: relevance of an item from level counts, see :mod:`pml_suprank.relevance`; None for
+            ``PopulationRelevance()``.
+        **kwargs: see :class:`RankLoss`. With a ``level`` H-AP is the AP of that level.
+    """
+
+    def __init__(self, *, relevance: Relevance | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.relevance = PopulationRelevance() if relevance is None else relevance
+
+    def item_relevance(self, items: RetrievalSet) -> Tensor:
+        """Return the relevance of every item."""
+        return item_relevance(self.relevance, items.levels, items.num_levels, items.mask)
+
+    def query_scores(self, scores: Tensor, items: RetrievalSet, relevance: Tensor) -> Tensor:
+        """Return the H-AP of every query, (B,)."""
+        return hierarchical_average_precision(
+            scores,
+            items.levels,
+            relevance,
+            items.mask,
+            surrogate=self.surrogate,
+            backend=self.backend,
+        )
+
+
+class SupHAPLoss(SupRankLoss, HAPLoss):
+    """1 - Sup-H-AP: hierarchical average precision on SupRank.
+
+    Items that share more levels with the query should come first; how much each counts is the ``relevance``.
+    Labels: 1-D finest labels with ``hierarchy=``, or (B, L) with column 0 the finest. With a decomposability
+    term it is :class:`HAPPIERLoss`.
+
+    Args:
+        hrank: HAPPIER's smooth numerator as a mapping with ``beta``, ``gamma``, ``leak``; None counts the numerator
+            by steps, without gradient, as all configurations of the authors' latest code do.
+        **kwargs: ``relevance``; ``tau``, ``rho``, ``delta``, ``start``, ``offset``, ``preset`` of :class:`SupRankLoss`;
+            ``level``, ``hierarchy``, ``include_self``, ``backend`` and PML's own of :class:`RankLoss`.
+
+    Raises:
+        ValueError: ``hrank`` has other keys or negative values.
+
+    Example:
+        >>> import torch
+        >>> from pml_suprank import Hierarchy
+        >>> tree = Hierarchy.from_paths(["animal/dog", "animal/cat", "plant/oak"])
+        >>> embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.9, 0.5], [0.0, 1.0], [0.1, 1.0]])
+        >>> labels = torch.tensor([0, 0, 1, 2, 2])
+        >>> loss = SupHAPLoss(hierarchy=tree)(embeddings, labels)
+        >>> round(loss.item(), 3)
+        0.0
+
+    References:
+        Ramzi et al., Hierarchical Average Precision Training for Pertinent Image Retrieval, arXiv 2207.04873.
+    """
+
+    def __init__(self, *, hrank: Mapping[str, float] | None = None, **kwargs: Any) -> None:
+        super().__init__(hrank=_hrank_step(hrank), **kwargs)
+
+
+class SmoothHAPLoss(SmoothRankLoss, HAPLoss):
+    """1 - H-AP on the sigmoid rank.
+
+    Args:
+        **kwargs: ``relevance``; ``tau``; ``level``, ``hierarchy``, ``include_self``, ``backend`` and PML's own of
+            :class:`RankLoss`.
+
+    References:
+        Ramzi et al., arXiv 2207.04873; Brown et al., arXiv 2007.12163.
+    """
+
+
+def _hrank_step(hrank: Mapping[str, float] | None) -> HRankStep | None:
+    if hrank is None:
+        return None
+    if set(hrank) != {"beta", "gamma", "leak"}:
+        raise ValueError(f"hrank: wanted the keys beta, gamma and leak, got {sorted(hrank)}")
+    return HRankStep(**hrank)

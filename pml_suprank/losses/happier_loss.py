@@ -1,0 +1,62 @@
+"""HAPPIER: hierarchical average precision that survives the split into batches."""
+
+from typing import Any
+
+from pytorch_metric_learning.distances import BaseDistance
+
+from ..hierarchy import Hierarchy
+from .decomposable_rank_loss import DecomposableRankLoss
+from .hap_loss import SupHAPLoss
+from .proxy_cluster_loss import ProxyClusterLoss
+
+
+class HAPPIERLoss(DecomposableRankLoss):
+    """Sup-H-AP with the cluster loss on the finest classes; for labels with a hierarchy.
+
+    The proxies are parameters: give them to an optimizer (PML's trainers take ``metric_loss_optimizer``).
+
+    Args:
+        num_classes: classes at ``cluster_level``; None takes them from ``hierarchy``.
+        embedding_size: D.
+        weight: of the cluster loss, in [0, 1].
+        temperature: of the cluster loss, > 0.
+        cluster_level: label column of the proxies; 0 is the finest.
+        hierarchy: expands 1-D labels to all levels.
+        distance: a similarity, for both losses; None for cosine.
+        **kwargs: of :class:`SupHAPLoss`.
+
+    Raises:
+        ValueError: neither ``num_classes`` nor ``hierarchy`` is given, or a value is outside its range.
+
+    References:
+        Ramzi et al., Hierarchical Average Precision Training for Pertinent Image Retrieval, arXiv 2207.04873.
+    """
+
+    def __init__(
+        self,
+        num_classes: int | None,
+        embedding_size: int,
+        *,
+        weight: float = 0.1,
+        temperature: float = 0.05,
+        cluster_level: int = 0,
+        hierarchy: Hierarchy | None = None,
+        distance: BaseDistance | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if num_classes is None:
+            if hierarchy is None:
+                raise ValueError("num_classes: wanted an integer >= 1 or a hierarchy, got neither")
+            num_classes = int(hierarchy.table[:, cluster_level].max()) + 1
+        super().__init__(
+            SupHAPLoss(hierarchy=hierarchy, distance=distance, **kwargs),
+            ProxyClusterLoss(
+                num_classes,
+                embedding_size,
+                temperature,
+                level=cluster_level,
+                hierarchy=hierarchy,
+                distance=distance,
+            ),
+            weight,
+        )

@@ -1,0 +1,88 @@
+"""Gives PML's own losses the label forms of this library, one hierarchy level at a time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..hierarchy import Hierarchy, as_level_labels
+from .rank_loss import check_embeddings, check_level, check_references
+
+
+class OneLevelMixin:
+    """Put before a PML loss: takes 1-D or 2-D labels and hands it one column.
+
+    Embeddings go to the loss in float32 at least, autocast or not.
+
+    Args:
+        level: label column to train on; 0 is the finest.
+        hierarchy: expands 1-D labels to all levels.
+        **kwargs: those of the PML loss.
+    """
+
+    def __init__(
+        self, *args: Any, level: int = 0, hierarchy: Hierarchy | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.level: int = check_level(level, hierarchy)
+        self.hierarchy = hierarchy
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor | None = None,
+        indices_tuple: Sequence[Tensor] | None = None,
+        ref_emb: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+        self_indices: Tensor | None = None,
+    ) -> Tensor:
+        """Return the reduced loss; see :meth:`pml_suprank.losses.RankLoss.forward` for the arguments."""
+        check_embeddings("embeddings", embeddings)
+        if ref_emb is embeddings:
+            ref_emb = ref_labels = None
+        if ref_emb is not None:
+            check_references(embeddings, ref_emb)
+            ref_labels = self._column("ref_labels", ref_labels, ref_emb)
+        labels = self._column("labels", labels, embeddings)
+        if self_indices is not None and indices_tuple is None:
+            if labels is None or ref_labels is None:
+                raise ValueError("self_indices: wanted labels and ref_labels with it, got None")
+            indices_tuple = pairs_without_self(labels, ref_labels, self_indices)
+        with torch.autocast(device_type=embeddings.device.type, enabled=False):
+            return super().forward(  # type: ignore[misc]
+                at_least_float32(embeddings),
+                labels,
+                indices_tuple,
+                None if ref_emb is None else at_least_float32(ref_emb),
+                ref_labels,
+            )
+
+    def _column(self, name: str, labels: Tensor | None, embeddings: Tensor) -> Tensor | None:
+        if labels is None:
+            return None
+        labels = as_level_labels(labels, self.hierarchy, name=name, length=len(embeddings))
+        if self.level >= labels.shape[1]:
+            raise ValueError(
+                f"level: wanted one of the {labels.shape[1]} label columns of {name}, "
+                f"got {self.level}"
+            )
+        return labels[:, self.level].to(embeddings.device)
+
+
+def pairs_without_self(
+    labels: Tensor, ref_labels: Tensor, self_indices: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return PML's tuple of all positive and negative pairs, but for a query and its own copy."""
+    same = labels.unsqueeze(1) == ref_labels
+    query = (self_indices >= 0).nonzero().flatten()
+    positive = same.clone()
+    positive[query, self_indices[query]] = False
+    a1, p = positive.nonzero(as_tuple=True)
+    a2, n = (~same).nonzero(as_tuple=True)
+    return a1, p, a2, n
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Return ``tensor`` in float32, or as it is if it is wider."""
+    return tensor.to(torch.promote_types(torch.float32, tensor.dtype))

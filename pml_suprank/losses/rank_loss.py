@@ -1,0 +1,213 @@
+"""The adapter between PML's loss interface and the ranking objectives."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity
+from pytorch_metric_learning.losses import BaseMetricLossFunction
+from torch import Tensor
+
+from ..functional.ranks import check_backend
+from ..functional.steps import Surrogate
+from ..hierarchy import Hierarchy, as_level_labels
+from .retrieval_set import RetrievalSet, retrieval_set
+
+__all__ = ["RankLoss", "check_embeddings", "check_references"]
+
+
+class RankLoss(BaseMetricLossFunction):
+    """One minus a ranking metric, with a surrogate for the rank; one loss per query.
+
+    Subclasses say how relevant an item is (``item_relevance``) and score the queries (``query_scores``).
+    Queries without a relevant item are left out of the reduction; a batch of such queries gives a zero loss
+    with a graph. The mathematics runs in float32 at least, autocast or not.
+
+    Args:
+        surrogate: the rank surrogate.
+        level: label column that makes an item positive; None for the whole hierarchy.
+        hierarchy: expands 1-D labels to all levels; with it the losses take PML's ordinary labels.
+        include_self: leave the query in its own retrieval set, as the authors' code does.
+        backend: execution of the ranks, see :func:`pml_suprank.functional.ranks`.
+        **kwargs: PML's ``distance`` (a similarity; cosine by default), ``reducer``, ``embedding_regularizer``,
+            ``embedding_reg_weight``, ``collect_stats``.
+
+    Raises:
+        ValueError: ``distance`` is not a similarity, ``level`` is not an integer >= 0 or, where it is known,
+            not a level of ``hierarchy``, or ``backend`` is unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        surrogate: Surrogate,
+        level: int | None = None,
+        hierarchy: Hierarchy | None = None,
+        include_self: bool = False,
+        backend: str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_similarity(self.distance)
+        self.surrogate = surrogate
+        self.level = None if level is None else check_level(level, hierarchy)
+        self.hierarchy = hierarchy
+        self.include_self = include_self
+        self.backend = check_backend(backend)
+        self.add_to_recordable_attributes(name="num_queries_without_positives", is_stat=True)
+
+    def get_default_distance(self) -> BaseDistance:
+        """Return cosine similarity."""
+        return CosineSimilarity()
+
+    def item_relevance(self, items: RetrievalSet) -> Tensor:
+        """Return the relevance of every item, (B, N), >= 0, 0 outside the retrieval set."""
+        raise NotImplementedError
+
+    def query_scores(self, scores: Tensor, items: RetrievalSet, relevance: Tensor) -> Tensor:
+        """Return the ranking metric of every query, (B,)."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor | None = None,
+        indices_tuple: Sequence[Tensor] | None = None,
+        ref_emb: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+        self_indices: Tensor | None = None,
+    ) -> Tensor:
+        """Return the reduced loss.
+
+        Args:
+            embeddings: (B, D).
+            labels: (B,) class labels, or (B, L) with column 0 the finest level.
+            indices_tuple: a miner's pairs or triplets; they narrow the retrieval set of each query.
+            ref_emb: (N, D), the items to rank; None for the batch itself.
+            ref_labels: (N,) or (N, L).
+            self_indices: (B,), where each query stands among the references, -1 for nowhere. Left at None it is
+                known when the batch is its own reference set; memories pass it.
+
+        Returns:
+            What the reducer makes of one loss per query with relevant items; a scalar by default.
+
+        Raises:
+            ValueError: embeddings that are empty, not finite or not of one width; labels missing, of the wrong
+                length, form or dtype; references without labels.
+        """
+        self.reset_stats()
+        check_embeddings("embeddings", embeddings)
+        if ref_emb is None or ref_emb is embeddings:
+            ref_emb = embeddings
+            ref_labels = labels if ref_labels is None else ref_labels
+            self_indices = torch.arange(len(embeddings), device=embeddings.device)
+        else:
+            check_references(embeddings, ref_emb)
+        labels = self._level_labels("labels", labels, embeddings)
+        ref_labels = self._level_labels("ref_labels", ref_labels, ref_emb)
+        loss_dict = self.compute_loss(
+            embeddings, labels, indices_tuple, ref_emb, ref_labels, self_indices
+        )
+        self.add_embedding_regularization_to_loss_dict(loss_dict, embeddings)
+        return self.reducer(
+            loss_dict, embeddings, None if labels is None else labels[:, self.level or 0]
+        )
+
+    def compute_loss(
+        self,
+        embeddings: Tensor,
+        labels: Tensor | None,
+        indices_tuple: Sequence[Tensor] | None,
+        ref_emb: Tensor,
+        ref_labels: Tensor | None,
+        self_indices: Tensor | None = None,
+    ) -> dict[str, dict[str, Any]]:
+        """Return PML's dictionary of losses, one per query with relevant items."""
+        items = retrieval_set(
+            (len(embeddings), len(ref_emb)),
+            labels,
+            ref_labels,
+            level=self.level,
+            indices_tuple=indices_tuple,
+            self_indices=self_indices,
+            include_self=self.include_self,
+        )
+        relevance = self.item_relevance(items)
+        valid = (relevance > 0).any(dim=1).nonzero().flatten()
+        if self.collect_stats:
+            self.num_queries_without_positives = len(embeddings) - len(valid)
+        if len(valid) == 0:
+            return self.zero_losses()
+        scores = similarity(self.distance, embeddings, ref_emb)
+        losses = 1 - self.query_scores(scores, items, relevance)[valid]
+        return {"loss": {"losses": losses, "indices": valid, "reduction_type": "element"}}
+
+    def _level_labels(self, name: str, labels: Tensor | None, embeddings: Tensor) -> Tensor | None:
+        if labels is None:
+            return None
+        labels = as_level_labels(labels, self.hierarchy, name=name, length=len(embeddings))
+        return labels.to(embeddings.device)
+
+
+def similarity(distance: BaseDistance, embeddings: Tensor, ref_emb: Tensor) -> Tensor:
+    """Return the (B, N) scores in float32 or wider, whatever autocast says."""
+    dtype = torch.promote_types(torch.float32, torch.promote_types(embeddings.dtype, ref_emb.dtype))
+    same = ref_emb is embeddings
+    with torch.autocast(device_type=embeddings.device.type, enabled=False):
+        embeddings = embeddings.to(dtype)
+        return distance(embeddings, None if same else ref_emb.to(dtype))
+
+
+def check_embeddings(name: str, embeddings: Tensor) -> None:
+    """Raise a ValueError unless ``embeddings`` is a non-empty, finite, floating (B, D) tensor."""
+    if not torch.is_tensor(embeddings):
+        raise ValueError(f"{name}: wanted a (batch, dim) tensor, got {type(embeddings).__name__}")
+    if embeddings.ndim != 2 or 0 in embeddings.shape or not embeddings.is_floating_point():
+        raise ValueError(
+            f"{name}: wanted a floating tensor of shape (batch, dim), neither 0, "
+            f"got {embeddings.dtype} of shape {tuple(embeddings.shape)}"
+        )
+    finite = torch.isfinite(embeddings)
+    if not finite.all():
+        rows = (~finite.all(dim=1)).nonzero().flatten()
+        raise ValueError(
+            f"{name}: wanted finite numbers, got NaN or infinity in {len(rows)} of "
+            f"{len(embeddings)} rows, first in row {int(rows[0])}"
+        )
+
+
+def check_references(embeddings: Tensor, ref_emb: Tensor) -> None:
+    """Raise a ValueError unless ``ref_emb`` can be ranked for ``embeddings``."""
+    check_embeddings("ref_emb", ref_emb)
+    if ref_emb.shape[1] != embeddings.shape[1]:
+        raise ValueError(
+            f"ref_emb: wanted {embeddings.shape[1]} dimensions as in embeddings, "
+            f"got {ref_emb.shape[1]}"
+        )
+    if ref_emb.device != embeddings.device:
+        raise ValueError(
+            f"ref_emb: wanted the device of embeddings {embeddings.device}, got {ref_emb.device}"
+        )
+
+
+def check_similarity(distance: BaseDistance) -> None:
+    """Raise a ValueError unless larger values of ``distance`` mean closer."""
+    if not distance.is_inverted:
+        raise ValueError(
+            "distance: wanted a similarity, larger is closer, such as CosineSimilarity or "
+            f"DotProductSimilarity, got {type(distance).__name__}"
+        )
+
+
+def check_level(level: int, hierarchy: Hierarchy | None) -> int:
+    """Return ``level``, or raise a ValueError unless it is a label column."""
+    num_levels = None if hierarchy is None else hierarchy.num_levels
+    if (
+        isinstance(level, bool)
+        or not isinstance(level, int)
+        or level < 0
+        or (num_levels is not None and level >= num_levels)
+    ):
+        known = "" if num_levels is None else f" below {num_levels}"
+        raise ValueError(f"level: wanted an integer >= 0{known}, got {level!r}")
+    return level

@@ -1,0 +1,208 @@
+"""Relevance of a retrieved item, from the number of hierarchy levels it shares with the query.
+
+A relevance is any callable that maps level counts to a table, query by query::
+
+    table = relevance(level_counts)
+
+``level_counts`` is ``(B, L+1)`` and integer: entry ``x`` is the number of items in the retrieval set of the
+query (the query itself excluded) that share exactly ``x`` levels with it. ``table`` has the same shape and
+is floating: entry ``x`` is the relevance of one such item. ``table[:, 0]`` must be 0, all entries finite
+and at least 0. The classes below are the published choices; a function of one's own works as well.
+
+References:
+    Ramzi et al., Hierarchical Average Precision Training for Pertinent Image Retrieval, arXiv 2207.04873.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Relevance = Callable[[Tensor], Tensor]
+
+__all__ = [
+    "ExponentialGain",
+    "PopulationRelevance",
+    "Relevance",
+    "WeightedRelevance",
+    "item_relevance",
+    "level_counts",
+    "relevance_table",
+]
+
+
+@dataclass(frozen=True)
+class PopulationRelevance:
+    r"""Relevance shared out among the items of a level; the default of H-AP.
+
+    .. math:: r(x) = (x / L)^{\alpha} / n_x, \qquad r(x) = 0 \text{ where } n_x = 0
+
+    It is not monotone in the level: a crowded fine level can weigh less per item than a sparse coarse one.
+
+    The authors' code divides by L - 1 where the paper divides by L. H-AP does not change when all
+    relevances of a query are multiplied by one constant, so both give the same H-AP.
+
+    Args:
+        alpha: exponent, > 0. Larger values favour the finest level.
+
+    Raises:
+        ValueError: ``alpha`` is not a positive finite number.
+
+    Example:
+        >>> PopulationRelevance()(torch.tensor([[5, 4, 1]])).tolist()
+        [[0.0, 0.125, 1.0]]
+
+    References:
+        arXiv 2207.04873; arXiv 2309.08250.
+    """
+
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < float("inf"):
+            raise ValueError(f"alpha: wanted a positive finite number, got {self.alpha!r}")
+
+    def __call__(self, level_counts: Tensor) -> Tensor:
+        """Return the table of relevances, float64, for ``level_counts`` of shape (B, L+1)."""
+        num_levels = level_counts.shape[1] - 1
+        depth = torch.arange(num_levels + 1, dtype=torch.float64, device=level_counts.device)
+        table = (depth / num_levels) ** self.alpha / level_counts.clamp(min=1)
+        return table.masked_fill(level_counts == 0, 0.0)
+
+
+@dataclass(frozen=True)
+class WeightedRelevance:
+    r"""Relevance that makes H-AP a weighted mean of the APs of the levels.
+
+    .. math:: r(x) = \sum_{p=1}^{x} w_p / N_p, \qquad N_p = \#\{i : \ell_i \ge p\}
+
+    It is monotone in the level.
+
+    Args:
+        weights: L weights, **coarsest level first**, each >= 0, not all 0.
+
+    Raises:
+        ValueError: a weight is negative, not finite, or all are 0; or, when called, the number of weights
+            is not the number of levels.
+
+    Example:
+        >>> WeightedRelevance([0.5, 0.5])(torch.tensor([[5, 3, 1]])).tolist()
+        [[0.0, 0.125, 0.625]]
+
+    References:
+        arXiv 2207.04873.
+    """
+
+    weights: Sequence[float]
+
+    def __post_init__(self) -> None:
+        weights = tuple(float(w) for w in self.weights)
+        if not weights or not all(0 <= w < float("inf") for w in weights) or not any(weights):
+            raise ValueError(f"weights: wanted numbers >= 0, not all 0, got {list(self.weights)}")
+        object.__setattr__(self, "weights", weights)
+
+    def __call__(self, level_counts: Tensor) -> Tensor:
+        """Return the table of relevances, float64, for ``level_counts`` of shape (B, L+1)."""
+        num_levels = level_counts.shape[1] - 1
+        if len(self.weights) != num_levels:
+            raise ValueError(
+                f"weights: wanted one weight for each of the {num_levels} levels, "
+                f"got {len(self.weights)}"
+            )
+        weights = torch.tensor(self.weights, dtype=torch.float64, device=level_counts.device)
+        at_least = level_counts[:, 1:].flip(1).cumsum(1).flip(1)
+        increments = (weights / at_least.clamp(min=1)).masked_fill(at_least == 0, 0.0)
+        return torch.nn.functional.pad(increments.cumsum(1), (1, 0))
+
+
+@dataclass(frozen=True)
+class ExponentialGain:
+    r"""The gain of NDCG, :math:`r(x) = 2^x - 1`, whatever the counts.
+
+    Example:
+        >>> ExponentialGain()(torch.tensor([[9, 9, 9]])).tolist()
+        [[0.0, 1.0, 3.0]]
+    """
+
+    def __call__(self, level_counts: Tensor) -> Tensor:
+        """Return the table of gains, float64, for ``level_counts`` of shape (B, L+1)."""
+        depth = torch.arange(level_counts.shape[1], dtype=torch.float64, device=level_counts.device)
+        return (2.0**depth - 1).expand(level_counts.shape).clone()
+
+
+def level_counts(levels: Tensor, num_levels: int, mask: Tensor | None = None) -> Tensor:
+    """Count, for each query, the items that share exactly x levels with it.
+
+    Args:
+        levels: (B, N), integers in 0..num_levels.
+        num_levels: L.
+        mask: (B, N), True for the items in the retrieval set; None for all.
+
+    Returns:
+        (B, L+1), int64.
+
+    Example:
+        >>> level_counts(torch.tensor([[0, 2, 1, 0]]), 2).tolist()
+        [[2, 1, 1]]
+    """
+    per_level = [levels == x for x in range(num_levels + 1)]
+    if mask is not None:
+        per_level = [items & mask for items in per_level]
+    return torch.stack([items.sum(dim=1) for items in per_level], dim=1)
+
+
+def relevance_table(relevance: Relevance, counts: Tensor) -> Tensor:
+    """Call ``relevance`` and check what it returns.
+
+    Args:
+        relevance: a callable as described at the top of this module.
+        counts: (B, L+1), as :func:`level_counts` gives them.
+
+    Returns:
+        (B, L+1), floating.
+
+    Raises:
+        ValueError: the result is not a floating tensor of that shape, is not finite, has a negative
+            entry, or a relevance other than 0 at level 0.
+    """
+    table = relevance(counts)
+    if not torch.is_tensor(table) or not table.is_floating_point() or table.shape != counts.shape:
+        got = (
+            f"{table.dtype} of shape {tuple(table.shape)}"
+            if torch.is_tensor(table)
+            else type(table)
+        )
+        raise ValueError(
+            f"relevance: wanted a floating table of shape {tuple(counts.shape)}, got {got}"
+        )
+    if not torch.isfinite(table).all() or (table < 0).any() or (table[:, 0] != 0).any():
+        raise ValueError(
+            "relevance: wanted finite entries >= 0 and 0 at level 0, "
+            f"got a table between {table.min().item()} and {table.max().item()} "
+            f"with {table[:, 0].abs().max().item()} at level 0"
+        )
+    return table
+
+
+def item_relevance(
+    relevance: Relevance, levels: Tensor, num_levels: int, mask: Tensor | None = None
+) -> Tensor:
+    """Return the relevance of every item for every query.
+
+    Args:
+        relevance: a callable as described at the top of this module.
+        levels: (B, N), integers in 0..num_levels.
+        num_levels: L.
+        mask: (B, N), True for the items in the retrieval set; the others are neither counted nor relevant.
+
+    Returns:
+        (B, N), floating.
+
+    Example:
+        >>> item_relevance(PopulationRelevance(), torch.tensor([[2, 1, 1, 0]]), 2).tolist()
+        [[1.0, 0.25, 0.25, 0.0]]
+    """
+    table = relevance_table(relevance, level_counts(levels, num_levels, mask))
+    items = table.gather(1, levels.long())
+    return items if mask is None else items.masked_fill(~mask, 0.0)
