@@ -1,0 +1,235 @@
+"""Ranks and objectives against loops, their bounds, limits and gradients."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pml_suprank import functional as F
+from tests.functional.problems import keep, problems
+from tests.reference import rank_losses as reference
+
+BACKENDS = [name for name in F.backend_names() if name != "auto"]
+STEP = {"tau": 0.03, "rho": 40.0, "delta": 0.1, "start": 0.3, "offset": 1.1}
+HRANK = {"beta": 5.0, "gamma": 0.4, "leak": 2.0}
+SURROGATES = {
+    "hard": (F.HardRank(), "hard", {}),
+    "smooth": (F.SmoothRank(0.03), "smooth", {"tau": 0.03}),
+    "sup": (F.SupRank(), "sup", {}),
+    "sup_step": (F.SupRank(**STEP), "sup", STEP),
+    "sup_hrank": (F.SupRank(**STEP, hrank=F.HRankStep(**HRANK)), "sup", STEP | {"hrank": HRANK}),
+}
+
+
+def check(got, expected):
+    torch.testing.assert_close(
+        got, torch.tensor(expected, dtype=torch.float64), rtol=1e-10, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", SURROGATES)
+@given(problem=problems())
+@settings(max_examples=40, deadline=None)
+def test_objectives_equal_the_loops(name, backend, problem):
+    surrogate, family, step = SURROGATES[name]
+    options = {"surrogate": surrogate, "backend": backend}
+    scores, levels, relevance, mask, _ = problem
+    queries = range(len(scores))
+    positive = levels > 1
+
+    def rows(function, *tensors, **kwargs):
+        return [
+            function(family, *(t[q].tolist() for t in tensors), keep(problem, q), **kwargs, **step)
+            for q in queries
+        ]
+
+    got = F.hierarchical_average_precision(scores, levels, relevance, mask, **options)
+    check(got, rows(reference.hap, scores, levels, relevance))
+    got = F.average_precision(scores, positive, mask, **options)
+    check(got, rows(reference.ap, scores, positive))
+    got = F.recall_at_k(scores, positive, mask, k=(1, 3), temperature=0.7, **options)
+    check(got, rows(reference.recall, scores, positive, k=(1, 3), temperature=0.7))
+    got = F.ndcg(scores, levels, 2.0**levels - 1, mask, **options)
+    check(got, rows(reference.ndcg, scores, levels))
+
+
+OBJECTIVES = {
+    "hap": lambda p, s, **o: F.hierarchical_average_precision(
+        s, p.levels, p.relevance, p.mask, **o
+    ),
+    "ap": lambda p, s, **o: F.average_precision(s, p.levels > 0, p.mask, **o),
+    "recall": lambda p, s, **o: F.recall_at_k(s, p.levels > 0, p.mask, k=(1, 4), **o),
+    "ndcg": lambda p, s, **o: F.ndcg(s, p.levels, 2.0**p.levels - 1, p.mask, **o),
+}
+
+
+def value_and_gradient(objective, problem, **options):
+    scores = problem.scores.clone().requires_grad_()
+    value = OBJECTIVES[objective](problem, scores, **options)
+    weights = torch.linspace(0.5, 1.5, len(value), dtype=value.dtype)
+    if value.requires_grad:
+        (value * weights).sum().backward()
+    return value.detach(), torch.zeros_like(scores) if scores.grad is None else scores.grad
+
+
+def close_to_largest(got, expected, tolerance):
+    scale = max(1e-30, expected.abs().max().item())
+    assert (got - expected).abs().max().item() <= tolerance * max(scale, 1e-6)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("name", SURROGATES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+def test_blocked_equals_dense(name, objective, dtype, tolerance, data):
+    problem = data.draw(problems(max_queries=5, max_items=30, dtype=dtype))
+    options = {"surrogate": SURROGATES[name][0]}
+    value, gradient = value_and_gradient(objective, problem, backend="blocked", **options)
+    expected, expected_gradient = value_and_gradient(objective, problem, backend="dense", **options)
+    assert value.dtype == gradient.dtype == dtype
+    close_to_largest(value, expected, tolerance)
+    close_to_largest(
+        gradient, expected_gradient, 10 * tolerance if dtype == torch.float32 else tolerance
+    )
+
+
+def test_blocked_equals_dense_over_many_blocks(monkeypatch):
+    from pml_suprank.functional._backends import blocked
+
+    monkeypatch.setattr(blocked, "BLOCK_ELEMENTS", 200)
+    torch.manual_seed(1)
+    scores = torch.randn(7, 90, dtype=torch.float64) * 0.2
+    levels = torch.randint(0, 4, scores.shape)
+    mask = torch.rand(scores.shape) < 0.8
+    relevance = torch.tensor([0.0, 0.3, 0.1, 1.0], dtype=torch.float64)[levels] * mask
+    from tests.functional.problems import Problem
+
+    problem = Problem(scores, levels, relevance, mask, 3)
+    for objective in OBJECTIVES:
+        for surrogate, _, _ in SURROGATES.values():
+            blocked_result = value_and_gradient(
+                objective, problem, surrogate=surrogate, backend="blocked"
+            )
+            dense_result = value_and_gradient(
+                objective, problem, surrogate=surrogate, backend="dense"
+            )
+            for got, expected in zip(blocked_result, dense_result, strict=True):
+                close_to_largest(got, expected, 1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("name", ["smooth", "sup", "sup_step", "sup_hrank"])
+def test_gradient_is_the_derivative(name, objective, backend):
+    torch.manual_seed(4)
+    scores = (0.1 * torch.randn(2, 9, dtype=torch.float64)).requires_grad_()
+    levels = torch.randint(0, 3, scores.shape)
+    relevance = torch.tensor([0.0, 0.5, 0.2], dtype=torch.float64)[levels]
+    from tests.functional.problems import Problem
+
+    problem = Problem(scores, levels, relevance, None, 2)
+    options = {"surrogate": SURROGATES[name][0], "backend": backend}
+    assert torch.autograd.gradcheck(
+        lambda s: OBJECTIVES[objective](problem, s, **options), scores, eps=1e-7, atol=1e-4
+    )
+
+
+@given(problem=problems(ties=False))
+@settings(max_examples=60, deadline=None)
+def test_sup_rank_bounds_the_rank_from_above(problem):
+    scores, levels, relevance, mask, _ = problem
+    hard = F.ranks(scores, levels, relevance, mask, surrogate=F.HardRank())
+    sup = F.ranks(scores, levels, relevance, mask, surrogate=F.SupRank())
+    assert (sup.rank >= hard.rank - 1e-12).all()
+    torch.testing.assert_close(sup.hrank, hard.hrank)
+    for objective in OBJECTIVES:
+        exact = OBJECTIVES[objective](problem, scores, surrogate=F.HardRank())
+        lower = OBJECTIVES[objective](problem, scores, surrogate=F.SupRank())
+        assert (lower <= exact + 1e-9).all()
+
+
+@given(problem=problems(ties=False))
+@settings(max_examples=40, deadline=None)
+def test_smooth_objectives_tend_to_the_metric(problem):
+    for objective in OBJECTIVES:
+        exact = OBJECTIVES[objective](problem, problem.scores, surrogate=F.HardRank())
+        smooth = OBJECTIVES[objective](problem, problem.scores, surrogate=F.SmoothRank(1e-12))
+        torch.testing.assert_close(smooth, exact, rtol=1e-6, atol=1e-6)
+
+
+@given(problem=problems())
+@settings(max_examples=40, deadline=None)
+def test_order_of_items_changes_nothing(problem):
+    order = torch.randperm(problem.scores.shape[1])
+    mask = None if problem.mask is None else problem.mask[:, order]
+    shuffled = problem._replace(
+        scores=problem.scores[:, order],
+        levels=problem.levels[:, order],
+        relevance=problem.relevance[:, order],
+        mask=mask,
+    )
+    for objective in OBJECTIVES:
+        for name in ("smooth", "sup", "sup_hrank"):
+            options = {"surrogate": SURROGATES[name][0]}
+            torch.testing.assert_close(
+                OBJECTIVES[objective](problem, problem.scores, **options),
+                OBJECTIVES[objective](shuffled, shuffled.scores, **options),
+                rtol=1e-9,
+                atol=1e-12,
+            )
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_query_without_relevant_items_scores_zero(objective):
+    from tests.functional.problems import Problem
+
+    scores = torch.randn(2, 5, requires_grad=True)
+    levels = torch.tensor([[0] * 5, [0, 1, 0, 1, 0]])
+    problem = Problem(scores, levels, levels.float(), None, 1)
+    value = OBJECTIVES[objective](problem, scores, surrogate=F.SmoothRank())
+    value.sum().backward()
+    assert value[0] == 0
+    assert (scores.grad[0] == 0).all()
+    assert torch.isfinite(scores.grad).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_half_precision_scores_are_ranked_in_float32(dtype, backend):
+    scores = torch.randn(3, 20).to(dtype).requires_grad_()
+    levels = torch.randint(0, 3, scores.shape)
+    result = F.ranks(scores, levels, levels.float(), surrogate=F.SupRank(), backend=backend)
+    assert result.rank.dtype == torch.float32
+    result.rank.sum().backward()
+    assert scores.grad.dtype == dtype
+    assert torch.isfinite(scores.grad).all()
+
+
+SCORES, LEVELS = torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.long)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"scores": torch.zeros(3)}, "scores: wanted a floating"),
+        ({"scores": torch.zeros(2, 3, dtype=torch.long)}, "scores: wanted a floating"),
+        ({"scores": torch.full((2, 3), float("nan"))}, "scores: wanted finite"),
+        ({"levels": torch.zeros(2, 4, dtype=torch.long)}, "levels: wanted the shape"),
+        ({"levels": torch.zeros(2, 3)}, "levels: wanted integers"),
+        ({"relevance": torch.zeros(3, 3)}, "relevance: wanted the shape"),
+        ({"mask": torch.zeros(2, 3)}, "mask: wanted a boolean"),
+        ({"backend": "quick"}, "backend: wanted one of auto, dense, blocked"),
+    ],
+)
+def test_bad_input_is_named(arguments, message):
+    arguments = {"scores": SCORES, "levels": LEVELS, "surrogate": F.HardRank()} | arguments
+    with pytest.raises(ValueError, match=message):
+        F.ranks(**arguments)
+
+
+@pytest.mark.parametrize("k", [(), 0, (1, 0), (1.5,), (True,)])
+def test_bad_k(k):
+    with pytest.raises(ValueError, match="k: wanted one or more integers >= 1"):
+        F.recall_at_k(SCORES, LEVELS > 0, k=k)
