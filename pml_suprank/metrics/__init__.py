@@ -1,1 +1,36 @@
-""""""
+"""Exact retrieval metrics, streamed over blocks of queries.
+
+``evaluate`` computes any of them in one ranking pass; one function per metric is there for those
+who want just one.
+"""
+
+from pml_suprank.metrics.evaluation import evaluate
+from pml_suprank.metrics.result import EvaluationResult, MetricResult
+from pml_suprank.metrics.single import (
+    asi,
+    average_precision,
+    average_precision_at_k,
+    hierarchical_average_precision,
+    mean_average_precision_at_r,
+    mean_reciprocal_rank,
+    ndcg,
+    precision_at_k,
+    r_precision,
+    recall_at_k,
+)
+
+__all__ = [
+    "EvaluationResult",
+    "MetricResult",
+    "asi",
+    "average_precision",
+    "average_precision_at_k",
+    "evaluate",
+    "hierarchical_average_precision",
+    "mean_average_precision_at_r",
+    "mean_reciprocal_rank",
+    "ndcg",
+    "precision_at_k",
+    "r_precision",
+    "recall_at_k",
+]

@@ -1,0 +1,258 @@
+"""The metrics as functions of ranked lists.
+
+Each function returns ``(values, valid)``: (Q,) float64 and (Q,) bool. A query that the metric is
+not defined for, because nothing in its gallery is relevant, has value 0 and ``valid`` False.
+
+``level`` is a column of the labels, 0 the finest; the positives of a query at that level are the
+items that share that column with it, P in number. ``rank(i)`` is the rank of the i-th positive.
+
+References:
+    Ramzi et al., arXiv 2207.04873 (H-AP, NDCG, ASI on hierarchies); arXiv 2309.08250.
+    Musgrave et al., A Metric Learning Reality Check, arXiv 2003.08505 (MAP@R, R-precision).
+    Weyand et al., Google Landmarks Dataset v2, arXiv 2004.01804 (mAP@k).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from pml_suprank.metrics.ranked_lists import Hits, RankedLists
+
+Values = tuple[Tensor, Tensor]
+
+
+def _positives(lists: RankedLists, level: int) -> tuple[Hits, Tensor]:
+    threshold = lists.num_levels - level
+    return lists.at_least(threshold), lists.num_at_least(threshold)
+
+
+def _share(total: Tensor, of: Tensor, valid: Tensor) -> Values:
+    """Total divided by something, 0 where there is nothing to divide by."""
+    return torch.where(valid, total / torch.where(valid, of, 1), 0.0), valid
+
+
+def precision_sum(hits: Hits, depth: Tensor | None = None) -> Tensor:
+    """Sum over the positives of the precision at their ranks, to a depth (Q,) or to the end."""
+    precision = hits.order / hits.rank.double()
+    if depth is not None:
+        precision = precision * (hits.rank <= depth[hits.query])
+    return hits.sums(precision)
+
+
+def _cut(lists: RankedLists, k: int | None) -> Tensor:
+    """The depth k of each list, or its end."""
+    return lists.lengths if k is None else lists.lengths.clamp(max=k)
+
+
+def average_precision(lists: RankedLists, level: int = 0, k: int | None = None) -> Values:
+    r"""Average precision: the mean precision at the ranks of the positives.
+
+    .. math:: AP = \frac{1}{P} \sum_{i=1}^{P} \frac{i}{rank(i)}
+
+    With ``k``, positives behind rank k add nothing and still count in P.
+
+    Example:
+        >>> lists = RankedLists.from_sorted(torch.tensor([[1, 0, 0, 1]]), 1)
+        >>> average_precision(lists)[0].tolist()
+        [0.75]
+    """
+    hits, count = _positives(lists, level)
+    depth = None if k is None else _cut(lists, k)
+    return _share(precision_sum(hits, depth), count, count > 0)
+
+
+def average_precision_at_k(lists: RankedLists, k: int, level: int = 0) -> Values:
+    r"""AP of the first k items, with the best possible sum as divisor (Google Landmarks).
+
+    .. math:: AP@k = \frac{1}{\min(P, k)} \sum_{i: rank(i) \le k} \frac{i}{rank(i)}
+
+    Example:
+        >>> lists = RankedLists.from_sorted(torch.tensor([[1, 0, 0, 1]]), 1)
+        >>> average_precision_at_k(lists, 2)[0].tolist()
+        [0.5]
+    """
+    hits, count = _positives(lists, level)
+    return _share(precision_sum(hits, _cut(lists, k)), count.clamp(max=k), count > 0)
+
+
+def mean_average_precision_at_r(lists: RankedLists, level: int = 0, k: int | None = None) -> Values:
+    r"""AP of the first R items, R the number of positives.
+
+    .. math:: MAP@R = \frac{1}{R} \sum_{i: rank(i) \le R} \frac{i}{rank(i)}
+
+    With ``k``, positives behind rank k add nothing.
+
+    Example:
+        >>> lists = RankedLists.from_sorted(torch.tensor([[1, 0, 0, 1]]), 1)
+        >>> mean_average_precision_at_r(lists)[0].tolist()
+        [0.5]
+    """
+    hits, count = _positives(lists, level)
+    depth = torch.minimum(count, _cut(lists, k))
+    return _share(precision_sum(hits, depth), count, count > 0)
+
+
+def r_precision(lists: RankedLists, level: int = 0, k: int | None = None) -> Values:
+    """Share of positives among the first R items, R their number (k, if that is smaller).
+
+    Example:
+        >>> lists = RankedLists.from_sorted(torch.tensor([[0, 1, 1, 1]]), 1)
+        >>> r_precision(lists)[0].tolist()
+        [0.6666666666666666]
+    """
+    hits, count = _positives(lists, level)
+    depth = torch.minimum(count, _cut(lists, k))
+    return _share(hits.sums(hits.rank <= depth[hits.query]), depth, count > 0)
+
+
+def precision_at_k(lists: RankedLists, k: int, level: int = 0) -> Values:
+    """Share of positives among the first k items (among all, if the gallery is smaller).
+
+    Example:
+        >>> lists = RankedLists.from_sorted(torch.tensor([[0, 1, 1, 1]]), 1)
+        >>> precision_at_k(lists, 2)[0].tolist()
+        [0.5]
+    """
+    hits, count = _positives(lists, level)
+    return _share(hits.sums(hits.rank <= k), _cut(lists, k), count > 0)
+
+
+def recall_at_k(lists: RankedLists, k: int, level: int = 0) -> Values:
+    """1 if a positive is among the first k items, else 0: the R@k of the retrieval literature.
+
+    Example:
+        >>> lists = RankedLists.from_sorted(torch.tensor([[0, 1, 1, 1]]), 1)
+        >>> recall_at_k(lists, 1)[0].tolist(), recall_at_k(lists, 2)[0].tolist()
+        ([0.0], [1.0])
+    """
+    hits, count = _positives(lists, level)
+    return hits.sums((hits.order == 1) & (hits.rank <= k)), count > 0
+
+
+def mean_reciprocal_rank(lists: RankedLists, level: int = 0, k: int | None = None) -> Values:
+    """1 / rank of the first positive; 0 if it is behind rank k.
+
+    Example:
+        >>> lists = RankedLists.from_sorted(torch.tensor([[0, 1, 1, 1]]), 1)
+        >>> mean_reciprocal_rank(lists)[0].tolist()
+        [0.5]
+    """
+    hits, count = _positives(lists, level)
+    first = (hits.order == 1) & (hits.rank <= _cut(lists, k)[hits.query])
+    return hits.sums(first / hits.rank.double()), count > 0
+
+
+def hierarchical_average_precision(lists: RankedLists, table: Tensor) -> Values:
+    r"""H-AP: average precision with graded relevance r.
+
+    .. math:: HAP = \frac{1}{\sum_n r_n} \sum_n \frac{1}{n} \sum_{m \le n} \min(r_n, r_m)
+
+    Since :math:`\min(a, b)` is the measure of the thresholds t that both reach, H-AP is a mean of
+    plain APs over the distinct relevances t of the query, each with the positives
+    :math:`T_t = \{n : r_n \ge t\}` and the weight :math:`|T_t|` times the step to the relevance below.
+    That is how it is computed: no product over pairs of items, and no item counted twice where
+    two levels have equal relevance.
+
+    Args:
+        lists: the rankings.
+        table: (Q, L+1) relevance of an item of each level, >= 0, entry 0 is 0.
+
+    Returns:
+        Values in [0, 1]; valid where a relevance is positive.
+
+    Example:
+        >>> lists = RankedLists.from_sorted(torch.tensor([[1, 2, 0]]), 2)
+        >>> hierarchical_average_precision(lists, torch.tensor([[0.0, 0.5, 1.0]]))[0].tolist()
+        [0.8333333333333334]
+
+        Rank 1 gives 0.5; rank 2 gives (0.5 + 1) / 2 = 0.75; the relevances sum to 1.5.
+    """
+    table = table.double()
+    relevance = table[lists.query, lists.level]
+    thresholds = table[:, 1:].sort(dim=1).values
+    steps = thresholds.diff(dim=1, prepend=torch.zeros_like(thresholds[:, :1]))
+    total = torch.zeros(lists.num_queries, dtype=torch.float64, device=table.device)
+    for threshold, step in zip(thresholds.unbind(1), steps.unbind(1), strict=True):
+        reached = (relevance >= threshold[lists.query]) & (step > 0)[lists.query]
+        total += step * precision_sum(lists.where(reached))
+    mass = (lists.counts * table).sum(1)
+    return _share(total, mass, mass > 0)
+
+
+@lru_cache(maxsize=4)
+def _discounts(length: int, device: torch.device) -> Tensor:
+    """1 / log2(1 + n) for n = 1..length."""
+    ranks = torch.arange(1, length + 1, dtype=torch.float64, device=device)
+    return 1 / torch.log2(1 + ranks)
+
+
+@lru_cache(maxsize=8)
+def _prefix_sums(kind: str, length: int, device: torch.device) -> Tensor:
+    """Sums over n = 1..m for m = 0..length of 1 / log2(1 + n) ("discount") or 1 / n ("harmonic")."""
+    if kind == "discount":
+        terms = _discounts(length, device)
+    else:
+        terms = 1 / torch.arange(1, length + 1, dtype=torch.float64, device=device)
+    return torch.nn.functional.pad(terms.cumsum(0), (1, 0))
+
+
+def _longest(lists: RankedLists) -> int:
+    return int(lists.lengths.max())
+
+
+def ndcg(lists: RankedLists, k: int | None = None) -> Values:
+    r"""Discounted gain over the best possible one, with gain :math:`2^\ell - 1` for level :math:`\ell`.
+
+    .. math:: NDCG = \frac{\sum_n (2^{\ell_n} - 1) / \log_2(1 + n)}{\text{the same, sorted by level}}
+
+    With ``k`` both sums end at rank k, and the ideal takes the best k items of the whole gallery
+    (the authors' code re-sorts the k retrieved items instead).
+
+    Example:
+        >>> lists = RankedLists.from_sorted(torch.tensor([[0, 0, 1]]), 1)
+        >>> ndcg(lists)[0].tolist(), ndcg(lists, k=2)[0].tolist()
+        ([0.5], [0.0])
+    """
+    device, length = lists.counts.device, _longest(lists)
+    gains = _discounts(length, device)[lists.rank - 1] * (2.0 ** lists.level.double() - 1)
+    if k is not None:
+        gains = gains * (lists.rank <= k)
+    dcg = Hits(lists.query, lists.rank, lists.rank, lists.num_queries).sums(gains)
+    sums, depth = _prefix_sums("discount", length, device), _cut(lists, k)
+    ideal = torch.zeros_like(dcg)
+    for level in range(1, lists.num_levels + 1):
+        # The gain of level x is the sum of the increments 2^(y-1) of the levels y up to x.
+        ideal += 2.0 ** (level - 1) * sums[torch.minimum(lists.num_at_least(level), depth)]
+    return _share(dcg, ideal, ideal > 0)
+
+
+def asi(lists: RankedLists) -> Values:
+    r"""Average set intersection of the list with the list sorted by level.
+
+    .. math:: ASI = \frac{1}{R} \sum_{d=1}^{R} \frac{1}{d} \sum_x \min(\#\{n \le d : \ell_n = x\},
+        \#\{n \le d : \ell^*_n = x\})
+
+    R is the number of items that share a level with the query, :math:`\ell^*` the sorted levels.
+    The k-th item of a level is in both sets from the depth :math:`\max(rank, n_{> x} + k)` on and
+    then adds 1/d at each depth d, so that the sum over depths is a difference of harmonic numbers.
+
+    Example:
+        >>> lists = RankedLists.from_sorted(torch.tensor([[2, 0, 1]]), 2)
+        >>> asi(lists)[0].tolist()
+        [0.75]
+
+        R = 2; the sets share 1 of 1 item at depth 1, and 1 of 2 at depth 2.
+    """
+    harmonic = _prefix_sums("harmonic", _longest(lists), lists.counts.device)
+    related = lists.num_at_least(1)
+    total = torch.zeros(lists.num_queries, dtype=torch.float64, device=harmonic.device)
+    for level in range(1, lists.num_levels + 1):
+        hits = lists.where(lists.level == level)
+        above = lists.num_at_least(level + 1)[hits.query]
+        enters = torch.maximum(hits.rank, above + hits.order)
+        last = harmonic[related[hits.query]]
+        total += hits.sums((last - harmonic[enters - 1]).clamp(min=0))
+    return _share(total, related, related > 0)

@@ -1,0 +1,131 @@
+"""Scores of query blocks against the gallery: which embeddings are usable, and exact ties."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SIMILARITIES = ("cosine", "dot", "euclidean")
+
+
+def checked_embeddings(values: Any, name: str, dim: int | None = None) -> Tensor:
+    """A floating (n, D) tensor, n > 0, finite; half precision becomes float32.
+
+    Args:
+        values: tensor or NumPy array.
+        name: the argument's name, for the messages.
+        dim: the wanted D, if it is known.
+
+    Raises:
+        ValueError: anything else, naming the argument, what was wanted and what came.
+    """
+    if isinstance(values, np.ndarray):
+        values = torch.from_numpy(values)
+    if not isinstance(values, Tensor) or not values.is_floating_point():
+        came = values.dtype if isinstance(values, Tensor) else type(values).__name__
+        raise ValueError(f"{name}: wanted floating embeddings [n, D], came {came}")
+    if values.ndim != 2 or 0 in values.shape:
+        raise ValueError(
+            f"{name}: wanted filled embeddings [n, D], came shape {tuple(values.shape)}"
+        )
+    if dim is not None and values.shape[1] != dim:
+        raise ValueError(f"{name}: wanted {dim} dimensions as in query, came {values.shape[1]}")
+    bad = (~torch.isfinite(values).all(1)).nonzero().flatten()
+    if len(bad):
+        raise ValueError(
+            f"{name}: wanted finite embeddings, came NaN or infinity in {len(bad)} rows, "
+            f"the first at {int(bad[0])}"
+        )
+    values = values.detach()
+    return values if values.dtype == torch.float64 else values.float()
+
+
+class Scorer:
+    """Scores against a fixed gallery; higher is closer.
+
+    The score is the dot product of the rows (normalised for "cosine"), or for "euclidean" the
+    dot product less half the squared norm of the item, which ranks as the negative distance does.
+
+    Gallery rows that are equal get equal scores. A matrix product alone does not grant that: its
+    rounding depends on where in the matrix an entry stands.
+
+    Args:
+        gallery: (N, D) checked embeddings.
+        similarity: "cosine", "dot" or "euclidean".
+
+    Raises:
+        ValueError: another similarity.
+    """
+
+    def __init__(self, gallery: Tensor, similarity: str) -> None:
+        if similarity not in SIMILARITIES:
+            raise ValueError(f"similarity: wanted one of {SIMILARITIES}, came {similarity!r}")
+        self._cosine = similarity == "cosine"
+        self._gallery = self._rows(gallery)
+        self._copies, self._originals = equal_rows(self._gallery)
+        self._offset = self._gallery.square().sum(1) / 2 if similarity == "euclidean" else None
+        self._largest = float(torch.linalg.vector_norm(self._gallery.double(), dim=1).max())
+
+    def _rows(self, embeddings: Tensor) -> Tensor:
+        return torch.nn.functional.normalize(embeddings, dim=1) if self._cosine else embeddings
+
+    def __call__(self, query: Tensor) -> Tensor:
+        """Scores (b, N) of a block of queries (b, D) in the dtype of the embeddings.
+
+        Raises:
+            ValueError: the products overflow.
+        """
+        query = self._rows(query)
+        norm = float(torch.linalg.vector_norm(query.double(), dim=1).max())
+        limit = torch.finfo(query.dtype).max
+        if self._largest * max(norm, self._largest) > limit / 2:
+            raise ValueError(
+                f"query, gallery: wanted products below {limit:.1e} ({query.dtype}), came norms "
+                f"up to {norm:.1e} and {self._largest:.1e}"
+            )
+        with torch.autocast(query.device.type, enabled=False):
+            scores = query @ self._gallery.T
+        if self._offset is not None:
+            scores -= self._offset
+        if len(self._copies):
+            scores[:, self._copies] = scores[:, self._originals]
+        return scores
+
+
+def equal_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows that repeat an earlier row.
+
+    Args:
+        rows: (N, D) floating.
+
+    Returns:
+        Two (M,) int64 tensors: the repeating rows, and for each the first row that equals it.
+
+    Example:
+        >>> equal_rows(torch.tensor([[1.0], [2.0], [1.0], [1.0]]))
+        (tensor([2, 3]), tensor([0, 0]))
+    """
+    # A row's fingerprint is a fixed random integer combination of its bits, modulo 2**64. Adding
+    # 0.0 turns -0.0 into 0.0, which compares equal to it.
+    bits = torch.int32 if rows.dtype == torch.float32 else torch.int64
+    random = np.random.default_rng(0).integers(-(2**63), 2**63 - 1, rows.shape[1])
+    factors = torch.from_numpy(random | 1).to(rows.device)
+    chunks = rows.split(max(1, 2**20 // rows.shape[1]))
+    prints = torch.cat([((c + 0.0).view(bits).long() * factors).sum(1) for c in chunks])
+    order = prints.argsort(stable=True)
+    same = prints[order[1:]] == prints[order[:-1]]
+    start = torch.cat([same.new_ones(1), ~same])
+    first = order[start][start.cumsum(0) - 1]
+    copies, originals = order[~start], first[~start]
+    true = torch.cat(
+        [
+            (rows[c] == rows[o]).all(1)
+            for c, o in zip(copies.split(2**14), originals.split(2**14), strict=True)
+        ]
+    )
+    copies, originals = copies[true], originals[true]
+    arranged = copies.argsort()
+    return copies[arranged], originals[arranged]

@@ -1,0 +1,182 @@
+"""Rankings of query blocks: scores, order with ties, the query removed, memory bounded."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pml_suprank.hierarchy import HierarchyError
+from pml_suprank.metrics.definitions import Values
+from pml_suprank.metrics.ranked_lists import RankedLists
+from pml_suprank.metrics.result import EvaluationResult, MetricResult
+
+PAIRS_PER_BLOCK = 2**21
+"""(query, item) pairs of an automatic block; each takes about 50 bytes at the peak."""
+
+Metric = Callable[[RankedLists], Values]
+LevelFunction = Callable[[slice], Tensor]
+"""Block of queries -> (b, N) integer levels against the whole gallery."""
+
+
+def auto_block_size(num_items: int) -> int:
+    """Number of queries whose pairs with the gallery fit the memory of one block."""
+    return max(1, PAIRS_PER_BLOCK // max(1, num_items))
+
+
+class TreeLevels:
+    """Levels of query blocks against the gallery, from labels that form a tree.
+
+    Args:
+        query_labels: (Q, L) int64, column 0 finest.
+        gallery_labels: (N, L) int64; the same tensor where the gallery is the queries.
+
+    Raises:
+        HierarchyError: different numbers of columns, or an id under two ids of the next column,
+            so that the number of equal columns would be no depth.
+    """
+
+    def __init__(self, query_labels: Tensor, gallery_labels: Tensor) -> None:
+        self.num_levels = query_labels.shape[1]
+        if gallery_labels.shape[1] != self.num_levels:
+            raise HierarchyError(
+                f"gallery_labels: wanted {self.num_levels} columns as in query_labels, "
+                f"came {gallery_labels.shape[1]}"
+            )
+        split = len(query_labels)
+        columns = []
+        for column in torch.cat([query_labels, gallery_labels]).unbind(1):
+            raw, ids = column.unique(return_inverse=True)
+            columns.append((raw, ids))
+        for level, (fine, coarse) in enumerate(itertools.pairwise(columns)):
+            _check_nested(level, fine, coarse)
+        self._query = [ids[:split].int() for _, ids in columns]
+        self._gallery = [ids[split:].int() for _, ids in columns]
+
+    def __call__(self, block: slice) -> Tensor:
+        """(b, N) in 0..L: the number of columns a query shares with an item."""
+        shape = (len(self._query[0][block]), len(self._gallery[0]))
+        dtype = torch.int8 if self.num_levels < 127 else torch.int16
+        levels = torch.zeros(shape, dtype=dtype, device=self._query[0].device)
+        for query, gallery in zip(self._query, self._gallery, strict=True):
+            levels += query[block, None] == gallery
+        return levels
+
+
+def _check_nested(level: int, fine: tuple[Tensor, Tensor], coarse: tuple[Tensor, Tensor]) -> None:
+    pairs = (fine[1] * len(coarse[0]) + coarse[1]).unique()
+    children = pairs // len(coarse[0])
+    twice = (children.diff() == 0).nonzero().flatten()
+    if len(twice):
+        child, parents = children[twice[0]], pairs[twice[0] : twice[0] + 2] % len(coarse[0])
+        first, second = coarse[0][parents].tolist()
+        raise HierarchyError(
+            f"labels: wanted a tree, with ids that stand for one node of the whole column, came "
+            f"{int(fine[0][child])} of column {level} under {first} and {second} of column "
+            f"{level + 1}"
+        )
+
+
+def sorted_levels(scores: Tensor, levels: Tensor, self_index: Tensor | None) -> Tensor:
+    """Levels in order of rank.
+
+    Ties count against the model: among equal scores, lower levels come first. The query's own
+    entry is taken out by its index.
+
+    Args:
+        scores: (b, N), finite; overwritten.
+        levels: (b, N) integers in 0..L; overwritten.
+        self_index: (b,) int64, the query's own position in the gallery, -1 for none; or None.
+
+    Returns:
+        (b, N); where a query was taken out its row ends with -1, no item.
+
+    Example:
+        >>> sorted_levels(torch.tensor([[0.5, 0.9, 0.5]]), torch.tensor([[1, 0, 0]]).char(), None)
+        tensor([[0, 0, 1]], dtype=torch.int8)
+    """
+    if self_index is not None:
+        rows = (self_index >= 0).nonzero().flatten()
+        scores[rows, self_index[rows]] = -torch.inf
+        levels[rows, self_index[rows]] = -1
+    values, order = scores.sort(dim=1, descending=True)
+    ranked = levels.gather(1, order)
+    del order
+    new_score = values[:, 1:] != values[:, :-1]
+    tied = (~new_score).any(1).nonzero().flatten()
+    if len(tied):
+        # Equal scores share a group number; group and level together sort as one integer.
+        group = torch.nn.functional.pad(new_score[tied].long(), (1, 0)).cumsum(1)
+        base = int(levels.max()) + 2
+        key = group.mul_(base).add_(ranked[tied]).add_(1)
+        ranked[tied] = key.sort(dim=1).values.remainder_(base).sub_(1).to(ranked.dtype)
+    return ranked
+
+
+class Task(NamedTuple):
+    """What to rank."""
+
+    query: Tensor
+    score: Callable[[Tensor], Tensor]
+    levels: LevelFunction
+    num_levels: int
+    num_items: int
+    self_index: Tensor | None
+
+
+def ranked_blocks(
+    task: Task, block_size: int | None = None, progress: bool = False
+) -> Iterator[RankedLists]:
+    """Rank the gallery for one block of queries after the other.
+
+    Args:
+        task: queries, how to score and to label them.
+        block_size: queries at a time; None takes ``auto_block_size``.
+        progress: whether to show a bar.
+
+    Yields:
+        The lists of each block, in the order of the queries.
+    """
+    size = auto_block_size(task.num_items) if block_size is None else block_size
+    for block in progress_bar(blocks(len(task.query), size), progress):
+        index = None if task.self_index is None else task.self_index[block]
+        ranked = sorted_levels(task.score(task.query[block]), task.levels(block), index)
+        yield RankedLists.from_sorted(ranked, task.num_levels)
+
+
+def blocks(length: int, size: int) -> list[slice]:
+    """Slices of at most ``size`` that cover 0..length."""
+    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
+
+
+def progress_bar(items: Sequence[slice], show: bool) -> Iterator[slice]:
+    """The items, behind a tqdm bar that counts queries if wanted."""
+    if not show:
+        yield from items
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=items[-1].stop, unit="query", desc="ranking") as bar:
+        for item in items:
+            yield item
+            bar.update(item.stop - item.start)
+
+
+def collect(lists: Iterator[RankedLists], metrics: dict[str, Metric]) -> EvaluationResult:
+    """Values of all metrics on all blocks."""
+    values: dict[str, list[Tensor]] = {name: [] for name in metrics}
+    valid: dict[str, list[Tensor]] = {name: [] for name in metrics}
+    for block in lists:
+        for name, metric in metrics.items():
+            of_block, defined = metric(block)
+            values[name].append(of_block)
+            valid[name].append(defined)
+    return EvaluationResult(
+        {
+            name: MetricResult(torch.cat(values[name]).cpu(), torch.cat(valid[name]).cpu())
+            for name in metrics
+        }
+    )
