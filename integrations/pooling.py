@@ -41,7 +41,7 @@ class GeM(nn.Module):
         super().__init__()
         for name, value in (("p", p), ("eps", eps)):
             if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be a positive finite number, got {value}")
+                raise ValueError(f"{name}: wanted a positive finite number, got {value}")
         self.eps = eps
         if learnable:
             self.p = nn.Parameter(torch.tensor(float(p)))
@@ -62,7 +62,7 @@ class GeM(nn.Module):
         """
         if features.ndim != 4:
             shape = tuple(features.shape)
-            raise ValueError(f"features must have shape [B, C, H, W], got {shape}")
+            raise ValueError(f"features: wanted shape [B, C, H, W], got {shape}")
         dtype = torch.promote_types(features.dtype, torch.float32)
         with torch.autocast(features.device.type, enabled=False):
             p = self.p.to(dtype)

@@ -88,7 +88,7 @@ class Embedder(nn.Module):
         super().__init__()
         for name, size in (("in_features", in_features), ("embedding_size", embedding_size)):
             if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}")
+                raise ValueError(f"{name}: wanted at least 1, got {size}")
         self.norm = nn.LayerNorm(in_features, elementwise_affine=False) if layer_norm else None
         self.linear = nn.Linear(in_features, embedding_size)
 
@@ -133,13 +133,13 @@ def build_trunk(
     if not timm.is_model(name):
         close = ", ".join(timm.list_models(f"*{name.partition('.')[0]}*")[:5])
         hint = f"; similar names: {close}" if close else "; see timm.list_models()"
-        raise ValueError(f"name must be a timm model, got {name!r}{hint}")
+        raise ValueError(f"name: wanted a timm model, got {name!r}{hint}")
     if pooling not in ("model", "gem"):
-        raise ValueError(f"pooling must be 'model' or 'gem', got {pooling!r}")
+        raise ValueError(f"pooling: wanted 'model' or 'gem', got {pooling!r}")
     architecture = name.partition(".")[0]
     if weights == "packaged" and architecture not in PACKAGED_MODELS:
         fits = " or ".join(PACKAGED_MODELS)
-        raise ValueError(f"weights='packaged' fits {fits}, got name={name!r}")
+        raise ValueError(f"weights='packaged': wanted the model {fits}, got {name!r}")
     model = timm.create_model(name, pretrained=weights == "hub", num_classes=0, **model_options)
     if weights == "packaged":
         load_packaged_weights(model)
@@ -194,12 +194,12 @@ def build_transforms(
     config = dict(trunk.data_config)
     if image_size is not None:
         if image_size < 1:
-            raise ValueError(f"image_size must be at least 1, got {image_size}")
+            raise ValueError(f"image_size: wanted at least 1, got {image_size}")
         own_size = config["input_size"][-1]
         fixed = getattr(trunk.model, "pretrained_cfg", {}).get("fixed_input_size", False)
         if fixed and image_size != own_size:
             raise ValueError(
-                f"image_size must be {own_size} for this model, got {image_size}; models of fixed "
+                f"image_size: wanted {own_size} for this model, got {image_size}; models of fixed "
                 f"input size take another through build_trunk(..., img_size={image_size})"
             )
         config["input_size"] = (3, image_size, image_size)

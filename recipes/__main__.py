@@ -1,0 +1,31 @@
+"""The ``suprank`` command: ``suprank <recipe> [options]`` runs ``pml_suprank.recipes.<recipe>``."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+__all__ = ["RECIPES", "main"]
+
+RECIPES = {
+    "quickstart": "fine-tune a packaged backbone on emoji and write a report",
+    "compare": "the same budget for several losses, as a table and a plot",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one recipe; returns its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    listing = "\n".join(f"  {name:<12} {text}" for name, text in RECIPES.items())
+    usage = f"usage: suprank <recipe> [options]\n\n{listing}\n\nsuprank <recipe> --help"
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage)
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name not in RECIPES:
+        print(f"suprank: wanted one of {', '.join(RECIPES)}, got {name!r}", file=sys.stderr)
+        return 2
+    return importlib.import_module(f"pml_suprank.recipes.{name}").main(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
