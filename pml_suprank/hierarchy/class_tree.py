@@ -157,7 +157,7 @@ class ClassTree:
                 self._class_ids.to(ids.device),
             )
         table, known = self._on_device[ids.device]
-        rows = ids if self._contiguous else torch.searchsorted(known, ids)
+        rows = ids if self._contiguous else torch.searchsorted(known, ids.contiguous())
         rows = rows.clamp(0, self.num_classes - 1)
         unknown = known[rows] != ids
         if bool(unknown.any()):
