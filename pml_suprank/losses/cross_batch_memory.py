@@ -9,6 +9,7 @@ from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 from torch import Tensor
 
+from ..hierarchy import as_level_labels
 from .calibration_loss import CalibrationLoss
 from .decomposable_rank_loss import DecomposableRankLoss, takes_self_indices
 from .rank_loss import RankLoss, check_embeddings
@@ -196,13 +197,16 @@ class CrossBatchMemory(pml_losses.CrossBatchMemory):
             raise ValueError(
                 f"embeddings: wanted {self.embedding_size} dimensions, got {embeddings.shape[1]}"
             )
-        if not torch.is_tensor(labels) or len(labels) != len(embeddings):
-            got = len(labels) if torch.is_tensor(labels) else type(labels).__name__
-            raise ValueError(f"labels: wanted {len(embeddings)} labels, got {got}")
-        if labels.ndim != 1 and not takes_self_indices(self.loss):
-            raise ValueError(
-                f"labels: {type(self.loss).__name__} wants 1-D labels, got {labels.ndim}-D"
-            )
+        if not takes_self_indices(self.loss):
+            if labels.ndim != 1 or len(labels) != len(embeddings):
+                raise ValueError(
+                    f"labels: {type(self.loss).__name__} wants 1-D labels of length "
+                    f"{len(embeddings)}, got {tuple(labels.shape)}"
+                )
+        else:
+            for part in self.loss.modules():
+                hierarchy = getattr(part, "hierarchy", None)
+                as_level_labels(labels, hierarchy, length=len(embeddings))
         is_empty = self.queue_idx == 0 and not self.has_been_filled
         if not is_empty and labels.shape[1:] != self.label_memory.shape[1:]:
             raise ValueError(

@@ -97,6 +97,8 @@ class RankLoss(BaseMetricLossFunction):
         """
         self.reset_stats()
         check_embeddings("embeddings", embeddings)
+        if ref_emb is None and ref_labels is not None:
+            raise ValueError("ref_labels: wanted None without ref_emb, got labels")
         if ref_emb is None or ref_emb is embeddings:
             ref_emb = embeddings
             ref_labels = labels if ref_labels is None else ref_labels
