@@ -1,0 +1,49 @@
+# `make quickstart` and `make test` do everything on a fresh machine, environment included.
+
+PYTHON ?= python3
+VENV   ?= .venv
+RUN    := $(VENV)/bin/python
+READY  := $(VENV)/.ready
+
+.PHONY: help quickstart compare test test-oldest lint format clean
+
+help:
+	@echo "make quickstart   fine-tune on real images, write runs/quickstart/report.html"
+	@echo "make compare      the quickstart's budget for our losses and PML's, write runs/compare"
+	@echo "make test         run all tests"
+	@echo "make lint         check style and types"
+	@echo "make test-oldest  run the tests on the oldest supported torch and PML"
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 10) else f"PYTHON: wanted Python 3.10 or newer, got {v.major}.{v.minor}")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --disable-pip-version-check -e ".[dev]"
+	@touch $@
+
+quickstart: $(READY)
+	$(RUN) -m pml_suprank.recipes.quickstart --output runs/quickstart $(ARGS)
+
+compare: $(READY)
+	$(RUN) -m pml_suprank.recipes.compare --output runs/compare $(ARGS)
+
+test: $(READY)
+	$(RUN) -m pytest $(ARGS)
+
+lint: $(READY)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(READY)
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+# A second environment: the lower bounds of pyproject.toml. Needs a Python that torch 2.4 supports.
+test-oldest:
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --disable-pip-version-check \
+		"torch==2.4.*" "torchvision==0.19.*" "pytorch-metric-learning==2.6.*" "numpy<2" -e ".[dev]"
+	.venv-oldest/bin/python -m pytest $(ARGS)
+
+clean:
+	rm -rf $(VENV) .venv-oldest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
