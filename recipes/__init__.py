@@ -1,1 +1,1 @@
-""""""
+"""Small readable programs over the library; see ``suprank --help``."""

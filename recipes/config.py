@@ -22,7 +22,7 @@ class Config:
     seed: int = 0
     epochs: int = 14
     batch_size: int = 128
-    lr: float = 1e-3
+    lr: float = 3e-4
     image_size: int = 64
     embedding_size: int = 256
     limit: int | None = None

@@ -78,10 +78,7 @@ def run(
         write_text(output / "LICENCES.txt", _licences())
         session.save(checkpoint)
 
-    def after_epoch() -> None:
-        session.save(checkpoint)
-
-    session.train(after_epoch)
+    session.train(after_epoch=lambda: session.save(checkpoint))
     print("evaluating the trained model", flush=True)
     after, embeddings = evaluate(session.models, test_set)
     sheet_after = retrieve(test_set, embeddings, queries)
@@ -110,7 +107,7 @@ def _write(
     """Everything in the run folder that follows from the results."""
     before, after = metrics["before"], metrics["after"]
     title = LOSSES[config.loss].title
-    curve = loss_curve(session.history, session.iterations, f"{title}")
+    curve = loss_curve(session.history, session.iterations, title)
     h_ap = TILES["H-AP"]
     minutes, seconds = divmod(round(session.seconds), 60)
     report = Report(
@@ -118,8 +115,8 @@ def _write(
         lead=(
             f"Mean H-AP on {len(test_set):,} images of {len(test_set.emoji)} emoji that were not "
             f"trained on: <b>{before[h_ap]:.3f}</b> with ImageNet features, "
-            f"<b>{after[h_ap]:.3f}</b> after {session.epoch} epochs "
-            f"({minutes} min {seconds:02d} s of training on a CPU)."
+            f"<b>{after[h_ap]:.3f}</b> after {len(session.history)} batches of training "
+            f"({minutes} min {seconds:02d} s on a CPU)."
         ),
         before=before,
         after=after,
@@ -155,7 +152,7 @@ def _setup(
         "Before": "ImageNet features of the backbone, pooled, without the embedding layer",
         "Loss": f"{choice.title} ({choice.library}){level}",
         "Training": f"MetricLossOnly, MPerClassSampler (m=2), batches of {config.batch_size}, "
-        f"{len(session.history)} iterations, AdamW, learning rate {config.lr:g}",
+        f"{session.epoch} epochs, {len(session.history)} iterations, AdamW, learning rate {config.lr:g}",
         "Seed": str(config.seed),
         "Versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
         "Machine": f"{platform.machine()}, {torch.get_num_threads()} CPU threads, "

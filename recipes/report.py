@@ -2,7 +2,7 @@
 
 import base64
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pml_suprank.recipes.data.emoji import LEVEL_NAMES, LICENCES
@@ -47,11 +47,11 @@ footer { margin-top: 56px; padding-top: 18px; border-top: 1px solid var(--rule);
 """
 
 DEFINITIONS = {
-    "H-AP": "hierarchical average precision: rank-weighted relevance over all levels",
-    "NDCG": "normalised discounted cumulative gain, gain 2^(shared levels) − 1",
-    "ASI": "average set intersection with the ideal ranking",
-    "AP": "average precision, counting as right whatever shares this level",
-    "P@1": "share of queries whose first result shares this level",
+    "H-AP": "hierarchical average precision: the more levels shared, the earlier it should come",
+    "NDCG": "normalised discounted cumulative gain; the gain is 2^(shared levels) − 1",
+    "ASI": "average set intersection with the ideal order of levels",
+    "AP": "average precision; right is what shares the level",
+    "P@1": "share of queries whose first result is right",
 }
 
 
@@ -65,7 +65,7 @@ class Report:
         before: value of each metric before training, by the names in ``rows``.
         after: the same after it.
         rows: parts of the table: heading to names, each with its label.
-        tiles: names of the three metrics shown large.
+        tiles: the three metrics shown large: title to name.
         curve: PNG of the training curve.
         sheets: HTML from :func:`pml_suprank.recipes.retrieval_sheets.sheets`.
         setup: facts about the run.
@@ -76,7 +76,7 @@ class Report:
     before: Mapping[str, float]
     after: Mapping[str, float]
     rows: Mapping[str, Mapping[str, str]]
-    tiles: Sequence[str]
+    tiles: Mapping[str, str]
     curve: bytes
     sheets: str
     setup: Mapping[str, str]
@@ -102,7 +102,7 @@ def render(report: Report) -> str:
 <body>
 <h1>{html.escape(report.title)}</h1>
 <p class="lead">{report.lead}</p>
-<div class="tiles">{"".join(_tile(report, name) for name in report.tiles)}</div>
+<div class="tiles">{"".join(_tile(report, *tile) for tile in report.tiles.items())}</div>
 
 <h2>Held-out emoji, before and after</h2>
 {_table(report)}
@@ -127,31 +127,33 @@ same licences.</footer>
 """
 
 
-def _tile(report: Report, name: str) -> str:
+def _tile(report: Report, title: str, name: str) -> str:
     return (
-        f'<div class="tile"><b>{html.escape(name)}</b>'
+        f'<div class="tile"><b>{html.escape(title)}</b>'
         f"<strong>{report.after[name]:.3f}</strong> "
         f"<span>from {report.before[name]:.3f}</span></div>"
     )
 
 
 def _table(report: Report) -> str:
-    body = []
+    body, defined = [], set()
     for heading, names in report.rows.items():
         if heading:
             body.append(f'<tr class="part"><td colspan="5">{html.escape(heading)}</td></tr>')
-        body.extend(_row(report, name, label) for name, label in names.items())
+        for name, label in names.items():
+            definition = "" if label in defined else DEFINITIONS.get(label, "")
+            defined.add(label)
+            body.append(_row(report, name, label, definition))
     return (
         "<table><thead><tr><th></th><th>before</th><th>after</th><th>change</th>"
         f'<th class="bar"></th></tr></thead><tbody>{"".join(body)}</tbody></table>'
     )
 
 
-def _row(report: Report, name: str, label: str) -> str:
+def _row(report: Report, name: str, label: str, definition: str) -> str:
     before, after = report.before[name], report.after[name]
     change = after - before
     direction = "up" if change > 0 else "down" if change < 0 else ""
-    definition = DEFINITIONS.get(label, "")
     note = f"<small>{html.escape(definition)}</small>" if definition else ""
     bars = "".join(f'<i style="width:{100 * value:.1f}%"></i>' for value in (before, after))
     return (

@@ -1,1 +1,1 @@
-""""""
+"""Data sets of the recipes."""

@@ -124,7 +124,8 @@ def load_emoji(
     Args:
         cache_dir: folder for the rasters; None is the user's cache folder.
         size: side of the rasters in pixels.
-        limit: keep only that many emoji, evenly spaced over the taxonomy; None keeps all.
+        limit: keep at most that many emoji, in blocks of four neighbours that are evenly spaced
+            over the taxonomy; None keeps all.
         progress: show a progress bar while drawing.
 
     Returns:
@@ -140,7 +141,8 @@ def load_emoji(
         return data
     if limit < 2:
         raise ValueError(f"limit: wanted at least 2 emoji, got {limit}")
-    return data.subset(np.linspace(0, len(emoji) - 1, limit).round().astype(int).tolist())
+    starts = np.linspace(0, len(emoji) - 4, -(-limit // 4)).round().astype(int)
+    return data.subset(np.unique(starts[:, None] + np.arange(4))[:limit].tolist())
 
 
 def split_emoji(data: EmojiDataset, seed: int = 0) -> tuple[EmojiDataset, EmojiDataset]:

@@ -114,5 +114,5 @@ def test_a_changed_file_is_refused(tmp_path: Path, packaged, change, fault: str)
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "lite0.pth"
     path.write_bytes(packaged_weights_path().read_bytes()[:100_000])
-    with pytest.raises(WeightsError, match="lite0.pth cannot be read"):
+    with pytest.raises(WeightsError, match=r"lite0.pth cannot be read"):
         load_packaged_weights(timm.create_model(PACKAGED_MODELS[0]), path)

@@ -137,6 +137,8 @@ def test_limit(emoji: EmojiDataset, cache_dir: Path) -> None:
     few = load_emoji(cache_dir=cache_dir, limit=40, progress=False)
     assert (len(few.emoji), few.hierarchy.num_classes) == (40, 40)
     assert {item.group for item in few.emoji} >= {"Flags", "Food & Drink", "Symbols"}
+    train, test = split_emoji(few)
+    assert 15 <= len(test.emoji) <= len(train.emoji)
     with pytest.raises(ValueError, match="limit: wanted at least 2 emoji, got 1"):
         load_emoji(cache_dir=cache_dir, limit=1)
 
