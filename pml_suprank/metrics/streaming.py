@@ -56,6 +56,14 @@ class TreeLevels:
         self._query = [ids[:split].int() for _, ids in columns]
         self._gallery = [ids[split:].int() for _, ids in columns]
 
+    def query_ids(self, level: int) -> Tensor:
+        """(Q,) int64: the queries' labels of a column, numbered in their order."""
+        return self._query[level].long()
+
+    def gallery_ids(self, level: int) -> Tensor:
+        """(N,) int64: the gallery's labels of a column, under the same numbers."""
+        return self._gallery[level].long()
+
     def __call__(self, block: slice) -> Tensor:
         """(b, N) in 0..L: the number of columns a query shares with an item."""
         shape = (len(self._query[0][block]), len(self._gallery[0]))

@@ -1,1 +1,5 @@
-""""""
+"""Testers under PML's own names."""
+
+from pml_suprank.testers.hierarchical_tester import HierarchicalTester
+
+__all__ = ["HierarchicalTester"]

@@ -1,0 +1,172 @@
+"""Queries, references and labels as PML's calculator gets them, ready to be ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from pytorch_metric_learning.utils import accuracy_calculator as pml
+from pytorch_metric_learning.utils import common_functions as c_f
+from torch import Tensor
+
+from pml_suprank.hierarchy import Hierarchy, as_level_labels
+from pml_suprank.metrics.evaluation import check_ref_includes_query
+from pml_suprank.metrics.neighbours import (
+    NeighbourFunction,
+    lists_from_neighbours,
+    neighbour_blocks,
+)
+from pml_suprank.metrics.ranked_lists import RankedLists
+from pml_suprank.metrics.scores import Scorer, checked_embeddings
+from pml_suprank.metrics.streaming import LevelFunction, Task, TreeLevels, ranked_blocks
+
+_FLOAT32_EXACT = 2**24
+
+Comparison = Callable[[Tensor, Tensor], Tensor]
+
+
+class RetrievalInputs:
+    """One evaluation's data, checked and on one device.
+
+    Args:
+        query: (Q, D) embeddings.
+        query_labels: (Q,) or (Q, L) integers, or anything of length Q with ``comparison``.
+        reference: (N, D) embeddings.
+        reference_labels: labels of the references.
+        own: whether the first Q references are the queries.
+        device: where to compute.
+        hierarchy: the class tree of 1-D labels.
+        comparison: what tells equal labels, or None for equality on every level.
+
+    Raises:
+        ValueError: any of these is not so.
+    """
+
+    def __init__(
+        self,
+        query: Any,
+        query_labels: Any,
+        reference: Any,
+        reference_labels: Any,
+        own: bool,
+        *,
+        device: torch.device,
+        hierarchy: Hierarchy | None = None,
+        comparison: Comparison | None = None,
+    ) -> None:
+        same = reference is query
+        self.query = checked_embeddings(query, "query").to(device)
+        if same:
+            self.reference = self.query
+        else:
+            self.reference = checked_embeddings(reference, "reference", self.query.shape[1])
+        dtype = torch.promote_types(self.query.dtype, self.reference.dtype)
+        self.query, self.reference = self.query.to(dtype), self.reference.to(device, dtype)
+        self.own = bool(own)
+        self._comparison = comparison
+        labels = []
+        for name, values, length in (
+            ("query_labels", query_labels, len(self.query)),
+            ("reference_labels", reference_labels, len(self.reference)),
+        ):
+            if comparison is None:
+                rows = as_level_labels(values, hierarchy, name=name, length=length)
+            else:
+                rows = _any_labels(values, name, length)
+            labels.append(rows.to(device))
+        self._query_labels, self._reference_labels = labels
+        if self.own and not (same and torch.equal(*labels)):
+            flat = [each.reshape(len(each), -1) for each in labels]
+            check_ref_includes_query(self.query, flat[0], self.reference, flat[1])
+        self._tree = None if comparison is not None else TreeLevels(*labels)
+
+    @property
+    def num_levels(self) -> int:
+        """L; 1 with a comparison."""
+        return 1 if self._tree is None else self._tree.num_levels
+
+    @property
+    def num_items(self) -> int:
+        """N, all references."""
+        return len(self.reference)
+
+    @property
+    def num_others(self) -> int:
+        """Number of references that a query is ranked against: all but itself."""
+        return self.num_items - int(self.own)
+
+    @property
+    def levels(self) -> LevelFunction:
+        """Levels of a block of queries against all references."""
+        return self._compared if self._tree is None else self._tree
+
+    def _compared(self, block: slice) -> Tensor:
+        assert self._comparison is not None
+        query, reference = self._query_labels[block, None], self._reference_labels
+        shape = (len(query), len(reference))
+        # PML hands over (Q, 1, ...) query labels and (Q, k, ...) reference labels.
+        same = self._comparison(query, reference[None].expand(len(query), *reference.shape))
+        if not isinstance(same, Tensor) or same.shape != shape:
+            came = tuple(same.shape) if isinstance(same, Tensor) else type(same).__name__
+            raise ValueError(f"label_comparison_fn: wanted a tensor of shape {shape}, came {came}")
+        return same.bool().to(torch.int8)
+
+    def groups(self, level: int) -> Tensor:
+        """(Q,) on the CPU: a number for each query's class, in the order of the labels."""
+        if self._tree is not None:
+            return self._tree.query_ids(level).cpu()
+        return self._query_labels.unique(dim=0, return_inverse=True)[1].cpu()
+
+    def match_counts(self, level: int) -> Tensor:
+        """Number of references of each query's class, the query itself counted."""
+        if self._tree is not None:
+            reference = self._tree.gallery_ids(level)
+            query = self._tree.query_ids(level)
+            return reference.bincount(minlength=int(query.max()) + 1)[query]
+        counts: Tensor = pml.get_label_match_counts(
+            self._query_labels, self._reference_labels, self._comparison
+        )[1]
+        return counts
+
+    def column(self, level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Queries, labels, references, labels for PML's own code, which casts labels to float32.
+
+        Labels that float32 does not hold are replaced by their places in sorted order.
+        """
+        if self._tree is None:
+            return self.query, self._query_labels, self.reference, self._reference_labels
+        query, reference = self._query_labels[:, level], self._reference_labels[:, level]
+        if max(int(query.abs().max()), int(reference.abs().max())) > _FLOAT32_EXACT:
+            query, reference = self._tree.query_ids(level), self._tree.gallery_ids(level)
+        return self.query, query, self.reference, reference
+
+    def rankings(
+        self, similarity: str, block_size: int | None, progress: bool
+    ) -> Iterator[RankedLists]:
+        """Exact rankings of all references, in query blocks."""
+        own = torch.arange(len(self.query), device=self.query.device) if self.own else None
+        score = Scorer(self.reference, similarity)
+        task = Task(self.query, score, self.levels, self.num_levels, self.num_items, own)
+        return ranked_blocks(task, block_size, progress)
+
+    def neighbours(self, function: NeighbourFunction, k: int) -> Iterator[RankedLists]:
+        """Lists of the k neighbours that a function finds."""
+        found = neighbour_blocks(function, self.query, self.reference, k, self.own)
+        return lists_from_neighbours(found, self.levels, self.num_levels, self.num_items, self.own)
+
+
+def _any_labels(values: Any, name: str, length: int) -> Tensor:
+    """Labels of any meaning as PML passes them on: floats, in float64 where float32 merges them."""
+    labels = c_f.numpy_to_torch(values)
+    if not isinstance(labels, Tensor) or labels.ndim == 0 or len(labels) != length:
+        came = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
+        raise ValueError(f"{name}: wanted a tensor of length {length}, came {came}")
+    if labels.dtype == torch.float64 or (
+        not labels.is_floating_point() and int(labels.long().abs().max()) > _FLOAT32_EXACT
+    ):
+        labels = labels.double()
+    labels = labels.float() if labels.dtype != torch.float64 else labels
+    if bool(labels.isnan().any()):
+        raise ValueError(f"{name}: wanted labels without NaN, came NaN")
+    return labels

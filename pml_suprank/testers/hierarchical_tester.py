@@ -1,0 +1,131 @@
+"""PML's global tester for 2-D labels: all levels from one ranking."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
+from torch import Tensor
+
+from pml_suprank.accuracy_calculator import AccuracyCalculator
+from pml_suprank.metrics.selection import HIERARCHICAL_METRICS, split_level
+
+
+class HierarchicalTester(GlobalEmbeddingSpaceTester):
+    """Evaluates embeddings at all levels of their labels in one ranking pass.
+
+    For data sets with 2-D labels, column 0 finest, or with finest labels if the calculator has a
+    hierarchy. Results go by PML's names, ``precision_at_1_level0``, ``mean_average_precision_level2``,
+    ``AVERAGE_precision_at_1`` over the levels (not with ``return_per_class``: levels have different
+    classes), and without a level for metrics of the whole hierarchy: ``ndcg``, ``asi``,
+    ``hierarchical_average_precision``. Any of the metrics can be the ``primary_metric`` of PML's hooks;
+    one of binary labels then stands for its average over the levels.
+
+    Args:
+        args: as in PML's ``GlobalEmbeddingSpaceTester``.
+        label_hierarchy_level: "all", a level or several: those that metrics of binary labels are
+            reported for. Metrics of the whole hierarchy always see all levels.
+        accuracy_calculator: a ``pml_suprank.AccuracyCalculator``; one with all metrics by default.
+        kwargs: as in PML's ``GlobalEmbeddingSpaceTester``.
+
+    Raises:
+        TypeError: another calculator.
+    """
+
+    accuracy_calculator: Any
+
+    def __init__(
+        self,
+        *args: Any,
+        label_hierarchy_level: Any = "all",
+        accuracy_calculator: AccuracyCalculator | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            *args,
+            label_hierarchy_level=label_hierarchy_level,
+            accuracy_calculator=accuracy_calculator,
+            **kwargs,
+        )
+
+    def initialize_accuracy_calculator(self) -> None:
+        """Make the default calculator, or check the one given."""
+        if self.accuracy_calculator is None:
+            self.accuracy_calculator = AccuracyCalculator()
+        if not isinstance(self.accuracy_calculator, AccuracyCalculator):
+            raise TypeError(
+                "accuracy_calculator: wanted a pml_suprank.AccuracyCalculator, came "
+                f"{type(self.accuracy_calculator).__module__}."
+                f"{type(self.accuracy_calculator).__name__}"
+            )
+
+    def compute_all_embeddings(
+        self, dataloader: Any, trunk_model: Any, embedder_model: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Embeddings and labels of all levels."""
+        embeddings, labels = super().compute_all_embeddings(dataloader, trunk_model, embedder_model)
+        hierarchy = self.accuracy_calculator.hierarchy
+        if hierarchy is not None and labels.shape[1] == 1:
+            labels = hierarchy.expand(labels[:, 0])
+        return embeddings, labels
+
+    def label_levels_to_evaluate(self, query_labels: Tensor) -> list[int]:
+        """The levels that metrics of binary labels are reported for.
+
+        Raises:
+            ValueError: a level that the labels do not have.
+        """
+        count = query_labels.shape[1]
+        wanted = self.label_hierarchy_level
+        if wanted == "all":
+            return list(range(count))
+        levels = list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
+        if not levels or not all(isinstance(x, int) and 0 <= x < count for x in levels):
+            raise ValueError(
+                f"label_hierarchy_level: wanted 'all' or levels in 0..{count - 1}, came {wanted!r}"
+            )
+        return levels
+
+    def accuracies_keyname(
+        self, metric: str, label_hierarchy_level: Any = 0, average: bool = False
+    ) -> str:
+        """PML's key of a metric; metrics of the whole hierarchy and of a named level keep theirs."""
+        if metric in HIERARCHICAL_METRICS or split_level(metric)[1] is not None:
+            return metric
+        name: str = super().accuracies_keyname(metric, label_hierarchy_level, average)
+        return name
+
+    def do_knn_and_accuracies(
+        self,
+        accuracies: dict[str, Any],
+        embeddings_and_labels: dict[str, tuple[Tensor, Tensor]],
+        query_split_name: str,
+        reference_split_names: list[str],
+    ) -> None:
+        """Fill in the accuracies of one split."""
+        query, query_labels, reference, reference_labels = self.set_reference_and_query(
+            embeddings_and_labels, query_split_name, reference_split_names
+        )
+        self.label_levels = self.label_levels_to_evaluate(query_labels)
+        calculator = self.accuracy_calculator
+        skipped = [x for x in range(query_labels.shape[1]) if x not in self.label_levels]
+        names = [
+            name for name in calculator.original_function_dict if name not in HIERARCHICAL_METRICS
+        ]
+        found = calculator.get_accuracy(
+            query,
+            query_labels,
+            reference,
+            reference_labels,
+            self.ref_includes_query(query_split_name, reference_split_names),
+            exclude=[f"{name}_level{level}" for name in names for level in skipped],
+        )
+        averaged: dict[str, list[int]] = {}
+        for key, value in found.items():
+            name, level = split_level(key)
+            accuracies[self.accuracies_keyname(name, label_hierarchy_level=level or 0)] = value
+            if name not in HIERARCHICAL_METRICS:
+                averaged.setdefault(name, []).append(level or 0)
+        if len(self.label_levels) > 1 and not calculator.return_per_class:
+            for name, levels in averaged.items():
+                self.calculate_average_accuracies(accuracies, [name], levels)
