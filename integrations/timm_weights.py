@@ -108,7 +108,14 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     """Tensors by name, whatever wrapper the file has around them."""
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist")
-    unreadable = (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, ValueError)
+    unreadable: tuple[type[Exception], ...] = (
+        RuntimeError,
+        pickle.UnpicklingError,
+        EOFError,
+        OSError,
+        KeyError,
+        ValueError,
+    )
     content: Any
     try:
         if path.suffix == ".safetensors":

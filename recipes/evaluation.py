@@ -31,10 +31,10 @@ METRICS: dict[str, Metric] = {
     "ndcg": Metric("NDCG", "", "ndcg"),
     "asi": Metric("ASI", "", "asi"),
     **{
-        f"{short}_{level}": Metric(title, level, f"{key}_level{column}")
+        f"{short}_{level}": Metric(title, level, f"{key}_level{column}" if column else key)
         for column, level in enumerate(LEVEL_NAMES)
         for short, title, key in (
-            ("ap", "AP", "average_precision"),
+            ("ap", "AP", "mean_average_precision"),
             ("p1", "P@1", "precision_at_1"),
         )
     },
@@ -69,7 +69,10 @@ def evaluate(
     """
     kept: dict[str, Any] = {}
     calculator = AccuracyCalculator(
-        include=tuple({metric.key for metric in METRICS.values()}), hierarchy=data.hierarchy
+        include=[metric.key for metric in METRICS.values()],
+        device="cpu",
+        hierarchy=data.hierarchy,
+        similarity="cosine",
     )
     tester = GlobalEmbeddingSpaceTester(
         batch_size=128,
@@ -80,6 +83,7 @@ def evaluate(
         end_of_testing_hook=lambda tester: kept.update(tester.embeddings_and_labels),
     )
     found = tester.test({"test": data}, 0, models["trunk"], models["embedder"])["test"]
+    # The tester adds the column of the labels it passed on, which is always the finest.
     metrics = {name: float(found[f"{metric.key}_level0"]) for name, metric in METRICS.items()}
     return metrics, kept["test"][0]
 
