@@ -10,7 +10,7 @@ from pytorch_metric_learning.utils import accuracy_calculator as pml
 from pytorch_metric_learning.utils import common_functions as c_f
 from torch import Tensor
 
-from pml_suprank.hierarchy import Hierarchy, as_level_labels
+from pml_suprank.hierarchy import Hierarchy, HierarchyError, as_level_labels
 from pml_suprank.metrics.evaluation import check_ref_includes_query
 from pml_suprank.metrics.neighbours import (
     NeighbourFunction,
@@ -22,6 +22,7 @@ from pml_suprank.metrics.scores import Scorer, checked_embeddings
 from pml_suprank.metrics.streaming import LevelFunction, Task, TreeLevels, ranked_blocks
 
 _FLOAT32_EXACT = 2**24
+_FLOAT64_EXACT = 2**53
 
 Comparison = Callable[[Tensor, Tensor], Tensor]
 
@@ -76,6 +77,11 @@ class RetrievalInputs:
                 rows = _any_labels(values, name, length)
             labels.append(rows.to(device))
         self._query_labels, self._reference_labels = labels
+        if labels[0].shape[1:] != labels[1].shape[1:]:
+            wanted, came = tuple(labels[0].shape[1:]), tuple(labels[1].shape[1:])
+            raise HierarchyError(
+                f"reference_labels: wanted rows of shape {wanted} as in query_labels, came {came}"
+            )
         if self.own and not (same and torch.equal(*labels)):
             flat = [each.reshape(len(each), -1) for each in labels]
             check_ref_includes_query(self.query, flat[0], self.reference, flat[1])
@@ -132,7 +138,8 @@ class RetrievalInputs:
     def column(self, level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Queries, labels, references, labels for PML's own code, which casts labels to float32.
 
-        Labels that float32 does not hold are replaced by their places in sorted order.
+        Labels that float32 does not hold are replaced by their places in sorted order; not those of
+        a comparison, which may mean anything.
         """
         if self._tree is None:
             return self.query, self._query_labels, self.reference, self._reference_labels
@@ -157,16 +164,16 @@ class RetrievalInputs:
 
 
 def _any_labels(values: Any, name: str, length: int) -> Tensor:
-    """Labels of any meaning as PML passes them on: floats, in float64 where float32 merges them."""
+    """Labels of any meaning as PML passes them on: floats. Integers keep the precision they need."""
     labels = c_f.numpy_to_torch(values)
     if not isinstance(labels, Tensor) or labels.ndim == 0 or len(labels) != length:
         came = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
         raise ValueError(f"{name}: wanted a tensor of length {length}, came {came}")
-    if labels.dtype == torch.float64 or (
-        not labels.is_floating_point() and int(labels.long().abs().max()) > _FLOAT32_EXACT
-    ):
-        labels = labels.double()
-    labels = labels.float() if labels.dtype != torch.float64 else labels
-    if bool(labels.isnan().any()):
-        raise ValueError(f"{name}: wanted labels without NaN, came NaN")
-    return labels
+    if labels.is_floating_point():
+        if bool(labels.isnan().any()):
+            raise ValueError(f"{name}: wanted labels without NaN, came NaN")
+        return labels
+    largest = int(labels.long().abs().max())
+    if largest > _FLOAT64_EXACT:
+        return labels
+    return labels.double() if largest > _FLOAT32_EXACT else labels.float()

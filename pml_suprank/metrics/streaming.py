@@ -113,14 +113,16 @@ def sorted_levels(scores: Tensor, levels: Tensor, self_index: Tensor | None) -> 
     values, order = scores.sort(dim=1, descending=True)
     ranked = levels.gather(1, order)
     del order
-    new_score = values[:, 1:] != values[:, :-1]
-    tied = (~new_score).any(1).nonzero().flatten()
-    if len(tied):
-        # Equal scores share a group number; group and level together sort as one integer.
-        group = torch.nn.functional.pad(new_score[tied].long(), (1, 0)).cumsum(1)
+    same = values[:, 1:] == values[:, :-1]
+    if bool(same.any()):
+        # Of the items that tie, in the order of the lists: number of the tie and level sort as one
+        # integer, and every tie keeps its places.
+        follows = torch.nn.functional.pad(same, (1, 0))
+        tied = follows | torch.nn.functional.pad(same, (0, 1))
+        tie = (~follows[tied]).cumsum(0)
         base = int(levels.max()) + 2
-        key = group.mul_(base).add_(ranked[tied]).add_(1)
-        ranked[tied] = key.sort(dim=1).values.remainder_(base).sub_(1).to(ranked.dtype)
+        key = tie.mul_(base).add_(ranked[tied]).add_(1)
+        ranked[tied] = key.sort().values.remainder_(base).sub_(1).to(ranked.dtype)
     return ranked
 
 
