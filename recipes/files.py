@@ -1,6 +1,7 @@
 """Files that are either whole or not there."""
 
 import csv
+import io
 import json
 import os
 import tempfile
@@ -48,14 +49,11 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows atomically as CSV; the columns are the keys of the first row."""
-
-    def write(file: BinaryIO) -> None:
-        with os.fdopen(os.dup(file.fileno()), "w", encoding="utf-8", newline="") as text:
-            writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-
-    write_atomic(path, write)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def _umask() -> int:

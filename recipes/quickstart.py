@@ -29,7 +29,7 @@ from pml_suprank.recipes.files import write_atomic, write_csv, write_json, write
 from pml_suprank.recipes.loss_choices import LOSSES
 from pml_suprank.recipes.report import Report, render
 from pml_suprank.recipes.retrieval_sheets import Retrieval, choose_queries, retrieve, sheets
-from pml_suprank.recipes.training import BACKBONE, Session
+from pml_suprank.recipes.training import BACKBONE, Session, stored_config
 
 __all__ = ["main", "run"]
 
@@ -73,6 +73,8 @@ def run(
         )
         before, embeddings = evaluate(session.models, test_set, use_trunk_output=True)
         sheet_before = retrieve(test_set, embeddings, queries)
+        for stale in (CHECKPOINT, "metrics.json"):
+            (output / stale).unlink(missing_ok=True)
         write_json(output / "config.json", asdict(config))
         write_json(output / "before.json", {"metrics": before, "sheets": asdict(sheet_before)})
         write_text(output / "LICENCES.txt", _licences())
@@ -161,7 +163,11 @@ def _setup(
 
 
 def _read_before(output: Path) -> tuple[dict[str, float], Retrieval]:
-    content = json.loads((output / "before.json").read_text(encoding="utf-8"))
+    path = output / "before.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); start over with --overwrite") from error
     return content["metrics"], Retrieval(**content["sheets"])
 
 
@@ -181,15 +187,15 @@ def _config(options: argparse.Namespace, given: dict[str, Any]) -> Config:
         ValueError: the folder holds a run and nothing says what to do with it, or an option
             differs from the run to resume.
     """
-    path = options.output / "config.json"
-    if not path.exists() or options.overwrite:
+    checkpoint = options.output / CHECKPOINT
+    if not checkpoint.exists() or options.overwrite:
         return Config(**given)
     if not options.resume:
         raise ValueError(
             f"--output: {options.output} holds a run; pass --resume to go on with it, "
             "--overwrite to start over, or another folder"
         )
-    stored = Config(**json.loads(path.read_text(encoding="utf-8")))
+    stored = stored_config(checkpoint)
     for name, value in given.items():
         if value != getattr(stored, name):
             raise ValueError(

@@ -17,7 +17,7 @@ from pml_suprank.recipes.loss_choices import LOSSES
 from pytorch_metric_learning.samplers import MPerClassSampler
 from pytorch_metric_learning.trainers import MetricLossOnly
 
-__all__ = ["Session", "load_models", "seed_everything"]
+__all__ = ["BACKBONE", "Session", "load_models", "seed_everything", "stored_config"]
 
 IMAGES_PER_CLASS = 2
 BACKBONE = "tf_efficientnet_lite0"
@@ -124,6 +124,7 @@ class Session:
         )
         for epoch in range(self.epoch + 1, self.config.epochs + 1):
             start = perf_counter()
+            print(f"epoch {epoch} of {self.config.epochs}", flush=True)
             seed_everything(self.config.seed, epoch)
             trainer.sampler = MPerClassSampler(
                 self.train_set.labels,
@@ -171,6 +172,15 @@ class Session:
 
 
 _PARTS = ("models", "optimizers", "schedulers")
+
+
+def stored_config(path: Path) -> Config:
+    """Settings of the run that a checkpoint belongs to.
+
+    Raises:
+        ValueError: the file is missing or unreadable.
+    """
+    return Config(**_read(path)["config"])
 
 
 def load_models(path: Path) -> tuple[dict[str, torch.nn.Module], Callable]:

@@ -222,12 +222,14 @@ def test_an_existing_run_is_not_overwritten(
 def test_damaged_checkpoint(
     finished: Path, tmp_path: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("config.json", "before.json"):
-        (tmp_path / name).write_bytes((finished / name).read_bytes())
     (tmp_path / "checkpoint.pt").write_bytes((finished / "checkpoint.pt").read_bytes()[:9000])
     with pytest.raises(SystemExit):
         quickstart.main(arguments(tmp_path, cache_dir, "--resume"))
     assert "checkpoint.pt cannot be read" in capsys.readouterr().err
+    (tmp_path / "checkpoint.pt").write_bytes((finished / "checkpoint.pt").read_bytes())
+    with pytest.raises(SystemExit):
+        quickstart.main(["--output", str(tmp_path), "--cache-dir", str(cache_dir), "--resume"])
+    assert "before.json cannot be read" in capsys.readouterr().err
 
 
 @pytest.mark.slow
