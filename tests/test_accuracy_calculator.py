@@ -329,9 +329,31 @@ class TestLargeIds:
         assert ours.get_accuracy(self.query, offset + self.labels) == {"r_precision": 1.0}
 
     def test_not_merged_in_clusters(self, offset):
-        ours = AccuracyCalculator(include=("NMI",), device=CPU)
+        seen = []
+
+        def clusters(x, count):
+            seen.append(count)
+            return torch.arange(len(x)) // count
+
+        ours = AccuracyCalculator(include=("NMI",), kmeans_func=clusters, device=CPU)
         with_large = ours.get_accuracy(self.query, offset + self.labels)
         assert with_large == ours.get_accuracy(self.query, self.labels)
+        assert seen == [3, 3]
+
+
+def test_neighbour_function_that_misses_the_query(monkeypatch):
+    """As PML: the last neighbour goes instead."""
+
+    def function(query, k, reference, ref_includes_query=False):
+        assert not ref_includes_query
+        return None, torch.arange(1, k + 1).expand(len(query), k)
+
+    monkeypatch.setattr(neighbours, "NEIGHBOURS_PER_CALL", 4)
+    query = torch.randn(5, 2)
+    found = list(neighbours.neighbour_blocks(function, query, query, 2, True))
+    assert [block for block, _ in found] == [slice(0, 2), slice(2, 4), slice(4, 5)]
+    rows = torch.cat([indices for _, indices in found]).tolist()
+    assert rows == [[1, 2], [2, 3], [1, 3], [1, 2], [1, 2]]
 
 
 class TestNames:

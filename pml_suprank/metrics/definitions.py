@@ -176,8 +176,8 @@ def hierarchical_average_precision(lists: RankedLists, table: Tensor) -> Values:
     steps = thresholds.diff(dim=1, prepend=torch.zeros_like(thresholds[:, :1]))
     total = torch.zeros(lists.num_queries, dtype=torch.float64, device=table.device)
     for threshold, step in zip(thresholds.unbind(1), steps.unbind(1), strict=True):
-        reached = (relevance >= threshold[lists.query]) & (step > 0)[lists.query]
-        total += step * precision_sum(lists.where(reached))
+        reached = lists.where(relevance >= threshold[lists.query])
+        total += step * precision_sum(reached)
     mass = (lists.counts * table).sum(1)
     return _share(total, mass, mass > 0)
 

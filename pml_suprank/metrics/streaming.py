@@ -107,6 +107,7 @@ def sorted_levels(scores: Tensor, levels: Tensor, self_index: Tensor | None) -> 
         tensor([[0, 0, 1]], dtype=torch.int8)
     """
     if self_index is not None:
+        # At the end of the list, where it shifts no rank.
         rows = (self_index >= 0).nonzero().flatten()
         scores[rows, self_index[rows]] = -torch.inf
         levels[rows, self_index[rows]] = -1
