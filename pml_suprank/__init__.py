@@ -1,8 +1,14 @@
 """Rank losses, hierarchical relevance and exact ranking metrics for PyTorch Metric Learning."""
 
-from . import functional, losses, metrics, relevance, testers
-from .accuracy_calculator import AccuracyCalculator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import functional, losses, metrics, relevance
 from .hierarchy import Hierarchy, HierarchyError
+
+if TYPE_CHECKING:
+    from . import testers
+    from .accuracy_calculator import AccuracyCalculator
 
 __version__ = "0.1.0"
 
@@ -16,3 +22,16 @@ __all__ = [
     "relevance",
     "testers",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what imports PML's testers, and with them faiss and more, when it is asked for."""
+    if name == "AccuracyCalculator":
+        return import_module(".accuracy_calculator", __name__).AccuracyCalculator
+    if name == "testers":
+        return import_module(".testers", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), "AccuracyCalculator", "testers"])

@@ -107,7 +107,7 @@ class AccuracyCalculator(pml.AccuracyCalculator):
         progress: bool = False,
     ) -> None:
         if similarity not in (None, *SIMILARITIES):
-            raise ValueError(f"similarity: wanted one of {SIMILARITIES}, came {similarity!r}")
+            raise ValueError(f"similarity: wanted one of {SIMILARITIES}, got {similarity!r}")
         if similarity is not None and knn_func is not None:
             raise ValueError("similarity: wanted None beside knn_func, which ranks by its own")
         if hierarchy is not None and label_comparison_fn is not None:
@@ -153,15 +153,15 @@ class AccuracyCalculator(pml.AccuracyCalculator):
         for argument, names in (("include", include), ("exclude", exclude)):
             if not isinstance(names, (tuple, list)):
                 raise TypeError(
-                    f"{argument}: wanted a tuple or list of names, came {type(names).__name__}"
+                    f"{argument}: wanted a tuple or list of names, got {type(names).__name__}"
                 )
             for name in names:
                 base, level = split_level(name)
                 if base not in known or (level is not None and base in HIERARCHICAL_METRICS):
-                    raise ValueError(f"{argument}: wanted names out of {known}, came {name!r}")
+                    raise ValueError(f"{argument}: wanted names out of {known}, got {name!r}")
                 if level is not None and self.hierarchy and level >= self.hierarchy.num_levels:
                     last = self.hierarchy.num_levels - 1
-                    raise ValueError(f"{argument}: wanted levels 0..{last}, came {name!r}")
+                    raise ValueError(f"{argument}: wanted levels 0..{last}, got {name!r}")
 
     def get_function_dict(
         self, include: Sequence[str] = (), exclude: Sequence[str] = ()
@@ -223,10 +223,10 @@ class AccuracyCalculator(pml.AccuracyCalculator):
         selection: Selection = [self._kept, (include, exclude)]
         if reference is None:
             if reference_labels is not None:
-                raise ValueError("reference_labels: wanted None without reference, came a value")
+                raise ValueError("reference_labels: wanted None without reference, got a value")
             reference, reference_labels, ref_includes_query = query, query_labels, True
         elif reference_labels is None:
-            raise ValueError("reference_labels: wanted the labels of reference, came None")
+            raise ValueError("reference_labels: wanted the labels of reference, got None")
         custom = self.label_comparison_fn is not pml.EQUALITY
         data = RetrievalInputs(
             query,

@@ -395,19 +395,19 @@ class TestNames:
         "name", ["map", "ndcg_level1", "recall_at_3", "precision_at_1_levelx", "average_precision"]
     )
     def test_unknown(self, name):
-        with pytest.raises(ValueError, match=rf"include: wanted names out of .* came '{name}'"):
+        with pytest.raises(ValueError, match=rf"include: wanted names out of .* got '{name}'"):
             AccuracyCalculator(include=(name,), device=CPU)
-        with pytest.raises(ValueError, match=rf"exclude: wanted names out of .* came '{name}'"):
+        with pytest.raises(ValueError, match=rf"exclude: wanted names out of .* got '{name}'"):
             AccuracyCalculator(exclude=[name], device=CPU)
-        with pytest.raises(ValueError, match=rf"include: wanted names out of .* came '{name}'"):
+        with pytest.raises(ValueError, match=rf"include: wanted names out of .* got '{name}'"):
             AccuracyCalculator(device=CPU).get_accuracy(*self_arguments(0), include=[name])
 
     def test_unknown_level(self):
-        with pytest.raises(ValueError, match=r"include: wanted levels 0\.\.2, came 'r_precision_"):
+        with pytest.raises(ValueError, match=r"include: wanted levels 0\.\.2, got 'r_precision_"):
             AccuracyCalculator(include=("r_precision_level3",), hierarchy=self.tree, device=CPU)
 
     def test_a_string_is_no_list(self):
-        with pytest.raises(TypeError, match="include: wanted a tuple or list of names, came str"):
+        with pytest.raises(TypeError, match="include: wanted a tuple or list of names, got str"):
             AccuracyCalculator(include="ndcg", device=CPU)
 
 
@@ -417,7 +417,7 @@ class TestErrors:
         [
             ({"similarity": "l2"}, ValueError, "similarity: wanted one of"),
             ({"similarity": "dot", "knn_func": FaissKNN()}, ValueError, "similarity: wanted None"),
-            ({"recall_at": 0}, ValueError, "recall_at: wanted integers >= 1, came 0"),
+            ({"recall_at": 0}, ValueError, "recall_at: wanted integers >= 1, got 0"),
             ({"recall_at": ()}, ValueError, "recall_at: wanted integers >= 1"),
             ({"k": 0}, ValueError, "k must be an integer greater than 0"),
             ({"block_size": 0}, ValueError, "block_size: wanted"),
@@ -434,11 +434,11 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"query": torch.full((3, 2), torch.nan)}, "query: wanted finite embeddings, came NaN"),
+            ({"query": torch.full((3, 2), torch.nan)}, "query: wanted finite embeddings, got NaN"),
             ({"reference": torch.randn(4, 3)}, "reference: wanted 2 dimensions"),
-            ({"query_labels": torch.zeros(2).long()}, "query_labels: wanted 3 rows, came 2"),
+            ({"query_labels": torch.zeros(2).long()}, "query_labels: wanted 3 rows, got 2"),
             ({"reference_labels": torch.zeros(4)}, "reference_labels: wanted integers"),
-            ({"reference_labels": None}, "reference_labels: wanted the labels .* came None"),
+            ({"reference_labels": None}, "reference_labels: wanted the labels .* got None"),
             ({"reference": None}, "reference_labels: wanted None without reference"),
             ({"ref_includes_query": True}, "ref_includes_query: .* another embedding or label"),
             (

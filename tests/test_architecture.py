@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import pml_suprank
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pml_suprank"
 LAYERS = [
@@ -20,9 +22,7 @@ LAYERS = [
 ]
 NEW_MODULES = """
 import sys
-import numpy, torch, pytorch_metric_learning
-import pytorch_metric_learning.losses, pytorch_metric_learning.testers
-import pytorch_metric_learning.utils.accuracy_calculator
+import numpy, torch, pytorch_metric_learning.losses
 before = {{name.partition(".")[0] for name in sys.modules}}
 import {module}
 after = {{name.partition(".")[0] for name in sys.modules}}
@@ -43,6 +43,14 @@ def new_modules(module):
 
 def test_importing_the_core_loads_torch_pml_and_numpy_only():
     assert new_modules("pml_suprank") == {"pml_suprank"}
+
+
+def test_testers_are_loaded_when_asked_for():
+    code = "import pml_suprank, sys; assert 'faiss' not in sys.modules; pml_suprank.testers"
+    code += "; pml_suprank.AccuracyCalculator; assert 'testers' in dir(pml_suprank)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        pml_suprank.nothing  # noqa: B018
 
 
 def test_the_check_above_can_fail():

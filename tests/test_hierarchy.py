@@ -94,15 +94,15 @@ class TestContents:
         assert tree.class_id("animal/dog/pug") == tree.class_id("pug") == 1
         assert len(tree) == tree.num_classes == 4
         assert repr(tree) == "Hierarchy(breed: 4, species: 3, kingdom: 2)"
-        with pytest.raises(HierarchyError, match="name of one class, came 'fox', of 0"):
+        with pytest.raises(HierarchyError, match="name of one class, got 'fox', of 0"):
             tree.class_id("fox")
-        with pytest.raises(HierarchyError, match=r"level: wanted 0\.\.2, came 3"):
+        with pytest.raises(HierarchyError, match=r"level: wanted 0\.\.2, got 3"):
             tree.node_names(3)
 
     def test_last_name_of_two_classes_is_refused(self):
         tree = Hierarchy.from_paths(["dog/other", "cat/other"])
         assert tree.class_id("cat/other") == 1
-        with pytest.raises(HierarchyError, match="came 'other', of 2"):
+        with pytest.raises(HierarchyError, match="got 'other', of 2"):
             tree.class_id("other")
 
     def test_a_name_under_two_parents_is_two_nodes(self):
@@ -176,7 +176,7 @@ class TestExpand:
     @pytest.mark.parametrize("paths", [ANIMALS, None])
     def test_unknown_ids_are_named(self, paths):
         tree = Hierarchy.from_paths(paths) if paths else Hierarchy.from_labels([[5, 0], [9, 1]])
-        with pytest.raises(HierarchyError, match=r"came 7 unknown: -3, 40, 41, 42, 43, ..."):
+        with pytest.raises(HierarchyError, match=r"got 7 unknown: -3, 40, 41, 42, 43, ..."):
             tree.expand([int(tree.class_ids[0]), 40, 41, 42, 43, 44, 45, -3])
 
     def test_column_of_a_label_table(self):
@@ -205,17 +205,17 @@ class TestLabelForms:
     @pytest.mark.parametrize(
         ("labels", "message"),
         [
-            (torch.tensor([1.0, 2.0]), "ref_labels: wanted integers .* came dtype float32$"),
-            (torch.tensor([1.0, float("nan")]), "came dtype float32 with NaN"),
-            (torch.tensor([True]), "ref_labels: wanted integers, came dtype bool"),
-            (torch.tensor([1j]), "came dtype complex64"),
-            (torch.tensor(1), r"wanted 1-D class labels \[B\] or 2-D labels .* came shape \(\)"),
-            (torch.zeros(1, 1, 1, dtype=torch.long), r"came shape \(1, 1, 1\)"),
-            (torch.zeros(2, 2, dtype=torch.long), "wanted 3 columns, .* came 2 columns"),
+            (torch.tensor([1.0, 2.0]), "ref_labels: wanted integers .* got dtype float32$"),
+            (torch.tensor([1.0, float("nan")]), "got dtype float32 with NaN"),
+            (torch.tensor([True]), "ref_labels: wanted integers, got dtype bool"),
+            (torch.tensor([1j]), "got dtype complex64"),
+            (torch.tensor(1), r"wanted 1-D class labels \[B\] or 2-D labels .* got shape \(\)"),
+            (torch.zeros(1, 1, 1, dtype=torch.long), r"got shape \(1, 1, 1\)"),
+            (torch.zeros(2, 2, dtype=torch.long), "wanted 3 columns, .* got 2 columns"),
             (torch.zeros(2, 0, dtype=torch.long), "at least one level"),
-            (["a"], "wanted a tensor or array of integers, came list"),
-            (torch.tensor([7]), "ref_labels: wanted ids of the 4 classes .* came 1 unknown: 7"),
-            (torch.tensor([2**63], dtype=torch.uint64), "came larger uint64"),
+            (["a"], "wanted a tensor or array of integers, got list"),
+            (torch.tensor([7]), "ref_labels: wanted ids of the 4 classes .* got 1 unknown: 7"),
+            (torch.tensor([2**63], dtype=torch.uint64), "got larger uint64"),
         ],
     )
     def test_errors(self, labels, message):
@@ -223,14 +223,14 @@ class TestLabelForms:
             as_level_labels(labels, self.tree, name="ref_labels")
 
     def test_length(self):
-        with pytest.raises(HierarchyError, match="labels: wanted 3 rows, came 2"):
+        with pytest.raises(HierarchyError, match="labels: wanted 3 rows, got 2"):
             as_level_labels(torch.tensor([0, 1]), length=3)
 
     def test_common_levels_errors(self):
         rows = torch.zeros(2, 2, dtype=torch.long)
-        with pytest.raises(HierarchyError, match=r"labels: wanted 2-D labels \[B, L\], came 1-D"):
+        with pytest.raises(HierarchyError, match=r"labels: wanted 2-D labels \[B, L\], got 1-D"):
             common_levels(rows[0])
-        with pytest.raises(HierarchyError, match=r"ref_labels: wanted 2 levels .* came 1"):
+        with pytest.raises(HierarchyError, match=r"ref_labels: wanted 2 levels .* got 1"):
             common_levels(rows, rows[:, :1])
         with pytest.raises(HierarchyError, match="ref_labels: wanted ids of the 4"):
             self.tree.common_levels([0], [9])
@@ -259,5 +259,5 @@ class TestTableChecks:
             self.make(**({"table": [[0, 0], [1, 0]]} | change))
 
     def test_inner_node_with_two_parents(self):
-        with pytest.raises(HierarchyError, match="came 0 of column 1 under 0 and 1 of column 2"):
+        with pytest.raises(HierarchyError, match="got 0 of column 1 under 0 and 1 of column 2"):
             self.make([[0, 0, 0], [1, 0, 1]])

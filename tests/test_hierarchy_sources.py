@@ -21,10 +21,10 @@ class TestFromLabels:
     @pytest.mark.parametrize(
         ("labels", "message"),
         [
-            ([[1, 0], [1, 1]], r"came class 1 with the rows \[1, 0\] and \[1, 1\]"),
-            ([[1, 0, 0], [2, 0, 5]], "came 0 of column 1 under 0 and 5 of column 2"),
-            ([1, 2], r"labels: wanted a filled \[B, L\] table, came shape \(2,\)"),
-            (torch.zeros(0, 2, dtype=torch.long), r"came shape \(0, 2\)"),
+            ([[1, 0], [1, 1]], r"got class 1 with the rows \[1, 0\] and \[1, 1\]"),
+            ([[1, 0, 0], [2, 0, 5]], "got 0 of column 1 under 0 and 5 of column 2"),
+            ([1, 2], r"labels: wanted a filled \[B, L\] table, got shape \(2,\)"),
+            (torch.zeros(0, 2, dtype=torch.long), r"got shape \(0, 2\)"),
             ([[1.0, float("nan")]], "labels: wanted integers .* with NaN"),
             ([["a", "b"]], "labels: wanted a tensor or array of integers"),
         ],
@@ -58,15 +58,15 @@ class TestFromParents:
     @pytest.mark.parametrize(
         ("parents", "message"),
         [
-            ({}, "at least one node, came an empty mapping"),
-            ([("a", "b")], "wanted a mapping child -> parent, came list"),
-            ({"a": ["b", "c"]}, r"parent of 'a': wanted one node, came 2: \['b', 'c'\]"),
+            ({}, "at least one node, got an empty mapping"),
+            ([("a", "b")], "wanted a mapping child -> parent, got list"),
+            ({"a": ["b", "c"]}, r"parent of 'a': wanted one node, got 2: \['b', 'c'\]"),
             ({"a": "b", "b": "c", "c": "b"}, "the cycle 'b' -> 'c' -> 'b'"),
             ({"a": "a"}, "the cycle 'a' -> 'a'"),
             ({"x": None, "a": "b", "b": "a"}, "the cycle 'a' -> 'b' -> 'a'"),
-            ({"a": float("nan")}, "parent of 'a': wanted an int or a str, came nan"),
-            ({True: "a"}, "a child: wanted an int or a str, came True"),
-            ({1: "a", "b": "a"}, "all int .* or all str, came 1 and 'b'"),
+            ({"a": float("nan")}, "parent of 'a': wanted an int or a str, got nan"),
+            ({True: "a"}, "a child: wanted an int or a str, got True"),
+            ({1: "a", "b": "a"}, "all int .* or all str, got 1 and 'b'"),
             ({2**63: "a"}, "class ids: wanted values that int64 holds"),
         ],
     )
@@ -83,14 +83,14 @@ class TestFromPaths:
     @pytest.mark.parametrize(
         ("paths", "message"),
         [
-            ([], "at least one path, came none"),
-            ("a/b", "wanted an iterable of str, came str"),
-            (3, "wanted an iterable of str, came int"),
-            (["a/b", 3], r"paths\[1\]: wanted a str, came 3"),
-            (["a//b"], r"paths\[0\]: .* came the empty name in 'a//b'"),
+            ([], "at least one path, got none"),
+            ("a/b", "wanted an iterable of str, got str"),
+            (3, "wanted an iterable of str, got int"),
+            (["a/b", 3], r"paths\[1\]: wanted a str, got 3"),
+            (["a//b"], r"paths\[0\]: .* got the empty name in 'a//b'"),
             (["a/b/"], "the empty name"),
             ([""], "the empty name"),
-            (["a/b", "a/c", "a/b"], r"paths\[2\]: .* came 'a/b' again after paths\[0\]"),
+            (["a/b", "a/c", "a/b"], r"paths\[2\]: .* got 'a/b' again after paths\[0\]"),
         ],
     )
     def test_errors(self, paths, message):
@@ -138,19 +138,19 @@ class TestFromFolder:
     def test_leaf_without_files(self, tmp_path):
         touch(tmp_path, "a/x.png")
         (tmp_path / "b").mkdir()
-        with pytest.raises(HierarchyError, match=r"root: .* came '.*b' with 0 other entries"):
+        with pytest.raises(HierarchyError, match=r"root: .* got '.*b' with 0 other entries"):
             Hierarchy.from_folder(tmp_path)
 
     def test_files_beside_folders(self, tmp_path):
         touch(tmp_path, "a/b/x.png", "a/y.png")
-        with pytest.raises(HierarchyError, match=r"came 'y.png' beside the folder 'b'"):
+        with pytest.raises(HierarchyError, match=r"got 'y.png' beside the folder 'b'"):
             Hierarchy.from_folder(tmp_path)
 
     def test_no_class_folders(self, tmp_path):
         touch(tmp_path, "x.png")
-        with pytest.raises(HierarchyError, match=r"wanted class folders in .* came none"):
+        with pytest.raises(HierarchyError, match=r"wanted class folders in .* got none"):
             Hierarchy.from_folder(tmp_path)
-        with pytest.raises(HierarchyError, match="root: wanted a folder, came"):
+        with pytest.raises(HierarchyError, match="root: wanted a folder, got"):
             Hierarchy.from_folder(tmp_path / "nowhere")
 
     def test_links(self, tmp_path):
@@ -158,7 +158,7 @@ class TestFromFolder:
         (tmp_path / "data" / "a").symlink_to(tmp_path / "real" / "a", target_is_directory=True)
         assert Hierarchy.from_folder(tmp_path / "data").class_names == ("a", "b")
         (tmp_path / "data" / "c").symlink_to(tmp_path / "data", target_is_directory=True)
-        with pytest.raises(HierarchyError, match=r"came the link .*c' back up"):
+        with pytest.raises(HierarchyError, match=r"got the link .*c' back up"):
             Hierarchy.from_folder(tmp_path / "data")
 
 
@@ -196,8 +196,8 @@ class TestFromCsv:
             ("", "wanted a first line with one name per level"),
             ("a,\nx,y\n", "wanted a first line"),
             ("a,a\nx,y\n", "wanted a first line"),
-            ("a,b\n", "at least one row under the header, came none"),
-            ("a,b\nx,y\nx\n", "line 3: wanted 2 cells, came 1"),
+            ("a,b\n", "at least one row under the header, got none"),
+            ("a,b\nx,y\nx\n", "line 3: wanted 2 cells, got 1"),
             ("a,b\n,y\n", "line 2: wanted empty cells at the finest levels only"),
         ],
     )
@@ -208,11 +208,11 @@ class TestFromCsv:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("a,b\nx,y\n", r"class_id_column: wanted one of \['a', 'b'\], came 'id'"),
+            ("a,b\nx,y\n", r"class_id_column: wanted one of \['a', 'b'\], got 'id'"),
             ("id\n1\n", "at least one level column"),
-            ("a,id\nx,one\n", "line 2: wanted an integer in 'id', came 'one'"),
-            ("a,id\nx,1\nx,2\n", "line 3: wanted one id per class, came 2 for 'x', which has 1"),
-            ("a,b,id\nx,y,1\nz,y,1\n", "line 3: .* came class 1 under 'z/y' and 'x/y'"),
+            ("a,id\nx,one\n", "line 2: wanted an integer in 'id', got 'one'"),
+            ("a,id\nx,1\nx,2\n", "line 3: wanted one id per class, got 2 for 'x', which has 1"),
+            ("a,b,id\nx,y,1\nz,y,1\n", "line 3: .* got class 1 under 'z/y' and 'x/y'"),
         ],
     )
     def test_class_id_errors(self, tmp_path, text, message):
@@ -232,13 +232,13 @@ class TestFromNetworkx:
     def test_errors(self):
         networkx = pytest.importorskip("networkx", reason="networkx is not installed")
         two_parents = networkx.DiGraph([("a", "c"), ("b", "c")])
-        with pytest.raises(HierarchyError, match="came 'c' with the parents 'a', 'b'"):
+        with pytest.raises(HierarchyError, match="got 'c' with the parents 'a', 'b'"):
             Hierarchy.from_networkx(two_parents)
         with pytest.raises(HierarchyError, match="the cycle"):
             Hierarchy.from_networkx(networkx.DiGraph([("a", "b"), ("b", "a")]))
-        with pytest.raises(HierarchyError, match=r"wanted a networkx.DiGraph .* came Graph"):
+        with pytest.raises(HierarchyError, match=r"wanted a networkx.DiGraph .* got Graph"):
             Hierarchy.from_networkx(networkx.Graph([("a", "b")]))
-        with pytest.raises(HierarchyError, match="came an empty mapping"):
+        with pytest.raises(HierarchyError, match="got an empty mapping"):
             Hierarchy.from_networkx(networkx.DiGraph())
 
     def test_without_networkx(self, monkeypatch):

@@ -34,9 +34,7 @@ for name in ("integrations.timm_backbones", "recipes.quickstart"):
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT], check=True
-    )
+    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT], check=True)
     (path,) = folder.glob("*.whl")
     return path
 

@@ -159,7 +159,7 @@ def test_averages_per_class():
 
 class TestErrors:
     def test_another_calculator(self):
-        with pytest.raises(TypeError, match=r"accuracy_calculator: wanted .* came pytorch_metric"):
+        with pytest.raises(TypeError, match=r"accuracy_calculator: wanted .* got pytorch_metric"):
             HierarchicalTester(accuracy_calculator=pml.AccuracyCalculator())
 
     @pytest.mark.parametrize("levels", [3, [0, 3], [], -1, "finest", [True, "x"]])

@@ -29,10 +29,10 @@ def chains_from_parents(parents: Mapping[Any, Any]) -> Chains:
     """Chains of the leaves of a child -> parent mapping."""
     if not isinstance(parents, Mapping):
         raise HierarchyError(
-            f"parents: wanted a mapping child -> parent, came {type(parents).__name__}"
+            f"parents: wanted a mapping child -> parent, got {type(parents).__name__}"
         )
     if not parents:
-        raise HierarchyError("parents: wanted at least one node, came an empty mapping")
+        raise HierarchyError("parents: wanted at least one node, got an empty mapping")
     parent_of: dict[Node, Node | None] = {}
     for child, parent in parents.items():
         parent_of[_node(child, "parents: a child")] = (
@@ -48,7 +48,7 @@ def chains_from_parents(parents: Mapping[Any, Any]) -> Chains:
         named = next(leaf for leaf in leaves if isinstance(leaf, str))
         raise HierarchyError(
             "parents: wanted leaves that are all int (then they are the class ids) or all str, "
-            f"came {numbered[0]!r} and {named!r}"
+            f"got {numbered[0]!r} and {named!r}"
         )
     return Chains(
         [chains[leaf] for leaf in leaves],
@@ -66,8 +66,8 @@ def _node(value: Any, what: str) -> Node:
         except TypeError:
             pass
     if isinstance(value, (list, tuple, set, frozenset)):
-        raise HierarchyError(f"{what}: wanted one node, came {len(value)}: {value!r}")
-    raise HierarchyError(f"{what}: wanted an int or a str, came {value!r}")
+        raise HierarchyError(f"{what}: wanted one node, got {len(value)}: {value!r}")
+    raise HierarchyError(f"{what}: wanted an int or a str, got {value!r}")
 
 
 def _climb(
@@ -82,7 +82,7 @@ def _climb(
         if current in pending:
             cycle = [*pending][[*pending].index(current) :]
             text = " -> ".join(repr(step) for step in [*cycle, current])
-            raise HierarchyError(f"parents: wanted a tree, came the cycle {text} (child -> parent)")
+            raise HierarchyError(f"parents: wanted a tree, got the cycle {text} (child -> parent)")
         pending[current] = None
         current = parent_of.get(current)
     above: Chain = () if current is None else chains[current]
@@ -100,14 +100,14 @@ def chains_from_networkx(digraph: Any) -> Chains:
     if not isinstance(digraph, networkx.DiGraph):
         raise HierarchyError(
             "digraph: wanted a networkx.DiGraph with edges parent -> child, "
-            f"came {type(digraph).__name__}"
+            f"got {type(digraph).__name__}"
         )
     parents: dict[Any, Any] = {}
     for node in digraph.nodes:
         above = list(digraph.predecessors(node))
         if len(above) > 1:
             raise HierarchyError(
-                f"digraph: wanted one parent per node, came {node!r} with the parents "
+                f"digraph: wanted one parent per node, got {node!r} with the parents "
                 f"{', '.join(repr(parent) for parent in above)}"
             )
         parents[node] = above[0] if above else None
@@ -117,23 +117,23 @@ def chains_from_networkx(digraph: Any) -> Chains:
 def chains_from_paths(paths: Iterable[str], sep: str) -> Chains:
     """Chains of "coarse/.../fine" strings, one class each."""
     if isinstance(paths, str) or not isinstance(paths, Iterable):
-        raise HierarchyError(f"paths: wanted an iterable of str, came {type(paths).__name__}")
+        raise HierarchyError(f"paths: wanted an iterable of str, got {type(paths).__name__}")
     seen: dict[str, int] = {}
     for index, path in enumerate(paths):
         if not isinstance(path, str):
-            raise HierarchyError(f"paths[{index}]: wanted a str, came {path!r}")
+            raise HierarchyError(f"paths[{index}]: wanted a str, got {path!r}")
         if "" in path.split(sep):
             raise HierarchyError(
-                f"paths[{index}]: wanted names joined by {sep!r}, came the empty name in {path!r}"
+                f"paths[{index}]: wanted names joined by {sep!r}, got the empty name in {path!r}"
             )
         if path in seen:
             raise HierarchyError(
-                f"paths[{index}]: wanted each class once (ids are positions), came {path!r} "
+                f"paths[{index}]: wanted each class once (ids are positions), got {path!r} "
                 f"again after paths[{seen[path]}]"
             )
         seen[path] = index
     if not seen:
-        raise HierarchyError("paths: wanted at least one path, came none")
+        raise HierarchyError("paths: wanted at least one path, got none")
     return Chains([tuple(p.split(sep)) for p in seen], list(range(len(seen))), list(seen))
 
 
@@ -146,6 +146,6 @@ def check_one_parent(table: np.ndarray, name: str) -> None:
             (node, first), (_, second) = pairs[twice[0]], pairs[twice[0] + 1]
             raise HierarchyError(
                 f"{name}: wanted one parent per node, with ids that stand for one node of the "
-                f"whole column, came {node} of column {level} under {first} and {second} of "
+                f"whole column, got {node} of column {level} under {first} and {second} of "
                 f"column {level + 1}"
             )

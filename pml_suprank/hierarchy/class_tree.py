@@ -47,7 +47,7 @@ class ClassTree:
         self._class_names = None if class_names is None else tuple(class_names)
         if self._table.ndim != 2 or 0 in self._table.shape:
             raise HierarchyError(
-                f"table: wanted [num_classes, num_levels], came shape {tuple(self._table.shape)}"
+                f"table: wanted [num_classes, num_levels], got shape {tuple(self._table.shape)}"
             )
         if level_names is None:
             level_names = [f"level_{level}" for level in range(self._table.shape[1])]
@@ -109,7 +109,7 @@ class ClassTree:
     def node_names(self, level: int) -> tuple[str, ...]:
         """Names of the nodes of a level, by node id; the raw ids as text for ``from_labels``."""
         if not 0 <= level < self.num_levels:
-            raise HierarchyError(f"level: wanted 0..{self.num_levels - 1}, came {level}")
+            raise HierarchyError(f"level: wanted 0..{self.num_levels - 1}, got {level}")
         return self._node_names[level]
 
     def class_id(self, name: str) -> int:
@@ -129,7 +129,7 @@ class ClassTree:
         rows = [row for row, node in enumerate(self._node_names[0]) if node == name]
         if len(rows) != 1:
             raise HierarchyError(
-                f"name: wanted the name of one class, came {name!r}, of {len(rows)}"
+                f"name: wanted the name of one class, got {name!r}, of {len(rows)}"
             )
         return int(self._class_ids[rows[0]])
 
@@ -147,7 +147,7 @@ class ClassTree:
         """
         ids = integer_tensor(class_ids, "class_ids")
         if ids.ndim != 1:
-            raise HierarchyError(f"class_ids: wanted 1-D labels, came shape {tuple(ids.shape)}")
+            raise HierarchyError(f"class_ids: wanted 1-D labels, got shape {tuple(ids.shape)}")
         return self._expand(ids, "class_ids")
 
     def _expand(self, ids: Tensor, name: str) -> Tensor:
@@ -165,7 +165,7 @@ class ClassTree:
             listed = ", ".join(map(str, offenders[:5])) + (", ..." if len(offenders) > 5 else "")
             raise HierarchyError(
                 f"{name}: wanted ids of the {self.num_classes} classes of the hierarchy "
-                f"({int(known[0])}..{int(known[-1])}), came {len(offenders)} unknown: {listed}"
+                f"({int(known[0])}..{int(known[-1])}), got {len(offenders)} unknown: {listed}"
             )
         return table[rows]
 
@@ -240,6 +240,6 @@ def _checked_level_names(names: Sequence[str], num_levels: int) -> tuple[str, ..
     names = tuple(names)
     if len(names) != num_levels or len(set(names)) != num_levels:
         raise HierarchyError(
-            f"level_names: wanted {num_levels} different names, finest level first, came {names}"
+            f"level_names: wanted {num_levels} different names, finest level first, got {names}"
         )
     return names

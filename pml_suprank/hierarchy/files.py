@@ -19,7 +19,7 @@ def chains_from_folder(root: str | os.PathLike[str], extensions: Collection[str]
     """Chains of the leaf folders under a root."""
     root = Path(root)
     if not root.is_dir():
-        raise HierarchyError(f"root: wanted a folder, came {str(root)!r}")
+        raise HierarchyError(f"root: wanted a folder, got {str(root)!r}")
     if extensions is not None:
         extensions = {extension.lower() for extension in extensions}
     chains: list[tuple[str, ...]] = []
@@ -46,13 +46,13 @@ def _walk(
     if not folders and (not files or not chain):
         raise HierarchyError(
             f"root: wanted a class folder with {wanted} at every end of the tree, "
-            f"came {str(folder)!r} with {len(entries)} other entries"
+            f"got {str(folder)!r} with {len(entries)} other entries"
             if chain
-            else f"root: wanted class folders in {str(folder)!r}, came none"
+            else f"root: wanted class folders in {str(folder)!r}, got none"
         )
     if folders and files:
         raise HierarchyError(
-            f"root: wanted {wanted} in leaf folders only, came {files[0].name!r} beside the "
+            f"root: wanted {wanted} in leaf folders only, got {files[0].name!r} beside the "
             f"folder {folders[0].name!r} in {str(folder)!r}: it belongs to no class"
         )
     if not folders:
@@ -60,7 +60,7 @@ def _walk(
     for entry in folders:
         real = entry.resolve()
         if real in above:
-            raise HierarchyError(f"root: wanted a tree, came the link {str(entry)!r} back up")
+            raise HierarchyError(f"root: wanted a tree, got the link {str(entry)!r} back up")
         _walk(entry, (*chain, entry.name), (*above, real), extensions, chains)
 
 
@@ -77,15 +77,15 @@ def chains_from_csv(
         header = [cell.strip() for cell in next(reader, [])]
         if not header or "" in header or len(set(header)) != len(header):
             raise HierarchyError(
-                f"path: wanted a first line with one name per level, all different, came {header}"
+                f"path: wanted a first line with one name per level, all different, got {header}"
             )
         if class_id_column is not None and class_id_column not in header:
             raise HierarchyError(
-                f"class_id_column: wanted one of {header}, came {class_id_column!r}"
+                f"class_id_column: wanted one of {header}, got {class_id_column!r}"
             )
         level_names = [name for name in header if name != class_id_column]
         if not level_names:
-            raise HierarchyError("path: wanted at least one level column, came none")
+            raise HierarchyError("path: wanted at least one level column, got none")
         id_of: dict[tuple[str, ...], int] = {}
         chain_of: dict[int, tuple[str, ...]] = {}
         for row in reader:
@@ -93,7 +93,7 @@ def chains_from_csv(
                 continue
             where = f"path, line {reader.line_num}"
             if len(row) != len(header):
-                raise HierarchyError(f"{where}: wanted {len(header)} cells, came {len(row)}")
+                raise HierarchyError(f"{where}: wanted {len(header)} cells, got {len(row)}")
             cells = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
             chain = _chain([cells[name] for name in level_names], finest_first, where)
             if class_id_column is None:
@@ -102,16 +102,16 @@ def chains_from_csv(
             class_id = _class_id(cells[class_id_column], class_id_column, where)
             if id_of.setdefault(chain, class_id) != class_id:
                 raise HierarchyError(
-                    f"{where}: wanted one id per class, came {class_id} for "
+                    f"{where}: wanted one id per class, got {class_id} for "
                     f"{'/'.join(chain)!r}, which has {id_of[chain]}"
                 )
             if chain_of.setdefault(class_id, chain) != chain:
                 raise HierarchyError(
-                    f"{where}: wanted one place in the tree per class id, came class {class_id} "
+                    f"{where}: wanted one place in the tree per class id, got class {class_id} "
                     f"under {'/'.join(chain)!r} and {'/'.join(chain_of[class_id])!r}"
                 )
     if not id_of:
-        raise HierarchyError(f"path: wanted at least one row under the header, came none in {path}")
+        raise HierarchyError(f"path: wanted at least one row under the header, got none in {path}")
     return Chains(
         list(id_of),
         list(id_of.values()),
@@ -127,7 +127,7 @@ def _chain(cells: list[str], finest_first: bool, where: str) -> tuple[str, ...]:
         cells = cells[:-1]
     if not cells or "" in cells:
         raise HierarchyError(
-            f"{where}: wanted empty cells at the finest levels only (a short branch), came {cells}"
+            f"{where}: wanted empty cells at the finest levels only (a short branch), got {cells}"
         )
     return tuple(cells)
 
@@ -136,4 +136,4 @@ def _class_id(cell: str, column: str, where: str) -> int:
     try:
         return int(cell)
     except ValueError:
-        raise HierarchyError(f"{where}: wanted an integer in {column!r}, came {cell!r}") from None
+        raise HierarchyError(f"{where}: wanted an integer in {column!r}, got {cell!r}") from None

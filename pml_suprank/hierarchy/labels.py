@@ -17,7 +17,7 @@ class HierarchyError(ValueError):
 
 
 def integer_tensor(values: Any, name: str) -> Tensor:
-    """Integer labels as an int64 tensor, exact, on the device they came on.
+    """Integer labels as an int64 tensor, exact, on the device they got on.
 
     Args:
         values: a tensor, a NumPy array or nested lists of integers.
@@ -34,21 +34,21 @@ def integer_tensor(values: Any, name: str) -> Tensor:
             values = torch.as_tensor(np.asarray(values))
         except (TypeError, ValueError) as error:
             raise HierarchyError(
-                f"{name}: wanted a tensor or array of integers, came {type(values).__name__} "
+                f"{name}: wanted a tensor or array of integers, got {type(values).__name__} "
                 f"that is none ({error})"
             ) from None
     dtype = str(values.dtype).removeprefix("torch.")
     if values.dtype == torch.bool or values.is_complex() or values.is_quantized:
-        raise HierarchyError(f"{name}: wanted integers, came dtype {dtype}")
+        raise HierarchyError(f"{name}: wanted integers, got dtype {dtype}")
     if values.is_floating_point():
         extra = " with NaN" if bool(torch.isnan(values).any()) else ""
         raise HierarchyError(
             f"{name}: wanted integers (floats merge class ids above 2**24 or 2**53), "
-            f"came dtype {dtype}{extra}"
+            f"got dtype {dtype}{extra}"
         )
     exact = values.long()
     if values.dtype == torch.uint64 and bool((exact < 0).any()):
-        raise HierarchyError(f"{name}: wanted ids below 2**63, came larger uint64 values")
+        raise HierarchyError(f"{name}: wanted ids below 2**63, got larger uint64 values")
     return exact
 
 
@@ -75,10 +75,10 @@ def common_levels(labels: Tensor, ref_labels: Tensor | None = None) -> Tensor:
     ref_labels = labels if ref_labels is None else integer_tensor(ref_labels, "ref_labels")
     for name, value in (("labels", labels), ("ref_labels", ref_labels)):
         if value.ndim != 2:
-            raise HierarchyError(f"{name}: wanted 2-D labels [B, L], came {value.ndim}-D")
+            raise HierarchyError(f"{name}: wanted 2-D labels [B, L], got {value.ndim}-D")
     if labels.shape[1] != ref_labels.shape[1]:
         raise HierarchyError(
-            f"ref_labels: wanted {labels.shape[1]} levels as in labels, came {ref_labels.shape[1]}"
+            f"ref_labels: wanted {labels.shape[1]} levels as in labels, got {ref_labels.shape[1]}"
         )
     levels = torch.zeros(len(labels), len(ref_labels), dtype=torch.long, device=labels.device)
     for column, ref_column in zip(labels.unbind(1), ref_labels.unbind(1), strict=True):
@@ -119,17 +119,17 @@ def as_level_labels(
     if labels.ndim not in (1, 2):
         raise HierarchyError(
             f"{name}: wanted 1-D class labels [B] or 2-D labels [B, L], "
-            f"came shape {tuple(labels.shape)}"
+            f"got shape {tuple(labels.shape)}"
         )
     if length is not None and len(labels) != length:
-        raise HierarchyError(f"{name}: wanted {length} rows, came {len(labels)}")
+        raise HierarchyError(f"{name}: wanted {length} rows, got {len(labels)}")
     if labels.ndim == 1:
         return labels[:, None] if hierarchy is None else hierarchy._expand(labels, name)
     if labels.shape[1] == 0:
-        raise HierarchyError(f"{name}: wanted at least one level, came shape {tuple(labels.shape)}")
+        raise HierarchyError(f"{name}: wanted at least one level, got shape {tuple(labels.shape)}")
     if hierarchy is not None and labels.shape[1] != hierarchy.num_levels:
         raise HierarchyError(
             f"{name}: wanted {hierarchy.num_levels} columns, one per level of the hierarchy, "
-            f"or 1-D class ids, came {labels.shape[1]} columns"
+            f"or 1-D class ids, got {labels.shape[1]} columns"
         )
     return labels

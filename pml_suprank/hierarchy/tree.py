@@ -58,7 +58,7 @@ class Hierarchy(ClassTree):
         """
         rows = integer_tensor(labels, "labels").cpu().numpy()
         if rows.ndim != 2 or 0 in rows.shape:
-            raise HierarchyError(f"labels: wanted a filled [B, L] table, came shape {rows.shape}")
+            raise HierarchyError(f"labels: wanted a filled [B, L] table, got shape {rows.shape}")
         class_ids, first, class_of = np.unique(rows[:, 0], return_index=True, return_inverse=True)
         classes = rows[first]
         wrong = (classes[class_of.reshape(-1)] != rows).any(1)
@@ -66,7 +66,7 @@ class Hierarchy(ClassTree):
             row = rows[wrong.argmax()]
             other = classes[np.searchsorted(class_ids, row[0])]
             raise HierarchyError(
-                f"labels: wanted one set of ancestors per finest class, came class {row[0]} with "
+                f"labels: wanted one set of ancestors per finest class, got class {row[0]} with "
                 f"the rows {other.tolist()} and {row.tolist()}"
             )
         builders.check_one_parent(classes, "labels")
@@ -206,7 +206,7 @@ class Hierarchy(ClassTree):
     ) -> Hierarchy:
         """Number the nodes of every level; a node is the chain of names that leads to it."""
         if any(not _INT64.min <= class_id <= _INT64.max for class_id in source.class_ids):
-            raise HierarchyError("class ids: wanted values that int64 holds, came larger ones")
+            raise HierarchyError("class ids: wanted values that int64 holds, got larger ones")
         order = sorted(range(len(source.chains)), key=source.class_ids.__getitem__)
         chains = [source.chains[index] for index in order]
         depth = max(len(chain) for chain in chains)

@@ -58,7 +58,7 @@ def checked_depths(k: Any, name: str = "k") -> tuple[int, ...]:
     except TypeError:
         depths = ()
     if not depths or isinstance(k, bool) or min(depths) < 1:
-        raise ValueError(f"{name}: wanted integers >= 1, came {k!r}")
+        raise ValueError(f"{name}: wanted integers >= 1, got {k!r}")
     return tuple(dict.fromkeys(depths))
 
 
@@ -84,9 +84,9 @@ def choose(metrics: Any, k: Any, num_levels: int) -> list[Choice]:
         if depth is not None:
             family += "_at_k"
         if family not in METRICS or (level is not None and family in HIERARCHICAL):
-            raise ValueError(f"metrics: wanted names out of {METRICS}, came {name!r}")
+            raise ValueError(f"metrics: wanted names out of {METRICS}, got {name!r}")
         if level is not None and int(level) >= num_levels:
-            raise ValueError(f"metrics: wanted levels 0..{num_levels - 1}, came {name!r}")
+            raise ValueError(f"metrics: wanted levels 0..{num_levels - 1}, got {name!r}")
         levels: Iterable[int | None]
         if family in HIERARCHICAL:
             levels = (None,)
@@ -97,7 +97,7 @@ def choose(metrics: Any, k: Any, num_levels: int) -> list[Choice]:
             cuts = depths if depth is None else checked_depths(int(depth), "metrics")
         chosen.update({Choice(family, cut, each): None for cut in cuts for each in levels})
     if not chosen:
-        raise ValueError(f"metrics: wanted names out of {METRICS}, came none")
+        raise ValueError(f"metrics: wanted names out of {METRICS}, got none")
     return list(chosen)
 
 

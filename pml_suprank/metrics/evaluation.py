@@ -83,11 +83,11 @@ def evaluate(
     if gallery is None:
         if gallery_labels is not None or query_indices is not None:
             name = "query_indices" if gallery_labels is None else "gallery_labels"
-            raise ValueError(f"{name}: wanted None without a gallery, came a value")
+            raise ValueError(f"{name}: wanted None without a gallery, got a value")
         gallery, gallery_labels = query, query_labels
     else:
         if gallery_labels is None:
-            raise ValueError("gallery_labels: wanted the labels of the gallery, came None")
+            raise ValueError("gallery_labels: wanted the labels of the gallery, got None")
         gallery = checked_embeddings(gallery, "gallery", query.shape[1])
         gallery_labels = as_level_labels(
             gallery_labels, hierarchy, name="gallery_labels", length=len(gallery)
@@ -95,7 +95,7 @@ def evaluate(
         dtype = torch.promote_types(query.dtype, gallery.dtype)
         query, gallery = query.to(dtype), gallery.to(query.device, dtype)
         if ref_includes_query and query_indices is not None:
-            raise ValueError("query_indices: wanted None with ref_includes_query, came a value")
+            raise ValueError("query_indices: wanted None with ref_includes_query, got a value")
         if ref_includes_query:
             check_ref_includes_query(query, query_labels, gallery, gallery_labels)
         elif query_indices is not None:
@@ -119,7 +119,7 @@ def checked_block_size(block_size: Any) -> int | None:
     except TypeError:
         size = 0
     if size < 1 or isinstance(block_size, bool):
-        raise ValueError(f"block_size: wanted an integer >= 1 or None, came {block_size!r}")
+        raise ValueError(f"block_size: wanted an integer >= 1 or None, got {block_size!r}")
     return size
 
 
@@ -131,7 +131,7 @@ def check_ref_includes_query(
     Embeddings may differ by rounding, labels may not differ.
     """
     count = len(query)
-    what = "ref_includes_query: wanted the queries as the first items of the gallery, came"
+    what = "ref_includes_query: wanted the queries as the first items of the gallery, got"
     if len(gallery) < count:
         raise ValueError(f"{what} {count} queries and {len(gallery)} items")
     same = torch.isclose(query, gallery[:count].to(query)).all(1)
@@ -146,13 +146,13 @@ def _checked_indices(indices: Any, query_labels: Tensor, gallery_labels: Tensor)
     indices = integer_tensor(indices, "query_indices").cpu()
     count, length = len(query_labels), len(gallery_labels)
     if indices.shape != (count,):
-        raise ValueError(f"query_indices: wanted shape ({count},), came {tuple(indices.shape)}")
+        raise ValueError(f"query_indices: wanted shape ({count},), got {tuple(indices.shape)}")
     if bool(((indices < -1) | (indices >= length)).any()):
         raise ValueError(
-            f"query_indices: wanted -1..{length - 1}, came {int(indices.min())}..{int(indices.max())}"
+            f"query_indices: wanted -1..{length - 1}, got {int(indices.min())}..{int(indices.max())}"
         )
     inside = indices >= 0
     own = gallery_labels.cpu()[indices[inside]]
     if not torch.equal(own, query_labels.cpu()[inside]):
-        raise ValueError("query_indices: wanted the query's own item, came items with other labels")
+        raise ValueError("query_indices: wanted the query's own item, got items with other labels")
     return indices

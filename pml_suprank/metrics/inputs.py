@@ -78,9 +78,9 @@ class RetrievalInputs:
             labels.append(rows.to(device))
         self._query_labels, self._reference_labels = labels
         if labels[0].shape[1:] != labels[1].shape[1:]:
-            wanted, came = tuple(labels[0].shape[1:]), tuple(labels[1].shape[1:])
+            wanted, got = tuple(labels[0].shape[1:]), tuple(labels[1].shape[1:])
             raise HierarchyError(
-                f"reference_labels: wanted rows of shape {wanted} as in query_labels, came {came}"
+                f"reference_labels: wanted rows of shape {wanted} as in query_labels, got {got}"
             )
         if self.own and not (same and torch.equal(*labels)):
             flat = [each.reshape(len(each), -1) for each in labels]
@@ -114,8 +114,8 @@ class RetrievalInputs:
         # PML hands over (Q, 1, ...) query labels and (Q, k, ...) reference labels.
         same = self._comparison(query, reference[None].expand(len(query), *reference.shape))
         if not isinstance(same, Tensor) or same.shape != shape:
-            came = tuple(same.shape) if isinstance(same, Tensor) else type(same).__name__
-            raise ValueError(f"label_comparison_fn: wanted a tensor of shape {shape}, came {came}")
+            got = tuple(same.shape) if isinstance(same, Tensor) else type(same).__name__
+            raise ValueError(f"label_comparison_fn: wanted a tensor of shape {shape}, got {got}")
         return same.bool().to(torch.int8)
 
     def groups(self, level: int) -> Tensor:
@@ -167,11 +167,11 @@ def _any_labels(values: Any, name: str, length: int) -> Tensor:
     """Labels of any meaning as PML passes them on: floats. Integers keep the precision they need."""
     labels = c_f.numpy_to_torch(values)
     if not isinstance(labels, Tensor) or labels.ndim == 0 or len(labels) != length:
-        came = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
-        raise ValueError(f"{name}: wanted a tensor of length {length}, came {came}")
+        got = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
+        raise ValueError(f"{name}: wanted a tensor of length {length}, got {got}")
     if labels.is_floating_point():
         if bool(labels.isnan().any()):
-            raise ValueError(f"{name}: wanted labels without NaN, came NaN")
+            raise ValueError(f"{name}: wanted labels without NaN, got NaN")
         return labels
     largest = int(labels.long().abs().max())
     if largest > _FLOAT64_EXACT:

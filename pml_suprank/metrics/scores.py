@@ -25,18 +25,18 @@ def checked_embeddings(values: Any, name: str, dim: int | None = None) -> Tensor
     if isinstance(values, np.ndarray):
         values = torch.from_numpy(values)
     if not isinstance(values, Tensor) or not values.is_floating_point():
-        came = values.dtype if isinstance(values, Tensor) else type(values).__name__
-        raise ValueError(f"{name}: wanted floating embeddings [n, D], came {came}")
+        got = values.dtype if isinstance(values, Tensor) else type(values).__name__
+        raise ValueError(f"{name}: wanted floating embeddings [n, D], got {got}")
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(
-            f"{name}: wanted filled embeddings [n, D], came shape {tuple(values.shape)}"
+            f"{name}: wanted filled embeddings [n, D], got shape {tuple(values.shape)}"
         )
     if dim is not None and values.shape[1] != dim:
-        raise ValueError(f"{name}: wanted {dim} dimensions as in query, came {values.shape[1]}")
+        raise ValueError(f"{name}: wanted {dim} dimensions as in query, got {values.shape[1]}")
     bad = (~torch.isfinite(values).all(1)).nonzero().flatten()
     if len(bad):
         raise ValueError(
-            f"{name}: wanted finite embeddings, came NaN or infinity in {len(bad)} rows, "
+            f"{name}: wanted finite embeddings, got NaN or infinity in {len(bad)} rows, "
             f"the first at {int(bad[0])}"
         )
     values = values.detach()
@@ -62,7 +62,7 @@ class Scorer:
 
     def __init__(self, gallery: Tensor, similarity: str) -> None:
         if similarity not in SIMILARITIES:
-            raise ValueError(f"similarity: wanted one of {SIMILARITIES}, came {similarity!r}")
+            raise ValueError(f"similarity: wanted one of {SIMILARITIES}, got {similarity!r}")
         self._cosine = similarity == "cosine"
         self._gallery = self._rows(gallery)
         self._copies, self._originals = equal_rows(self._gallery)
@@ -83,7 +83,7 @@ class Scorer:
         limit = torch.finfo(query.dtype).max
         if self._largest * max(norm, self._largest) > limit / 2:
             raise ValueError(
-                f"query, gallery: wanted products below {limit:.1e} ({query.dtype}), came norms "
+                f"query, gallery: wanted products below {limit:.1e} ({query.dtype}), got norms "
                 f"up to {norm:.1e} and {self._largest:.1e}"
             )
         with torch.autocast(query.device.type, enabled=False):

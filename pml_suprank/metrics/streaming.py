@@ -44,7 +44,7 @@ class TreeLevels:
         if gallery_labels.shape[1] != self.num_levels:
             raise HierarchyError(
                 f"gallery_labels: wanted {self.num_levels} columns as in query_labels, "
-                f"came {gallery_labels.shape[1]}"
+                f"got {gallery_labels.shape[1]}"
             )
         split = len(query_labels)
         columns = []
@@ -82,7 +82,7 @@ def _check_nested(level: int, fine: tuple[Tensor, Tensor], coarse: tuple[Tensor,
         child, parents = children[twice[0]], pairs[twice[0] : twice[0] + 2] % len(coarse[0])
         first, second = coarse[0][parents].tolist()
         raise HierarchyError(
-            f"labels: wanted a tree, with ids that stand for one node of the whole column, came "
+            f"labels: wanted a tree, with ids that stand for one node of the whole column, got "
             f"{int(fine[0][child])} of column {level} under {first} and {second} of column "
             f"{level + 1}"
         )

@@ -54,7 +54,7 @@ class HierarchicalTester(GlobalEmbeddingSpaceTester):
             self.accuracy_calculator = AccuracyCalculator()
         if not isinstance(self.accuracy_calculator, AccuracyCalculator):
             raise TypeError(
-                "accuracy_calculator: wanted a pml_suprank.AccuracyCalculator, came "
+                "accuracy_calculator: wanted a pml_suprank.AccuracyCalculator, got "
                 f"{type(self.accuracy_calculator).__module__}."
                 f"{type(self.accuracy_calculator).__name__}"
             )
@@ -82,7 +82,7 @@ class HierarchicalTester(GlobalEmbeddingSpaceTester):
         levels = list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
         if not levels or not all(isinstance(x, int) and 0 <= x < count for x in levels):
             raise ValueError(
-                f"label_hierarchy_level: wanted 'all' or levels in 0..{count - 1}, came {wanted!r}"
+                f"label_hierarchy_level: wanted 'all' or levels in 0..{count - 1}, got {wanted!r}"
             )
         return levels
 

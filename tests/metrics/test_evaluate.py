@@ -285,15 +285,15 @@ class TestNames:
         "name", ["map", "ndcg_level0", "recall", "recall_at_k_at_1", "r_precision_at_3", 3, ""]
     )
     def test_unknown(self, name):
-        with pytest.raises(ValueError, match=r"metrics: wanted names out of .* came"):
+        with pytest.raises(ValueError, match=r"metrics: wanted names out of .* got"):
             self.names([name])
 
     def test_unknown_level_or_depth(self):
-        with pytest.raises(ValueError, match=r"metrics: wanted levels 0\.\.1, came 'asi|r_prec"):
+        with pytest.raises(ValueError, match=r"metrics: wanted levels 0\.\.1, got 'asi|r_prec"):
             self.names(["r_precision_level2"])
-        with pytest.raises(ValueError, match="metrics: wanted integers >= 1, came 0"):
+        with pytest.raises(ValueError, match="metrics: wanted integers >= 1, got 0"):
             self.names(["recall_at_0"])
-        with pytest.raises(ValueError, match=r"metrics: wanted names out of .* came none"):
+        with pytest.raises(ValueError, match=r"metrics: wanted names out of .* got none"):
             self.names([])
 
     def test_single_functions(self):
@@ -345,33 +345,33 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"query": torch.full((3, 2), torch.nan)}, "query: wanted finite embeddings, came NaN"),
+            ({"query": torch.full((3, 2), torch.nan)}, "query: wanted finite embeddings, got NaN"),
             ({"gallery": torch.tensor([[0, torch.inf]] * 5)}, "gallery: wanted finite .* 5 rows"),
-            ({"query": torch.ones(3, 2).long()}, r"query: wanted floating .* came torch\.int64"),
-            ({"query": [[1.0, 2.0]] * 3}, "query: wanted floating embeddings .* came list"),
+            ({"query": torch.ones(3, 2).long()}, r"query: wanted floating .* got torch\.int64"),
+            ({"query": [[1.0, 2.0]] * 3}, "query: wanted floating embeddings .* got list"),
             ({"query": torch.randn(3)}, r"query: wanted filled embeddings .* shape \(3,\)"),
             ({"query": torch.randn(0, 2)}, r"query: wanted filled .* shape \(0, 2\)"),
             ({"gallery": torch.randn(0, 2)}, r"gallery: wanted filled .* shape \(0, 2\)"),
-            ({"gallery": torch.randn(5, 3)}, "gallery: wanted 2 dimensions as in query, came 3"),
-            ({"query_labels": torch.tensor([0, 1])}, "query_labels: wanted 3 rows, came 2"),
-            ({"gallery_labels": torch.tensor([0])}, "gallery_labels: wanted 5 rows, came 1"),
-            ({"gallery_labels": None}, "gallery_labels: wanted the labels .* came None"),
+            ({"gallery": torch.randn(5, 3)}, "gallery: wanted 2 dimensions as in query, got 3"),
+            ({"query_labels": torch.tensor([0, 1])}, "query_labels: wanted 3 rows, got 2"),
+            ({"gallery_labels": torch.tensor([0])}, "gallery_labels: wanted 5 rows, got 1"),
+            ({"gallery_labels": None}, "gallery_labels: wanted the labels .* got None"),
             ({"gallery": None}, "gallery_labels: wanted None without a gallery"),
             ({"query_labels": torch.tensor([0.0, 1, 2])}, "query_labels: wanted integers"),
             ({"gallery_labels": torch.zeros(5, 2).long()}, "gallery_labels: wanted 1 columns"),
-            ({"k": 0}, "k: wanted integers >= 1, came 0"),
+            ({"k": 0}, "k: wanted integers >= 1, got 0"),
             ({"k": (1, -2)}, "k: wanted integers >= 1"),
             ({"k": ()}, "k: wanted integers >= 1"),
             ({"k": 1.5}, "k: wanted integers >= 1"),
             ({"k": True}, "k: wanted integers >= 1"),
-            ({"similarity": "l2"}, "similarity: wanted one of .* came 'l2'"),
-            ({"block_size": 0}, "block_size: wanted an integer >= 1 or None, came 0"),
+            ({"similarity": "l2"}, "similarity: wanted one of .* got 'l2'"),
+            ({"block_size": 0}, "block_size: wanted an integer >= 1 or None, got 0"),
             ({"block_size": 2.0}, "block_size: wanted an integer"),
-            ({"ref_includes_query": True}, "ref_includes_query: .* came another embedding"),
+            ({"ref_includes_query": True}, "ref_includes_query: .* got another embedding"),
             ({"query": torch.randn(9, 2), "query_labels": torch.zeros(9).long(),
-              "ref_includes_query": True}, "came 9 queries and 5 items"),
+              "ref_includes_query": True}, "got 9 queries and 5 items"),
             ({"query_indices": torch.tensor([0, 1])}, r"query_indices: wanted shape \(3,\)"),
-            ({"query_indices": torch.tensor([0, 1, 5])}, r"query_indices: wanted -1\.\.4, came"),
+            ({"query_indices": torch.tensor([0, 1, 5])}, r"query_indices: wanted -1\.\.4, got"),
             ({"query_indices": torch.tensor([0, 1, 4])}, "query_indices: .* other labels"),
             ({"query_indices": torch.tensor([0.0, 1, 2])}, "query_indices: wanted integers"),
             ({"query_indices": torch.tensor([0, 1, 2]), "ref_includes_query": True},
@@ -409,12 +409,12 @@ class TestErrors:
 
     def test_labels_that_are_no_tree(self):
         rows = torch.tensor([[0, 0], [1, 0], [0, 7]])
-        with pytest.raises(HierarchyError, match="came 0 of column 0 under 0 and 7 of column 1"):
+        with pytest.raises(HierarchyError, match="got 0 of column 0 under 0 and 7 of column 1"):
             metrics.evaluate(self.query, rows)
 
     def test_unknown_class(self):
         tree = Hierarchy.from_paths(["a/b", "a/c"])
-        with pytest.raises(HierarchyError, match=r"query_labels: .* came 1 unknown: 5"):
+        with pytest.raises(HierarchyError, match=r"query_labels: .* got 1 unknown: 5"):
             metrics.evaluate(self.query, torch.tensor([0, 1, 5]), hierarchy=tree)
 
 
