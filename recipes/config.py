@@ -20,9 +20,9 @@ class Config:
     loss: str = "happier"
     level: str = "emoji"
     seed: int = 0
-    epochs: int = 14
+    epochs: int = 18
     batch_size: int = 128
-    lr: float = 3e-4
+    lr: float = 4e-4
     image_size: int = 64
     embedding_size: int = 256
     limit: int | None = None

@@ -159,7 +159,7 @@ def _flip_a_pixel(path: Path) -> None:
 
 
 def _other_content(path: Path) -> None:
-    np.savez(path, images=np.zeros((5, 2, 4, 4, 3), np.uint8), codes=np.array(["a"] * 5))
+    np.savez(path, images=np.zeros((5, 2, 24, 24, 3), np.uint8), codes=np.array(["a"] * 5))
 
 
 @pytest.mark.parametrize("damage", [_truncate, _flip_a_pixel, _other_content, Path.unlink])

@@ -209,7 +209,7 @@ def test_an_existing_run_is_not_overwritten(
         ([], "holds a run; pass --resume"),
         (
             ["--resume", "--lr", "0.5"],
-            "--lr: wanted 0.0003, the value of the run to resume, got 0.5",
+            "--lr: wanted 0.0004, the value of the run to resume, got 0.5",
         ),
     ):
         with pytest.raises(SystemExit):
