@@ -20,7 +20,7 @@ class Config:
     loss: str = "happier"
     level: str = "emoji"
     seed: int = 0
-    epochs: int = 18
+    epochs: int = 15
     batch_size: int = 128
     lr: float = 4e-4
     image_size: int = 64

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 __all__ = ["bar_chart", "loss_curve"]
 
@@ -38,6 +39,7 @@ def loss_curve(losses: Sequence[float], iterations_per_epoch: int, title: str) -
     axes.set_xlabel("epoch", color=MUTED)
     axes.set_ylabel(title, color=MUTED)
     axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, labelcolor=INK)
     return _png(figure)
 

@@ -50,7 +50,7 @@ DEFINITIONS = {
     "H-AP": "hierarchical average precision: the more levels shared, the earlier it should come",
     "NDCG": "normalised discounted cumulative gain; the gain is 2^(shared levels) − 1",
     "ASI": "average set intersection with the ideal order of levels",
-    "AP": "average precision; right is what shares the level",
+    "AP": "average precision; right is what shares this level with the query",
     "P@1": "share of queries whose first result is right",
 }
 
@@ -139,7 +139,7 @@ def _table(report: Report) -> str:
     body, defined = [], set()
     for heading, names in report.rows.items():
         if heading:
-            body.append(f'<tr class="part"><td colspan="5">{html.escape(heading)}</td></tr>')
+            body.append(f'<tr class="part"><td colspan="5">same {html.escape(heading)}</td></tr>')
         for name, label in names.items():
             definition = "" if label in defined else DEFINITIONS.get(label, "")
             defined.add(label)

@@ -21,7 +21,7 @@ STYLE = """
 .sheet { padding: 18px 0; border-top: 1px solid var(--rule); display: grid;
   grid-template-columns: 150px minmax(0, 1fr); gap: 6px 22px; }
 .sheet .query { text-align: center; grid-row: span 2; }
-.sheet .query img { width: 92px; height: 92px; }
+.sheet .query img { width: 72px; height: 72px; }
 .sheet .query b { display: block; margin-top: 4px; overflow-wrap: anywhere; line-height: 1.3; }
 .sheet .query small { color: var(--muted); display: block; line-height: 1.4; }
 .row { display: flex; gap: 7px; align-items: center; }
@@ -34,7 +34,7 @@ STYLE = """
 .s2 img, .legend .s2 { border-color: #2fa8a0; } .s2 span { color: #1d857e; }
 .s1 img, .legend .s1 { border-color: #f2b84b; } .s1 span { color: #9a6700; }
 .s0 img, .legend .s0 { border-color: #dfe3e8; } .s0 span { color: #8a94a3; }
-.legend { display: flex; flex-wrap: wrap; gap: 8px 26px; margin: 10px 0 18px; padding: 0; }
+.legend { display: flex; flex-wrap: wrap; gap: 8px 22px; margin: 10px 0 18px; padding: 0; }
 .legend li { display: flex; align-items: center; gap: 8px; list-style: none; }
 .legend i { width: 22px; height: 22px; border: 4px solid; border-radius: 7px;
   box-sizing: border-box; }
@@ -86,7 +86,7 @@ def legend() -> str:
     """The meaning of the frames, as an HTML list."""
     emoji, subgroup, group = LEVEL_NAMES
     meanings = {
-        3: f"same {emoji}, drawn by the other vendor",
+        3: f"same {emoji}, other vendor",
         2: f"same {subgroup}",
         1: f"same {group}",
         0: "nothing in common",
