@@ -1,9 +1,11 @@
 """Bridges to optional libraries; each module names the extra that installs what it needs."""
 
 import importlib
+import importlib.util
+from pathlib import Path
 from types import ModuleType
 
-__all__ = ["require"]
+__all__ = ["package_folder", "require"]
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -33,5 +35,28 @@ def require(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if (error.name or library).partition(".")[0] != library:
             raise
-        message = f'{library} is not installed; run: pip install "pml-suprank[{extra}]"'
-        raise ImportError(message, name=library) from error
+        raise _missing(library, extra) from error
+
+
+def package_folder(package: str, extra: str) -> Path:
+    """The folder of an installed package that is wanted for its data files; nothing is imported.
+
+    Args:
+        package: name of a top-level package.
+        extra: extra of the ``pml-suprank`` distribution that brings it.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ImportError: the package is not installed.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise _missing(package, extra)
+    return Path(spec.submodule_search_locations[0])
+
+
+def _missing(library: str, extra: str) -> ImportError:
+    message = f'{library} is not installed; run: pip install "pml-suprank[{extra}]"'
+    return ImportError(message, name=library)

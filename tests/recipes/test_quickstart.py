@@ -158,7 +158,7 @@ def test_ctrl_c_in_a_real_process(tmp_path: Path, cache_dir: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert f"python -m pml_suprank.recipes.quickstart --output {output} --resume" in errors
+    assert f"-m pml_suprank.recipes.quickstart --output {output} --resume" in errors
     assert load_models(output / "checkpoint.pt")
 
 
