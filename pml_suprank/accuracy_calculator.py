@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from pytorch_metric_learning.utils import accuracy_calculator as pml
 from pytorch_metric_learning.utils import common_functions as c_f
 from torch import Tensor
 
+from pml_suprank.checks import checked_depths
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.metrics import catalogue, definitions
 from pml_suprank.metrics.evaluation import checked_block_size
@@ -49,6 +51,11 @@ class AccuracyCalculator(pml.AccuracyCalculator):
     counts against the model; ``k`` cuts PML's metrics only, as there, never H-AP, NDCG, ASI and
     recall; ``mean_reciprocal_rank`` can be the only metric; NaN in the embeddings is an error.
 
+    In PML's ``GlobalEmbeddingSpaceTester`` a ``hierarchy`` is for finest labels, its level 0: the tester hands over one
+    column at a time, and the ids of another column would be taken for finest classes. The tester ends every
+    name with its own level, so the second level reads ``precision_at_1_level1_level0`` there. For 2-D
+    labels and plain names there is ``pml_suprank.testers.HierarchicalTester``.
+
     With a ``knn_func`` of one's own, ranks are the places of its neighbours. Then H-AP, NDCG and ASI
     ask it for all references; memory for one call is N times the number of queries it serves.
     Metrics that a subclass adds or overrides (``calculate_<name>``) run PML's own code, once for
@@ -68,7 +75,7 @@ class AccuracyCalculator(pml.AccuracyCalculator):
         kmeans_func: as in PML; by default faiss.
         hierarchy: the class tree of 1-D labels.
         relevance: of H-AP; ``PopulationRelevance()`` by default.
-        recall_at: depths of ``recall_at_<k>``.
+        recall_at: depths of ``recall_at_<k>``; those named in ``include`` are added.
         similarity: "euclidean" (as PML's default search), "cosine" or "dot".
         block_size: queries ranked at a time; None fits memory to the number of references.
         progress: whether to show a progress bar.
@@ -114,7 +121,11 @@ class AccuracyCalculator(pml.AccuracyCalculator):
             raise ValueError("hierarchy: wanted None beside label_comparison_fn")
         self.hierarchy = hierarchy
         self.relevance = relevance
-        self.recall_at = catalogue.checked_depths(recall_at, "recall_at")
+        asked = [re.fullmatch(r"recall_at_(\d+)(_level\d+)?", str(name)) for name in include]
+        depths = [int(match[1]) for match in asked if match and int(match[1])]
+        self.recall_at = checked_depths(
+            [*checked_depths(recall_at, "recall_at"), *depths], "recall_at"
+        )
         self.similarity = similarity or "euclidean"
         self.block_size = checked_block_size(block_size)
         self.progress = progress

@@ -392,7 +392,7 @@ class TestNames:
             assert list(found) == [name]
 
     @pytest.mark.parametrize(
-        "name", ["map", "ndcg_level1", "recall_at_3", "precision_at_1_levelx", "average_precision"]
+        "name", ["map", "ndcg_level1", "recall_at_0", "precision_at_1_levelx", "average_precision"]
     )
     def test_unknown(self, name):
         with pytest.raises(ValueError, match=rf"include: wanted names out of .* got '{name}'"):
@@ -401,6 +401,10 @@ class TestNames:
             AccuracyCalculator(exclude=[name], device=CPU)
         with pytest.raises(ValueError, match=rf"include: wanted names out of .* got '{name}'"):
             AccuracyCalculator(device=CPU).get_accuracy(*self_arguments(0), include=[name])
+
+    def test_a_depth_of_recall_in_include_is_enough(self):
+        calculator = AccuracyCalculator(include=("recall_at_3",), device=CPU)
+        assert list(calculator.get_accuracy(*self_arguments(0))) == ["recall_at_3"]
 
     def test_unknown_level(self):
         with pytest.raises(ValueError, match=r"include: wanted levels 0\.\.2, got 'r_precision_"):
@@ -417,8 +421,8 @@ class TestErrors:
         [
             ({"similarity": "l2"}, ValueError, "similarity: wanted one of"),
             ({"similarity": "dot", "knn_func": FaissKNN()}, ValueError, "similarity: wanted None"),
-            ({"recall_at": 0}, ValueError, "recall_at: wanted integers >= 1, got 0"),
-            ({"recall_at": ()}, ValueError, "recall_at: wanted integers >= 1"),
+            ({"recall_at": 0}, ValueError, "recall_at: wanted one or more integers >= 1, got 0"),
+            ({"recall_at": ()}, ValueError, "recall_at: wanted one or more integers >= 1"),
             ({"k": 0}, ValueError, "k must be an integer greater than 0"),
             ({"block_size": 0}, ValueError, "block_size: wanted"),
             ({"avg_of_avgs": True, "return_per_class": True}, ValueError, "mutually exclusive"),
@@ -434,7 +438,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"query": torch.full((3, 2), torch.nan)}, "query: wanted finite embeddings, got NaN"),
+            ({"query": torch.full((3, 2), torch.nan)}, "query: wanted finite numbers, got NaN"),
             ({"reference": torch.randn(4, 3)}, "reference: wanted 2 dimensions"),
             ({"query_labels": torch.zeros(2).long()}, "query_labels: wanted 3 rows, got 2"),
             ({"reference_labels": torch.zeros(4)}, "reference_labels: wanted integers"),

@@ -12,6 +12,7 @@ import pml_suprank
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pml_suprank"
 LAYERS = [
+    "checks",
     "hierarchy",
     "relevance",
     "functional",

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..checks import checked_depths
 from .ranks import ranks
 from .steps import HardRank, Surrogate, sigmoid
 
-__all__ = ["average_precision", "check_k", "hierarchical_average_precision", "ndcg", "recall_at_k"]
+__all__ = ["average_precision", "hierarchical_average_precision", "ndcg", "recall_at_k"]
 
 
 def hierarchical_average_precision(
@@ -138,7 +139,7 @@ def recall_at_k(
         Patel et al., Recall@k Surrogate Loss with Large Batches and Similarity Mixup, arXiv 2108.11179;
         Ramzi et al., arXiv 2309.08250.
     """
-    cuts = check_k(k)
+    cuts = checked_depths(k)
     positive = positive if mask is None else positive & mask
     result = ranks(
         scores, positive.long(), None, mask, surrogate=surrogate or HardRank(), backend=backend
@@ -193,11 +194,3 @@ def ndcg(
     ideal = (gains.sort(dim=1, descending=True).values / torch.log2(1 + positions)).sum(dim=1)
     dcg = (gains / torch.log2(1 + result.rank)).sum(dim=1)
     return torch.where(ideal > 0, dcg / ideal.masked_fill(ideal == 0, 1.0), 0.0)
-
-
-def check_k(k: Sequence[int] | int) -> tuple[int, ...]:
-    """Return the cut-offs as a tuple, or raise a ValueError unless all are integers >= 1."""
-    cuts = (k,) if isinstance(k, int) else tuple(k)
-    if not cuts or any(isinstance(c, bool) or not isinstance(c, int) or c < 1 for c in cuts):
-        raise ValueError(f"k: wanted one or more integers >= 1, got {k!r}")
-    return cuts

@@ -1,6 +1,11 @@
 """The class tree, and the label forms that every part of the library accepts."""
 
-from pml_suprank.hierarchy.labels import HierarchyError, as_level_labels, common_levels
+from pml_suprank.hierarchy.labels import (
+    HierarchyError,
+    as_level_labels,
+    check_tree,
+    common_levels,
+)
 from pml_suprank.hierarchy.tree import Hierarchy
 
-__all__ = ["Hierarchy", "HierarchyError", "as_level_labels", "common_levels"]
+__all__ = ["Hierarchy", "HierarchyError", "as_level_labels", "check_tree", "common_levels"]

@@ -6,8 +6,6 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from pml_suprank.hierarchy.labels import HierarchyError
 
 Node = int | str
@@ -135,17 +133,3 @@ def chains_from_paths(paths: Iterable[str], sep: str) -> Chains:
     if not seen:
         raise HierarchyError("paths: wanted at least one path, got none")
     return Chains([tuple(p.split(sep)) for p in seen], list(range(len(seen))), list(seen))
-
-
-def check_one_parent(table: np.ndarray, name: str) -> None:
-    """Raise where an id stands under two different ids of the next coarser column."""
-    for level in range(table.shape[1] - 1):
-        pairs = np.unique(table[:, level : level + 2], axis=0)
-        twice = np.flatnonzero(np.diff(pairs[:, 0]) == 0)
-        if twice.size:
-            (node, first), (_, second) = pairs[twice[0]], pairs[twice[0] + 1]
-            raise HierarchyError(
-                f"{name}: wanted one parent per node, with ids that stand for one node of the "
-                f"whole column, got {node} of column {level} under {first} and {second} of "
-                f"column {level + 1}"
-            )

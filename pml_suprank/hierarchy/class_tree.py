@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pml_suprank.hierarchy.builders import check_one_parent
 from pml_suprank.hierarchy.labels import (
     HierarchyError,
     as_level_labels,
+    check_tree,
     common_levels,
     integer_tensor,
 )
@@ -62,7 +62,7 @@ class ClassTree:
             raise HierarchyError(f"class_ids: wanted {count} increasing ids")
         if not torch.equal(self._table[:, 0], torch.arange(count)):
             raise HierarchyError("table: wanted column 0 to be 0..C-1")
-        check_one_parent(self._table.numpy(), "table")
+        check_tree(self._table, "table")
         if len(self._node_names) != self.num_levels:
             raise HierarchyError(
                 f"node_names: wanted one list for each of {self.num_levels} levels"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ class HierarchyError(ValueError):
 
 
 def integer_tensor(values: Any, name: str) -> Tensor:
-    """Integer labels as an int64 tensor, exact, on the device they got on.
+    """Integer labels as an int64 tensor, exact, on the device they came on.
 
     Args:
         values: a tensor, a NumPy array or nested lists of integers.
@@ -133,3 +134,35 @@ def as_level_labels(
             f"or 1-D class ids, got {labels.shape[1]} columns"
         )
     return labels
+
+
+def check_tree(labels: Tensor, name: str = "labels") -> None:
+    """Raise where an id stands under two different ids of the next coarser column.
+
+    Args:
+        labels: (n, L) integers, column 0 finest.
+        name: the argument's name, for the message.
+
+    Raises:
+        HierarchyError: names the id, its column and the two ids above it.
+    """
+    columns = [column.unique(return_inverse=True) for column in labels.unbind(1)]
+    for level, (fine, coarse) in enumerate(itertools.pairwise(columns)):
+        check_nested(level, fine, coarse, name)
+
+
+def check_nested(
+    level: int, fine: tuple[Tensor, Tensor], coarse: tuple[Tensor, Tensor], name: str = "labels"
+) -> None:
+    """Check two neighbouring columns, each as its distinct labels and the place of every item's."""
+    pairs = (fine[1].long() * len(coarse[0]) + coarse[1]).unique()
+    children = pairs // len(coarse[0])
+    twice = (children.diff() == 0).nonzero().flatten()
+    if len(twice):
+        child, parents = children[twice[0]], pairs[twice[0] : twice[0] + 2] % len(coarse[0])
+        first, second = coarse[0][parents].tolist()
+        raise HierarchyError(
+            f"{name}: wanted a tree, one parent per node, with ids that stand for one node of the "
+            f"whole column, got {int(fine[0][child])} of column {level} under {first} and "
+            f"{second} of column {level + 1}"
+        )

@@ -11,7 +11,7 @@ import torch
 
 from pml_suprank.hierarchy import builders, files
 from pml_suprank.hierarchy.class_tree import ClassTree
-from pml_suprank.hierarchy.labels import HierarchyError, integer_tensor
+from pml_suprank.hierarchy.labels import HierarchyError, check_tree, integer_tensor
 
 _INT64 = torch.iinfo(torch.int64)
 
@@ -69,7 +69,7 @@ class Hierarchy(ClassTree):
                 f"labels: wanted one set of ancestors per finest class, got class {row[0]} with "
                 f"the rows {other.tolist()} and {row.tolist()}"
             )
-        builders.check_one_parent(classes, "labels")
+        check_tree(torch.from_numpy(classes))
         columns, names = [], []
         for column in classes.T:
             nodes, ids = np.unique(column, return_inverse=True)

@@ -4,8 +4,9 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checks import checked_level
 from ..functional import average_precision
-from .rank_loss import RankLoss, check_level
+from .rank_loss import RankLoss
 from .retrieval_set import RetrievalSet
 from .surrogates import SmoothRankLoss, SupRankLoss
 
@@ -19,7 +20,7 @@ class BinaryRankLoss(RankLoss):
     """
 
     def __init__(self, *, level: int = 0, **kwargs: Any) -> None:
-        super().__init__(level=check_level(level, None), **kwargs)
+        super().__init__(level=checked_level(level), **kwargs)
 
     def item_relevance(self, items: RetrievalSet) -> Tensor:
         """Return True for the positives."""

@@ -9,10 +9,11 @@ from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 from torch import Tensor
 
+from ..checks import check_embeddings, checked_level
 from ..hierarchy import as_level_labels
 from .calibration_loss import CalibrationLoss
 from .decomposable_rank_loss import DecomposableRankLoss, takes_self_indices
-from .rank_loss import RankLoss, check_embeddings
+from .rank_loss import RankLoss
 
 
 class CrossBatchMemory(pml_losses.CrossBatchMemory):
@@ -115,14 +116,15 @@ class CrossBatchMemory(pml_losses.CrossBatchMemory):
         Raises:
             ValueError: embeddings that are not finite or of another width, labels or a mask of another length,
                 labels of another form than those stored, more embeddings than slots, or both of
-                ``indices_tuple`` and ``enqueue_mask``. The memory is then as it was.
+                ``indices_tuple`` and ``enqueue_mask``. The memory is then as it was. What only the loss or a
+                miner can object to (classes without a proxy, say) is found when the batch is stored already.
         """
         self._check(embeddings, labels, indices_tuple, enqueue_mask)
         self.reset_stats()
         labels = labels.to(embeddings.device)
         stored, stored_labels = embeddings, labels
         if enqueue_mask is not None:
-            enqueue_mask = enqueue_mask.to(embeddings.device)
+            enqueue_mask = torch.as_tensor(enqueue_mask, device=embeddings.device)
             stored, stored_labels = embeddings[enqueue_mask], labels[enqueue_mask]
             embeddings, labels = embeddings[~enqueue_mask], labels[~enqueue_mask]
         if len(stored):
@@ -193,6 +195,8 @@ class CrossBatchMemory(pml_losses.CrossBatchMemory):
         enqueue_mask: Tensor | None,
     ) -> None:
         check_embeddings("embeddings", embeddings)
+        if not torch.is_tensor(labels):
+            raise ValueError(f"labels: wanted a tensor, got {type(labels).__name__}")
         if embeddings.shape[1] != self.embedding_size:
             raise ValueError(
                 f"embeddings: wanted {self.embedding_size} dimensions, got {embeddings.shape[1]}"
@@ -206,7 +210,9 @@ class CrossBatchMemory(pml_losses.CrossBatchMemory):
         else:
             for part in self.loss.modules():
                 hierarchy = getattr(part, "hierarchy", None)
-                as_level_labels(labels, hierarchy, length=len(embeddings))
+                columns = as_level_labels(labels, hierarchy, length=len(embeddings)).shape[1]
+                if getattr(part, "level", None) is not None:
+                    checked_level(part.level, columns)
         is_empty = self.queue_idx == 0 and not self.has_been_filled
         if not is_empty and labels.shape[1:] != self.label_memory.shape[1:]:
             raise ValueError(
@@ -217,6 +223,8 @@ class CrossBatchMemory(pml_losses.CrossBatchMemory):
         if enqueue_mask is not None:
             if indices_tuple is not None:
                 raise ValueError("indices_tuple and enqueue_mask are mutually exclusive")
+            if not torch.is_tensor(enqueue_mask):
+                enqueue_mask = torch.as_tensor(enqueue_mask)
             if enqueue_mask.dtype != torch.bool or enqueue_mask.shape != labels.shape[:1]:
                 raise ValueError(
                     f"enqueue_mask: wanted a boolean tensor of length {len(embeddings)}, "

@@ -10,9 +10,12 @@ from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from ..checks import check_embeddings
 from ..hierarchy import Hierarchy, as_level_labels
 from .one_level import at_least_float32
-from .rank_loss import check_embeddings, check_similarity, similarity
+from .rank_loss import check_similarity, similarity
+
+_MARGINS = {2: [0.25, 0.45], 3: [0.25, 0.35, 0.45], 7: [0.15 + 0.1 * level for level in range(7)]}
 
 
 class CSLLoss(BaseMetricLossFunction):
@@ -27,7 +30,8 @@ class CSLLoss(BaseMetricLossFunction):
     Args:
         hierarchy: the class tree; proxies stand in the order of its table.
         embedding_size: D.
-        margins: m, one for each level, finest first, >= 0.
+        margins: m, one for each level, finest first, >= 0; None for the published ones of 2, 3 or 7 levels, 0.25 at
+            every level of other trees.
         scale: s, > 0.
         reduce_levels: "sum" or "mean" over the levels.
         **kwargs: PML's ``distance`` (a similarity; dot product of normalised embeddings by default), ``reducer``,
@@ -46,7 +50,7 @@ class CSLLoss(BaseMetricLossFunction):
         self,
         hierarchy: Hierarchy,
         embedding_size: int,
-        margins: Sequence[float] = (0.25, 0.35, 0.45),
+        margins: Sequence[float] | None = None,
         scale: float = 32.0,
         *,
         reduce_levels: str = "sum",
@@ -54,6 +58,8 @@ class CSLLoss(BaseMetricLossFunction):
     ) -> None:
         super().__init__(**kwargs)
         check_similarity(self.distance)
+        if margins is None:
+            margins = _MARGINS.get(hierarchy.num_levels, [0.25] * hierarchy.num_levels)
         margins = tuple(float(m) for m in margins)
         if len(margins) != hierarchy.num_levels or not all(0 <= m < math.inf for m in margins):
             raise ValueError(
@@ -94,7 +100,11 @@ class CSLLoss(BaseMetricLossFunction):
             ref_labels: not supported, None.
         """
         self.reset_stats()
-        for name, value in (("indices_tuple", indices_tuple), ("ref_emb", ref_emb)):
+        for name, value in (
+            ("indices_tuple", indices_tuple),
+            ("ref_emb", ref_emb),
+            ("ref_labels", ref_labels),
+        ):
             if value is not None:
                 raise ValueError(f"{name}: CSLLoss compares with proxies alone, wanted None")
         check_embeddings("embeddings", embeddings)

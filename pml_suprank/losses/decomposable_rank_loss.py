@@ -6,7 +6,8 @@ from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.losses.mixins import WeightMixin
 from torch import Tensor
 
-from .one_level import OneLevelMixin
+from .csl_loss import CSLLoss
+from .one_level import OneLevelMixin, pairs_without_self
 from .rank_loss import RankLoss
 
 
@@ -20,7 +21,8 @@ class DecomposableRankLoss(BaseMetricLossFunction):
     (:class:`CalibrationLoss`) or by shared proxies (:class:`ProxyClusterLoss`).
 
     Both losses get the labels and a miner's tuple; references go to both, but not to a loss on proxies,
-    which has none. Reducers, distances and regularizers are those of the two losses.
+    which has none. Reducers, distances and regularizers are those of the two losses; ``distance`` and
+    ``reducer`` here are the rank loss's.
 
     Args:
         rank_loss: any loss of this library or of PML.
@@ -54,6 +56,7 @@ class DecomposableRankLoss(BaseMetricLossFunction):
         self.rank_loss = rank_loss
         self.decomposability_loss = decomposability_loss
         self.weight = weight
+        self.distance, self.reducer = rank_loss.distance, rank_loss.reducer
         self.add_to_recordable_attributes(name="weight", is_stat=False)
 
     def forward(
@@ -86,8 +89,10 @@ def _call(
     ref_labels: Tensor | None,
     self_indices: Tensor | None,
 ) -> Tensor:
-    if isinstance(loss, WeightMixin) and ref_emb is not None:
+    if isinstance(loss, CSLLoss) or (isinstance(loss, WeightMixin) and ref_emb is not None):
         return loss(embeddings, labels)
     if takes_self_indices(loss):
         return loss(embeddings, labels, indices_tuple, ref_emb, ref_labels, self_indices)
+    if self_indices is not None and indices_tuple is None:
+        indices_tuple = pairs_without_self(labels, ref_labels, self_indices)
     return loss(embeddings, labels, indices_tuple, ref_emb, ref_labels)

@@ -12,22 +12,30 @@ from .retrieval_set import RetrievalSet
 from .surrogates import SmoothRankLoss, SupRankLoss
 
 
-class HAPLoss(RankLoss):
-    """1 - H-AP, for any surrogate.
+class GradedRankLoss(RankLoss):
+    """A rank loss for which items have degrees of relevance.
 
     Args:
-        relevance: relevance of an item from level counts, see :mod:`pml_suprank.relevance`; None for
-            ``PopulationRelevance()``.
-        **kwargs: see :class:`RankLoss`. With a ``level`` H-AP is the AP of that level.
+        relevance: relevance of an item from level counts, see :mod:`pml_suprank.relevance`; None for the
+            metric's own.
+        **kwargs: see :class:`RankLoss`. With a ``level`` an item is positive or not.
     """
+
+    default_relevance: Relevance
 
     def __init__(self, *, relevance: Relevance | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.relevance = PopulationRelevance() if relevance is None else relevance
+        self.relevance = self.default_relevance if relevance is None else relevance
 
     def item_relevance(self, items: RetrievalSet) -> Tensor:
         """Return the relevance of every item."""
         return item_relevance(self.relevance, items.levels, items.num_levels, items.mask)
+
+
+class HAPLoss(GradedRankLoss):
+    """1 - H-AP, for any surrogate; relevance is ``PopulationRelevance()`` by default."""
+
+    default_relevance = PopulationRelevance()
 
     def query_scores(self, scores: Tensor, items: RetrievalSet, relevance: Tensor) -> Tensor:
         """Return the H-AP of every query, (B,)."""

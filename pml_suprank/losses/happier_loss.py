@@ -4,6 +4,7 @@ from typing import Any
 
 from pytorch_metric_learning.distances import BaseDistance
 
+from ..checks import checked_level
 from ..hierarchy import Hierarchy
 from .decomposable_rank_loss import DecomposableRankLoss
 from .hap_loss import SupHAPLoss
@@ -13,7 +14,8 @@ from .proxy_cluster_loss import ProxyClusterLoss
 class HAPPIERLoss(DecomposableRankLoss):
     """Sup-H-AP with the cluster loss on the finest classes; for labels with a hierarchy.
 
-    The proxies are parameters: give them to an optimizer (PML's trainers take ``metric_loss_optimizer``).
+    The proxies are parameters: give them to an optimizer (PML's trainers take ``metric_loss_optimizer``). For other
+    options of the cluster loss, build it and the rank loss and put them into :class:`DecomposableRankLoss`.
 
     Args:
         num_classes: classes at ``cluster_level``; None takes them from ``hierarchy``.
@@ -34,8 +36,8 @@ class HAPPIERLoss(DecomposableRankLoss):
 
     def __init__(
         self,
-        num_classes: int | None,
-        embedding_size: int,
+        num_classes: int | None = None,
+        embedding_size: int | None = None,
         *,
         weight: float = 0.1,
         temperature: float = 0.05,
@@ -47,7 +49,10 @@ class HAPPIERLoss(DecomposableRankLoss):
         if num_classes is None:
             if hierarchy is None:
                 raise ValueError("num_classes: wanted an integer >= 1 or a hierarchy, got neither")
-            num_classes = int(hierarchy.table[:, cluster_level].max()) + 1
+            column = checked_level(cluster_level, hierarchy.num_levels)
+            num_classes = int(hierarchy.table[:, column].max()) + 1
+        if embedding_size is None:
+            raise ValueError("embedding_size: wanted an integer >= 1, got None")
         super().__init__(
             SupHAPLoss(hierarchy=hierarchy, distance=distance, **kwargs),
             ProxyClusterLoss(

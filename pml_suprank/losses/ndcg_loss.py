@@ -1,32 +1,18 @@
 """Losses on normalised discounted cumulative gain."""
 
-from typing import Any
-
 from torch import Tensor
 
 from ..functional import ndcg
-from ..relevance import ExponentialGain, Relevance, item_relevance
-from .rank_loss import RankLoss
+from ..relevance import ExponentialGain
+from .hap_loss import GradedRankLoss
 from .retrieval_set import RetrievalSet
 from .surrogates import SmoothRankLoss, SupRankLoss
 
 
-class NDCGLoss(RankLoss):
-    """1 - NDCG, for any surrogate.
+class NDCGLoss(GradedRankLoss):
+    """1 - NDCG, for any surrogate; relevance is the gain ``ExponentialGain()``, 2^level - 1, by default."""
 
-    Args:
-        relevance: gain of an item from level counts, see :mod:`pml_suprank.relevance`; None for
-            ``ExponentialGain()``, 2^level - 1.
-        **kwargs: see :class:`RankLoss`. With a ``level`` the gain is 1 for the positives of that level.
-    """
-
-    def __init__(self, *, relevance: Relevance | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.relevance = ExponentialGain() if relevance is None else relevance
-
-    def item_relevance(self, items: RetrievalSet) -> Tensor:
-        """Return the gain of every item."""
-        return item_relevance(self.relevance, items.levels, items.num_levels, items.mask)
+    default_relevance = ExponentialGain()
 
     def query_scores(self, scores: Tensor, items: RetrievalSet, relevance: Tensor) -> Tensor:
         """Return the NDCG of every query, (B,)."""

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import check_embeddings, checked_level
 from ..hierarchy import Hierarchy, as_level_labels
-from .rank_loss import check_embeddings, check_level, check_references
+from .rank_loss import check_references
 
 
 class OneLevelMixin:
@@ -25,7 +26,7 @@ class OneLevelMixin:
         self, *args: Any, level: int = 0, hierarchy: Hierarchy | None = None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.level: int = check_level(level, hierarchy)
+        self.level = checked_level(level, None if hierarchy is None else hierarchy.num_levels)
         self.hierarchy = hierarchy
 
     def forward(
@@ -39,15 +40,13 @@ class OneLevelMixin:
     ) -> Tensor:
         """Return the reduced loss; see :meth:`pml_suprank.losses.RankLoss.forward` for the arguments."""
         check_embeddings("embeddings", embeddings)
-        if ref_emb is embeddings:
+        if ref_emb is embeddings and (ref_labels is None or ref_labels is labels):
             ref_emb = ref_labels = None
+        check_references(embeddings, ref_emb, ref_labels, needs_labels=indices_tuple is None)
         if ref_emb is not None:
-            check_references(embeddings, ref_emb)
             ref_labels = self._column("ref_labels", ref_labels, ref_emb)
         labels = self._column("labels", labels, embeddings)
         if self_indices is not None and indices_tuple is None:
-            if labels is None or ref_labels is None:
-                raise ValueError("self_indices: wanted labels and ref_labels with it, got None")
             indices_tuple = pairs_without_self(labels, ref_labels, self_indices)
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
             return super().forward(  # type: ignore[misc]
@@ -71,9 +70,11 @@ class OneLevelMixin:
 
 
 def pairs_without_self(
-    labels: Tensor, ref_labels: Tensor, self_indices: Tensor
+    labels: Tensor | None, ref_labels: Tensor | None, self_indices: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return PML's tuple of all positive and negative pairs, but for a query and its own copy."""
+    if labels is None or ref_labels is None or labels.ndim != 1:
+        raise ValueError("labels: wanted 1-D labels and ref_labels to pair the queries with")
     same = labels.unsqueeze(1) == ref_labels
     query = (self_indices >= 0).nonzero().flatten()
     positive = same.clone()

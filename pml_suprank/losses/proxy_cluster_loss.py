@@ -9,6 +9,7 @@ from pytorch_metric_learning.utils.common_functions import TorchInitWrapper
 from torch import Tensor
 
 from .one_level import OneLevelMixin
+from .rank_loss import check_similarity
 
 
 class ProxyClusterLoss(OneLevelMixin, NormalizedSoftmaxLoss):
@@ -66,6 +67,7 @@ class ProxyClusterLoss(OneLevelMixin, NormalizedSoftmaxLoss):
             "weight_init_func", TorchInitWrapper(torch.nn.init.uniform_, a=-bound, b=bound)
         )
         super().__init__(num_classes * centers_per_class, embedding_size, temperature, **kwargs)
+        check_similarity(self.distance)
         self.num_classes, self.embedding_size = num_classes, embedding_size
         self.centers_per_class = centers_per_class
         self.center_temperature = center_temperature

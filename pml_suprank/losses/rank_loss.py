@@ -8,12 +8,13 @@ from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 
+from ..checks import check_embeddings, checked_level
 from ..functional.ranks import check_backend
 from ..functional.steps import Surrogate
 from ..hierarchy import Hierarchy, as_level_labels
 from .retrieval_set import RetrievalSet, retrieval_set
 
-__all__ = ["RankLoss", "check_embeddings", "check_references"]
+__all__ = ["RankLoss"]
 
 
 class RankLoss(BaseMetricLossFunction):
@@ -50,7 +51,8 @@ class RankLoss(BaseMetricLossFunction):
         super().__init__(**kwargs)
         check_similarity(self.distance)
         self.surrogate = surrogate
-        self.level = None if level is None else check_level(level, hierarchy)
+        num_levels = None if hierarchy is None else hierarchy.num_levels
+        self.level = None if level is None else checked_level(level, num_levels)
         self.hierarchy = hierarchy
         self.include_self = include_self
         self.backend = check_backend(backend)
@@ -59,6 +61,10 @@ class RankLoss(BaseMetricLossFunction):
     def get_default_distance(self) -> BaseDistance:
         """Return cosine similarity."""
         return CosineSimilarity()
+
+    def extra_repr(self) -> str:
+        """Show the rank surrogate."""
+        return f"{self.surrogate}, level={self.level}, backend={self.backend!r}"
 
     def item_relevance(self, items: RetrievalSet) -> Tensor:
         """Return the relevance of every item, (B, N), >= 0, 0 outside the retrieval set."""
@@ -97,14 +103,11 @@ class RankLoss(BaseMetricLossFunction):
         """
         self.reset_stats()
         check_embeddings("embeddings", embeddings)
-        if ref_emb is None and ref_labels is not None:
-            raise ValueError("ref_labels: wanted None without ref_emb, got labels")
+        check_references(embeddings, ref_emb, ref_labels)
         if ref_emb is None or ref_emb is embeddings:
             ref_emb = embeddings
             ref_labels = labels if ref_labels is None else ref_labels
             self_indices = torch.arange(len(embeddings), device=embeddings.device)
-        else:
-            check_references(embeddings, ref_emb)
         labels = self._level_labels("labels", labels, embeddings)
         ref_labels = self._level_labels("ref_labels", ref_labels, ref_emb)
         loss_dict = self.compute_loss(
@@ -160,26 +163,18 @@ def similarity(distance: BaseDistance, embeddings: Tensor, ref_emb: Tensor) -> T
         return distance(embeddings, None if same else ref_emb.to(dtype))
 
 
-def check_embeddings(name: str, embeddings: Tensor) -> None:
-    """Raise a ValueError unless ``embeddings`` is a non-empty, finite, floating (B, D) tensor."""
-    if not torch.is_tensor(embeddings):
-        raise ValueError(f"{name}: wanted a (batch, dim) tensor, got {type(embeddings).__name__}")
-    if embeddings.ndim != 2 or 0 in embeddings.shape or not embeddings.is_floating_point():
-        raise ValueError(
-            f"{name}: wanted a floating tensor of shape (batch, dim), neither 0, "
-            f"got {embeddings.dtype} of shape {tuple(embeddings.shape)}"
-        )
-    finite = torch.isfinite(embeddings)
-    if not finite.all():
-        rows = (~finite.all(dim=1)).nonzero().flatten()
-        raise ValueError(
-            f"{name}: wanted finite numbers, got NaN or infinity in {len(rows)} of "
-            f"{len(embeddings)} rows, first in row {int(rows[0])}"
-        )
-
-
-def check_references(embeddings: Tensor, ref_emb: Tensor) -> None:
-    """Raise a ValueError unless ``ref_emb`` can be ranked for ``embeddings``."""
+def check_references(
+    embeddings: Tensor,
+    ref_emb: Tensor | None,
+    ref_labels: Tensor | None,
+    *,
+    needs_labels: bool = False,
+) -> None:
+    """Raise a ValueError unless ``ref_emb`` is None or can be ranked for ``embeddings``."""
+    if ref_emb is None:
+        if ref_labels is not None:
+            raise ValueError("ref_labels: wanted None without ref_emb, got labels")
+        return
     check_embeddings("ref_emb", ref_emb)
     if ref_emb.shape[1] != embeddings.shape[1]:
         raise ValueError(
@@ -190,26 +185,14 @@ def check_references(embeddings: Tensor, ref_emb: Tensor) -> None:
         raise ValueError(
             f"ref_emb: wanted the device of embeddings {embeddings.device}, got {ref_emb.device}"
         )
+    if needs_labels and ref_labels is None:
+        raise ValueError("ref_labels: wanted the labels of ref_emb, got None")
 
 
 def check_similarity(distance: BaseDistance) -> None:
     """Raise a ValueError unless larger values of ``distance`` mean closer."""
-    if not distance.is_inverted:
+    if not getattr(distance, "is_inverted", False):
         raise ValueError(
             "distance: wanted a similarity, larger is closer, such as CosineSimilarity or "
             f"DotProductSimilarity, got {type(distance).__name__}"
         )
-
-
-def check_level(level: int, hierarchy: Hierarchy | None) -> int:
-    """Return ``level``, or raise a ValueError unless it is a label column."""
-    num_levels = None if hierarchy is None else hierarchy.num_levels
-    if (
-        isinstance(level, bool)
-        or not isinstance(level, int)
-        or level < 0
-        or (num_levels is not None and level >= num_levels)
-    ):
-        known = "" if num_levels is None else f" below {num_levels}"
-        raise ValueError(f"level: wanted an integer >= 0{known}, got {level!r}")
-    return level

@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checks import checked_depths
 from ..functional import recall_at_k
-from ..functional.objectives import check_k
 from .ap_loss import BinaryRankLoss
 from .retrieval_set import RetrievalSet
 from .surrogates import SmoothRankLoss, SupRankLoss
@@ -30,7 +30,7 @@ class RecallLoss(BinaryRankLoss):
         super().__init__(**kwargs)
         if not 0 < temperature < float("inf"):
             raise ValueError(f"temperature: wanted a positive finite number, got {temperature!r}")
-        self.k = check_k(k)
+        self.k = checked_depths(k)
         self.temperature = temperature
         self.add_to_recordable_attributes(name="temperature", is_stat=False)
 

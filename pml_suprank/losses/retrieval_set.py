@@ -11,7 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..hierarchy import common_levels
+from ..checks import checked_level
+from ..hierarchy import check_tree, common_levels
 
 
 class RetrievalSet(NamedTuple):
@@ -84,11 +85,9 @@ def _levels(labels: Tensor, ref_labels: Tensor, level: int | None) -> tuple[Tens
             f"ref_labels: wanted {num_levels} label columns as in labels, got {ref_labels.shape[1]}"
         )
     if level is None:
+        check_tree(labels if ref_labels is labels else torch.cat([labels, ref_labels]))
         return common_levels(labels, ref_labels), num_levels
-    if not 0 <= level < num_levels:
-        raise ValueError(
-            f"level: wanted one of the {num_levels} label columns 0..{num_levels - 1}, got {level}"
-        )
+    level = checked_level(level, num_levels)
     return (labels[:, level].unsqueeze(1) == ref_labels[:, level]).long(), 1
 
 

@@ -16,7 +16,8 @@ class SupRankLoss(RankLoss):
         rho: slope beyond ``delta``, >= 0; -1 keeps the sigmoid.
         delta: where the linear part begins, >= 0, or None (see :class:`pml_suprank.functional.SupRank`).
         start: jump at 0.
-        offset: value at ``delta``; None makes the step continuous there, as in the papers.
+        offset: value at ``delta``; None makes the step continuous there, as in the papers. The attribute of this
+            name is the value in use.
         preset: "sop", "cub", "cars", "dyml", "gldv2" or "inat": the step of the authors' configuration for that
             data set, in place of the five above.
         hrank: HAPPIER's smooth numerator; only H-AP has one.
@@ -53,10 +54,6 @@ class SupRankLoss(RankLoss):
         self.delta, self.offset = surrogate.delta, surrogate.value_at_delta
         self.add_to_recordable_attributes(list_of_names=list(_DEFAULTS), is_stat=False)
 
-    def extra_repr(self) -> str:
-        """Show the rank surrogate."""
-        return f"{self.surrogate}, level={self.level}, backend={self.backend!r}"
-
 
 class SmoothRankLoss(RankLoss):
     """A rank loss on the sigmoid rank of SmoothAP.
@@ -73,10 +70,6 @@ class SmoothRankLoss(RankLoss):
         super().__init__(surrogate=SmoothRank(tau), **kwargs)
         self.tau = tau
         self.add_to_recordable_attributes(name="tau", is_stat=False)
-
-    def extra_repr(self) -> str:
-        """Show the rank surrogate."""
-        return f"{self.surrogate}, level={self.level}, backend={self.backend!r}"
 
 
 def _preset_step(preset: str, step: dict[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from pml_suprank.checks import checked_depths
 from pml_suprank.metrics import definitions
 from pml_suprank.metrics.ranked_lists import RankedLists
 from pml_suprank.metrics.streaming import Metric
@@ -45,21 +45,6 @@ class Choice(NamedTuple):
         """The name in a result: ``recall_at_10_level0``, ``ndcg_at_10``, ``asi``."""
         base = self.family if self.k is None else f"{self.family[:-1]}{self.k}"
         return base if self.level is None else f"{base}_level{self.level}"
-
-
-def checked_depths(k: Any, name: str = "k") -> tuple[int, ...]:
-    """One or several depths as a tuple of distinct ints.
-
-    Raises:
-        ValueError: something else than integers >= 1, or none.
-    """
-    try:
-        depths = tuple(operator.index(each) for each in (k if isinstance(k, Iterable) else (k,)))
-    except TypeError:
-        depths = ()
-    if not depths or isinstance(k, bool) or min(depths) < 1:
-        raise ValueError(f"{name}: wanted integers >= 1, got {k!r}")
-    return tuple(dict.fromkeys(depths))
 
 
 def choose(metrics: Any, k: Any, num_levels: int) -> list[Choice]:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pml_suprank.checks import check_embeddings
+
 SIMILARITIES = ("cosine", "dot", "euclidean")
 
 
@@ -24,21 +26,9 @@ def checked_embeddings(values: Any, name: str, dim: int | None = None) -> Tensor
     """
     if isinstance(values, np.ndarray):
         values = torch.from_numpy(values)
-    if not isinstance(values, Tensor) or not values.is_floating_point():
-        got = values.dtype if isinstance(values, Tensor) else type(values).__name__
-        raise ValueError(f"{name}: wanted floating embeddings [n, D], got {got}")
-    if values.ndim != 2 or 0 in values.shape:
-        raise ValueError(
-            f"{name}: wanted filled embeddings [n, D], got shape {tuple(values.shape)}"
-        )
+    check_embeddings(name, values)
     if dim is not None and values.shape[1] != dim:
         raise ValueError(f"{name}: wanted {dim} dimensions as in query, got {values.shape[1]}")
-    bad = (~torch.isfinite(values).all(1)).nonzero().flatten()
-    if len(bad):
-        raise ValueError(
-            f"{name}: wanted finite embeddings, got NaN or infinity in {len(bad)} rows, "
-            f"the first at {int(bad[0])}"
-        )
     values = values.detach()
     return values if values.dtype == torch.float64 else values.float()
 

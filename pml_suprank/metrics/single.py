@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pml_suprank.metrics.catalogue import checked_depths
+from pml_suprank.checks import checked_depths, checked_level
 from pml_suprank.metrics.evaluation import evaluate
 from pml_suprank.metrics.result import MetricResult
 
@@ -26,7 +26,7 @@ def _one_at(
     name: str, k: int, level: int, arguments: tuple[Any, ...], options: dict[str, Any]
 ) -> MetricResult:
     (depth,) = checked_depths((k,))
-    return _one(f"{name}_at_{depth}_level{level}", arguments, options)
+    return _one(f"{name}_at_{depth}_level{checked_level(level)}", arguments, options)
 
 
 def hierarchical_average_precision(
@@ -118,7 +118,7 @@ def average_precision(
         0.8333
     """
     arguments = (query, query_labels, gallery, gallery_labels)
-    return _one(f"average_precision_level{level}", arguments, options)
+    return _one(f"average_precision_level{checked_level(level)}", arguments, options)
 
 
 def average_precision_at_k(
@@ -173,7 +173,7 @@ def mean_average_precision_at_r(
         0.5
     """
     arguments = (query, query_labels, gallery, gallery_labels)
-    return _one(f"mean_average_precision_at_r_level{level}", arguments, options)
+    return _one(f"mean_average_precision_at_r_level{checked_level(level)}", arguments, options)
 
 
 def r_precision(
@@ -196,7 +196,7 @@ def r_precision(
         0.5
     """
     arguments = (query, query_labels, gallery, gallery_labels)
-    return _one(f"r_precision_level{level}", arguments, options)
+    return _one(f"r_precision_level{checked_level(level)}", arguments, options)
 
 
 def mean_reciprocal_rank(
@@ -221,7 +221,7 @@ def mean_reciprocal_rank(
         0.5
     """
     arguments = (query, query_labels, gallery, gallery_labels)
-    return _one(f"mean_reciprocal_rank_level{level}", arguments, options)
+    return _one(f"mean_reciprocal_rank_level{checked_level(level)}", arguments, options)
 
 
 def precision_at_k(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pml_suprank.hierarchy import HierarchyError
+from pml_suprank.hierarchy.labels import HierarchyError, check_nested
 from pml_suprank.metrics.definitions import Values
 from pml_suprank.metrics.ranked_lists import RankedLists
 from pml_suprank.metrics.result import EvaluationResult, MetricResult
@@ -52,7 +52,7 @@ class TreeLevels:
             raw, ids = column.unique(return_inverse=True)
             columns.append((raw, ids))
         for level, (fine, coarse) in enumerate(itertools.pairwise(columns)):
-            _check_nested(level, fine, coarse)
+            check_nested(level, fine, coarse)
         self._query = [ids[:split].int() for _, ids in columns]
         self._gallery = [ids[split:].int() for _, ids in columns]
 
@@ -72,20 +72,6 @@ class TreeLevels:
         for query, gallery in zip(self._query, self._gallery, strict=True):
             levels += query[block, None] == gallery
         return levels
-
-
-def _check_nested(level: int, fine: tuple[Tensor, Tensor], coarse: tuple[Tensor, Tensor]) -> None:
-    pairs = (fine[1] * len(coarse[0]) + coarse[1]).unique()
-    children = pairs // len(coarse[0])
-    twice = (children.diff() == 0).nonzero().flatten()
-    if len(twice):
-        child, parents = children[twice[0]], pairs[twice[0] : twice[0] + 2] % len(coarse[0])
-        first, second = coarse[0][parents].tolist()
-        raise HierarchyError(
-            f"labels: wanted a tree, with ids that stand for one node of the whole column, got "
-            f"{int(fine[0][child])} of column {level} under {first} and {second} of column "
-            f"{level + 1}"
-        )
 
 
 def sorted_levels(scores: Tensor, levels: Tensor, self_index: Tensor | None) -> Tensor:

@@ -82,6 +82,27 @@ def test_references(name, references, message):
         make(name)(EMBEDDINGS, LABELS, **references)
 
 
+@pytest.mark.parametrize("name", ["CalibrationLoss", "ROADMAPLoss"])
+@pytest.mark.parametrize(
+    ("references", "message"),
+    [
+        ({"ref_emb": EMBEDDINGS[:7].clone()}, "ref_labels: wanted"),
+        ({"ref_emb": EMBEDDINGS.repeat(2, 1)}, "ref_labels: wanted"),
+        ({"ref_labels": LABELS}, "ref_labels: wanted None without ref_emb"),
+    ],
+)
+def test_references_of_pair_losses(name, references, message):
+    with pytest.raises(ValueError, match=message):
+        make(name)(EMBEDDINGS, LABELS, **references)
+
+
+@pytest.mark.parametrize("name", ["SupHAPLoss", "SupNDCGLoss", "HAPPIERLoss"])
+def test_a_class_with_two_parents_in_the_labels(name):
+    rows = torch.tensor([[0, 0, 0], [0, 1, 0], [1, 0, 0], [1, 1, 0]]).repeat(2, 1)
+    with pytest.raises(HierarchyError, match="labels: wanted a tree, one parent per node"):
+        make(name)(EMBEDDINGS, rows)
+
+
 def test_references_with_other_columns():
     with pytest.raises(ValueError, match="ref_labels: wanted 3 label columns"):
         losses.SupHAPLoss()(
@@ -90,7 +111,8 @@ def test_references_with_other_columns():
 
 
 @pytest.mark.parametrize(
-    "name", ["SupAPLoss", "SupHAPLoss", "CalibrationLoss", "CSLLoss", "ROADMAPLoss"]
+    "name",
+    ["SupAPLoss", "SupHAPLoss", "CalibrationLoss", "ProxyClusterLoss", "CSLLoss", "ROADMAPLoss"],
 )
 def test_distance_must_be_a_similarity(name):
     with pytest.raises(ValueError, match="distance: wanted a similarity.*got LpDistance"):
@@ -107,7 +129,10 @@ def test_distance_must_be_a_similarity(name):
         (lambda: losses.SupAPLoss(level=-1), "level: wanted an integer >= 0"),
         (lambda: losses.SupAPLoss(level=None), "level: wanted an integer >= 0"),
         (lambda: losses.SupAPLoss(level=3, hierarchy=TREE), "below 3, got 3"),
-        (lambda: losses.SupAPLoss(level=1)(EMBEDDINGS, LABELS), "level: wanted one of the 1 label"),
+        (
+            lambda: losses.SupAPLoss(level=1)(EMBEDDINGS, LABELS),
+            "level: wanted an integer >= 0 below 1",
+        ),
         (lambda: losses.CalibrationLoss(level=1)(EMBEDDINGS, LABELS), "level: wanted one of the 1"),
         (lambda: losses.SupAPLoss(backend="fast!"), "backend: wanted one of"),
         (lambda: losses.SupAPLoss(preset="nowhere"), "preset: wanted one of sop"),
@@ -132,6 +157,14 @@ def test_distance_must_be_a_similarity(name):
             "rank_loss: wanted",
         ),
         (lambda: losses.CSLLoss(TREE, 4, margins=(1,)), "margins: wanted 3 numbers"),
+        (lambda: losses.HAPPIERLoss(hierarchy=TREE), "embedding_size: wanted"),
+        (
+            lambda: losses.HAPPIERLoss(embedding_size=4, hierarchy=TREE, cluster_level=7),
+            "level: wanted an integer >= 0 below 3, got 7",
+        ),
+        (lambda: losses.SupRecallLoss(k=1.5), "k: wanted one or more integers >= 1, got 1.5"),
+        (lambda: losses.SupRecallLoss(k=None), "k: wanted one or more integers"),
+        (lambda: losses.SupAPLoss(distance="cosine"), "distance: wanted a similarity"),
         (lambda: losses.CSLLoss(TREE, 4, scale=0), "scale: wanted"),
         (lambda: losses.CSLLoss(TREE, 4, reduce_levels="max"), "reduce_levels: wanted"),
     ],

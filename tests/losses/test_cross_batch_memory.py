@@ -9,7 +9,7 @@ from pytorch_metric_learning import miners
 from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
 
 from pml_suprank import losses
-from tests.losses.cases import DIM, PAIR_LOSSES, RANK_LOSSES, TREE, batch, make
+from tests.losses.cases import DIM, PAIR_LOSSES, RANK_LOSSES, TREE, batch, make, similarity
 
 OURS = [*RANK_LOSSES, *PAIR_LOSSES, "HAPPIERLoss", "DecomposableRankLoss"]
 
@@ -331,3 +331,29 @@ def test_unsupported_losses():
         pass
 
     losses.CrossBatchMemory(OwnLoss(), DIM)
+
+
+@pytest.mark.parametrize("other", [pml_losses.NTXentLoss, pml_losses.ContrastiveLoss])
+def test_pml_losses_in_a_sum_do_not_see_the_own_copy_either(other):
+    def build():
+        return losses.DecomposableRankLoss(losses.SupAPLoss(), other(distance=similarity()), 0.5)
+
+    memory_loss = losses.CrossBatchMemory(build(), DIM, 10)
+    for embeddings, labels in batches(3):
+        torch.testing.assert_close(memory_loss(embeddings, labels), build()(embeddings, labels))
+
+
+def test_proxies_in_a_sum_get_neither_references_nor_tuples():
+    loss_fn = losses.DecomposableRankLoss(make("SupHAPLoss"), make("CSLLoss"))
+    memory_loss = losses.CrossBatchMemory(
+        loss_fn, DIM, 25, miner=miners.TripletMarginMiner(distance=similarity())
+    )
+    for embeddings, labels in batches(3):
+        assert torch.isfinite(memory_loss(embeddings, labels))
+
+
+def test_a_missing_level_leaves_the_memory_as_it_was():
+    memory_loss = losses.CrossBatchMemory(losses.SupAPLoss(level=1), DIM, 25)
+    with pytest.raises(ValueError, match="level: wanted an integer >= 0 below 1, got 1"):
+        memory_loss(EMBEDDINGS, LABELS)
+    assert memory_loss.queue_idx == 0

@@ -270,3 +270,21 @@ def test_metric_loss_only(name, two_dimensional):
     after = loss_fn(trunk(dataset.points), dataset.labels).item()
     assert len(seen) == 20
     assert after < before
+
+
+def test_own_labels_of_the_batch_as_references_are_kept():
+    embeddings, labels = batch()
+    for name in ("SupAPLoss", "CalibrationLoss"):
+        flipped = make(name)(embeddings, labels, None, embeddings, labels.flip(0))
+        assert flipped != make(name)(embeddings, labels)
+
+
+def test_a_sum_shows_the_distance_and_reducer_of_its_rank_loss():
+    loss_fn = losses.ROADMAPLoss(distance=DotProductSimilarity())
+    assert loss_fn.distance is loss_fn.rank_loss.distance
+    assert loss_fn.reducer is loss_fn.rank_loss.reducer
+
+
+def test_happier_takes_its_classes_from_the_hierarchy():
+    loss_fn = losses.HAPPIERLoss(embedding_size=DIM, hierarchy=TREE, cluster_level=1)
+    assert loss_fn.decomposability_loss.num_classes == 4

@@ -291,7 +291,7 @@ class TestNames:
     def test_unknown_level_or_depth(self):
         with pytest.raises(ValueError, match=r"metrics: wanted levels 0\.\.1, got 'asi|r_prec"):
             self.names(["r_precision_level2"])
-        with pytest.raises(ValueError, match="metrics: wanted integers >= 1, got 0"):
+        with pytest.raises(ValueError, match="metrics: wanted one or more integers >= 1, got 0"):
             self.names(["recall_at_0"])
         with pytest.raises(ValueError, match=r"metrics: wanted names out of .* got none"):
             self.names([])
@@ -345,13 +345,13 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"query": torch.full((3, 2), torch.nan)}, "query: wanted finite embeddings, got NaN"),
+            ({"query": torch.full((3, 2), torch.nan)}, "query: wanted finite numbers, got NaN"),
             ({"gallery": torch.tensor([[0, torch.inf]] * 5)}, "gallery: wanted finite .* 5 rows"),
-            ({"query": torch.ones(3, 2).long()}, r"query: wanted floating .* got torch\.int64"),
-            ({"query": [[1.0, 2.0]] * 3}, "query: wanted floating embeddings .* got list"),
-            ({"query": torch.randn(3)}, r"query: wanted filled embeddings .* shape \(3,\)"),
-            ({"query": torch.randn(0, 2)}, r"query: wanted filled .* shape \(0, 2\)"),
-            ({"gallery": torch.randn(0, 2)}, r"gallery: wanted filled .* shape \(0, 2\)"),
+            ({"query": torch.ones(3, 2).long()}, r"query: wanted a floating .* got torch\.int64"),
+            ({"query": [[1.0, 2.0]] * 3}, "query: wanted a .* tensor, got list"),
+            ({"query": torch.randn(3)}, r"query: wanted a floating tensor .* shape \(3,\)"),
+            ({"query": torch.randn(0, 2)}, r"query: wanted a floating tensor .* shape \(0, 2\)"),
+            ({"gallery": torch.randn(0, 2)}, r"gallery: wanted a floating tensor .* shape \(0, 2\)"),
             ({"gallery": torch.randn(5, 3)}, "gallery: wanted 2 dimensions as in query, got 3"),
             ({"query_labels": torch.tensor([0, 1])}, "query_labels: wanted 3 rows, got 2"),
             ({"gallery_labels": torch.tensor([0])}, "gallery_labels: wanted 5 rows, got 1"),
@@ -359,11 +359,11 @@ class TestErrors:
             ({"gallery": None}, "gallery_labels: wanted None without a gallery"),
             ({"query_labels": torch.tensor([0.0, 1, 2])}, "query_labels: wanted integers"),
             ({"gallery_labels": torch.zeros(5, 2).long()}, "gallery_labels: wanted 1 columns"),
-            ({"k": 0}, "k: wanted integers >= 1, got 0"),
-            ({"k": (1, -2)}, "k: wanted integers >= 1"),
-            ({"k": ()}, "k: wanted integers >= 1"),
-            ({"k": 1.5}, "k: wanted integers >= 1"),
-            ({"k": True}, "k: wanted integers >= 1"),
+            ({"k": 0}, "k: wanted one or more integers >= 1, got 0"),
+            ({"k": (1, -2)}, "k: wanted one or more integers >= 1"),
+            ({"k": ()}, "k: wanted one or more integers >= 1"),
+            ({"k": 1.5}, "k: wanted one or more integers >= 1"),
+            ({"k": True}, "k: wanted one or more integers >= 1"),
             ({"similarity": "l2"}, "similarity: wanted one of .* got 'l2'"),
             ({"block_size": 0}, "block_size: wanted an integer >= 1 or None, got 0"),
             ({"block_size": 2.0}, "block_size: wanted an integer"),

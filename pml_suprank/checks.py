@@ -1,0 +1,52 @@
+"""Checks of arguments that several parts share; each error names the argument, what was wanted and what came."""
+
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+
+def check_embeddings(name: str, embeddings: Any) -> None:
+    """Raise a ValueError unless ``embeddings`` is a non-empty, finite, floating (n, D) tensor."""
+    if not torch.is_tensor(embeddings):
+        raise ValueError(f"{name}: wanted a (n, D) tensor, got {type(embeddings).__name__}")
+    if embeddings.ndim != 2 or 0 in embeddings.shape or not embeddings.is_floating_point():
+        raise ValueError(
+            f"{name}: wanted a floating tensor of shape (n, D), neither 0, "
+            f"got {embeddings.dtype} of shape {tuple(embeddings.shape)}"
+        )
+    bad = (~torch.isfinite(embeddings).all(dim=1)).nonzero().flatten()
+    if len(bad):
+        raise ValueError(
+            f"{name}: wanted finite numbers, got NaN or infinity in {len(bad)} of "
+            f"{len(embeddings)} rows, first in row {int(bad[0])}"
+        )
+
+
+def checked_depths(k: Any, name: str = "k") -> tuple[int, ...]:
+    """Return one or several depths as a tuple of distinct integers.
+
+    Raises:
+        ValueError: something else than integers >= 1, or none.
+    """
+    try:
+        given = tuple(k if isinstance(k, Iterable) else (k,))
+        depths = () if bool in map(type, given) else tuple(map(operator.index, given))
+    except TypeError:
+        depths = ()
+    if not depths or min(depths) < 1:
+        raise ValueError(f"{name}: wanted one or more integers >= 1, got {k!r}")
+    return tuple(dict.fromkeys(depths))
+
+
+def checked_level(level: Any, num_levels: int | None = None) -> int:
+    """Return ``level``, or raise a ValueError unless it is a label column."""
+    try:
+        column = -1 if isinstance(level, bool) else operator.index(level)
+    except TypeError:
+        column = -1
+    if column < 0 or (num_levels is not None and column >= num_levels):
+        known = "" if num_levels is None else f" below {num_levels}"
+        raise ValueError(f"level: wanted an integer >= 0{known}, got {level!r}")
+    return column
