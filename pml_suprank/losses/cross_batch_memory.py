@@ -1,22 +1,18 @@
 """PML's cross-batch memory, for rank losses too, with a state that can be saved."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from pytorch_metric_learning import losses as pml_losses
 from pytorch_metric_learning.losses import BaseMetricLossFunction
-from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 from torch import Tensor
 
-from ..checks import check_embeddings, checked_level
-from ..hierarchy import as_level_labels
-from .calibration_loss import CalibrationLoss
-from .decomposable_rank_loss import DecomposableRankLoss, takes_self_indices
-from .rank_loss import RankLoss
+from .decomposable_rank_loss import takes_self_indices
+from .memory_mixin import MemoryMixin, check_memory_options, supported_losses
 
 
-class CrossBatchMemory(pml_losses.CrossBatchMemory):
+class CrossBatchMemory(MemoryMixin, pml_losses.CrossBatchMemory):
     """A queue of past embeddings that serves a loss as its reference set.
 
     Change the import and PML code goes on as before: PML's losses give the same values. The losses of this library
@@ -48,10 +44,6 @@ class CrossBatchMemory(pml_losses.CrossBatchMemory):
         Wang et al., Cross-Batch Memory for Embedding Learning, arXiv 1912.06798.
     """
 
-    storage_dtype: torch.dtype | None = None
-    embedding_memory: Tensor
-    label_memory: Tensor
-
     def __init__(
         self,
         loss: BaseMetricLossFunction,
@@ -64,17 +56,8 @@ class CrossBatchMemory(pml_losses.CrossBatchMemory):
         storage_dtype: torch.dtype | None = None,
         **kwargs: Any,
     ) -> None:
-        for name, value, least in (
-            ("embedding_size", embedding_size, 1),
-            ("memory_size", memory_size, 1),
-            ("warmup", warmup, 0),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: wanted an integer >= {least}, got {value!r}")
-        if not 0 <= batch_weight <= 1:
-            raise ValueError(f"batch_weight: wanted a number in [0, 1], got {batch_weight!r}")
-        if storage_dtype is not None and not storage_dtype.is_floating_point:
-            raise ValueError(f"storage_dtype: wanted a floating dtype, got {storage_dtype}")
+        sizes = {"embedding_size": embedding_size, "memory_size": memory_size}
+        check_memory_options(sizes, warmup, batch_weight, storage_dtype)
         super().__init__(loss, embedding_size, memory_size, miner, **kwargs)
         self.warmup = warmup
         self.batch_weight = batch_weight
@@ -84,9 +67,7 @@ class CrossBatchMemory(pml_losses.CrossBatchMemory):
     @staticmethod
     def supported_losses() -> list[str]:
         """Return the names of the losses that work with a memory."""
-        ours = _subclass_names(RankLoss) | _subclass_names(DecomposableRankLoss)
-        ours |= _subclass_names(CalibrationLoss)
-        return [*pml_losses.CrossBatchMemory.supported_losses(), *sorted(ours)]
+        return supported_losses()
 
     def reset_queue(self) -> None:
         """Empty the queue."""
@@ -134,36 +115,16 @@ class CrossBatchMemory(pml_losses.CrossBatchMemory):
         filled = self.memory_size if self.has_been_filled else self.queue_idx
         if len(embeddings) == 0 or filled == 0:
             return (embeddings.sum() + stored.sum()) * 0
-        if self.num_batches <= self.warmup:
-            return self._batch_loss(embeddings, labels, indices_tuple)
-        memory = self.embedding_memory[:filled].to(embeddings.dtype)
-        memory_labels = self.label_memory[:filled]
+        memory, memory_labels = self.embedding_memory[:filled], self.label_memory[:filled]
         slots = self.curr_batch_idx if enqueue_mask is None else None
-        loss = self._memory_loss(embeddings, labels, indices_tuple, memory, memory_labels, slots)
-        if self.batch_weight == 0:
-            return loss
-        batch_loss = self._batch_loss(embeddings, labels, indices_tuple)
-        return (1 - self.batch_weight) * loss + self.batch_weight * batch_loss
+        return self._combined_loss(embeddings, labels, indices_tuple, memory, memory_labels, slots)
 
     def add_to_memory(self, embeddings: Tensor, labels: Tensor, batch_size: int) -> None:
         """Put embeddings and labels into the next slots, over the oldest ones."""
-        dtype = self.storage_dtype
-        if dtype is None:
-            dtype = torch.promote_types(self.embedding_memory.dtype, embeddings.dtype)
-        self.embedding_memory = self.embedding_memory.to(embeddings.device, dtype)
-        if self.label_memory.shape[1:] != labels.shape[1:]:
-            self.label_memory = self.label_memory.new_zeros((self.memory_size, *labels.shape[1:]))
-        self.label_memory = self.label_memory.to(labels.device, labels.dtype)
-        super().add_to_memory(embeddings.to(dtype), labels, batch_size)
+        self._reserve(embeddings, labels)
+        super().add_to_memory(embeddings.to(self.embedding_memory.dtype), labels, batch_size)
 
-    def _batch_loss(
-        self, embeddings: Tensor, labels: Tensor, indices_tuple: Sequence[Tensor] | None
-    ) -> Tensor:
-        if indices_tuple is None and self.miner is not None:
-            indices_tuple = self.miner(embeddings, labels)
-        return self.loss(embeddings, labels, indices_tuple)
-
-    def _memory_loss(
+    def _pairs(
         self,
         embeddings: Tensor,
         labels: Tensor,
@@ -171,21 +132,13 @@ class CrossBatchMemory(pml_losses.CrossBatchMemory):
         memory: Tensor,
         memory_labels: Tensor,
         slots: Tensor | None,
-    ) -> Tensor:
-        if not takes_self_indices(self.loss):
-            pairs = self.create_indices_tuple(
-                embeddings, labels, memory, memory_labels, indices_tuple, slots is not None
-            )
-            return self.loss(embeddings, labels, pairs, memory, memory_labels)
-        pairs = None
-        if self.miner is not None:
-            pairs = self.miner(embeddings, labels, memory, memory_labels)
-            if slots is not None:
-                pairs = lmu.remove_self_comparisons(pairs, slots, self.memory_size)
-            if indices_tuple is not None:
-                in_memory = _in_memory(indices_tuple, slots)
-                pairs = [torch.cat(both) for both in zip(_as_pairs(pairs), in_memory, strict=True)]
-        return self.loss(embeddings, labels, pairs, memory, memory_labels, slots)
+    ) -> Sequence[Tensor]:
+        """Return PML's own pairs for PML's losses, to the bit."""
+        if takes_self_indices(self.loss):
+            return super()._pairs(embeddings, labels, indices_tuple, memory, memory_labels, slots)
+        return self.create_indices_tuple(
+            embeddings, labels, memory, memory_labels, indices_tuple, slots is not None
+        )
 
     def _check(
         self,
@@ -194,31 +147,8 @@ class CrossBatchMemory(pml_losses.CrossBatchMemory):
         indices_tuple: Sequence[Tensor] | None,
         enqueue_mask: Tensor | None,
     ) -> None:
-        check_embeddings("embeddings", embeddings)
-        if not torch.is_tensor(labels):
-            raise ValueError(f"labels: wanted a tensor, got {type(labels).__name__}")
-        if embeddings.shape[1] != self.embedding_size:
-            raise ValueError(
-                f"embeddings: wanted {self.embedding_size} dimensions, got {embeddings.shape[1]}"
-            )
-        if not takes_self_indices(self.loss):
-            if labels.ndim != 1 or len(labels) != len(embeddings):
-                raise ValueError(
-                    f"labels: {type(self.loss).__name__} wants 1-D labels of length "
-                    f"{len(embeddings)}, got {tuple(labels.shape)}"
-                )
-        else:
-            for part in self.loss.modules():
-                hierarchy = getattr(part, "hierarchy", None)
-                columns = as_level_labels(labels, hierarchy, length=len(embeddings)).shape[1]
-                if getattr(part, "level", None) is not None:
-                    checked_level(part.level, columns)
         is_empty = self.queue_idx == 0 and not self.has_been_filled
-        if not is_empty and labels.shape[1:] != self.label_memory.shape[1:]:
-            raise ValueError(
-                f"labels: wanted the form of the stored labels (*, "
-                f"{tuple(self.label_memory.shape[1:])}), got {tuple(labels.shape)}"
-            )
+        self._check_batch(embeddings, labels, is_empty=is_empty)
         num_stored = len(embeddings)
         if enqueue_mask is not None:
             if indices_tuple is not None:
@@ -250,33 +180,3 @@ class CrossBatchMemory(pml_losses.CrossBatchMemory):
         self.queue_idx = state["queue_idx"]
         self.has_been_filled = bool(state["has_been_filled"])
         self.num_batches = state["num_batches"]
-
-    def _load_from_state_dict(
-        self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        """Take over the dtype of the stored embeddings and the form of the stored labels."""
-        for name in ("embedding_memory", "label_memory"):
-            saved = state_dict.get(prefix + name)
-            buffer = getattr(self, name)
-            if saved is not None and len(saved) == self.memory_size:
-                setattr(self, name, torch.zeros_like(saved, device=buffer.device))
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-
-def _as_pairs(indices_tuple: Sequence[Tensor]) -> Sequence[Tensor]:
-    if len(indices_tuple) == 3:
-        anchor, positive, negative = indices_tuple
-        return anchor, positive, anchor, negative
-    return indices_tuple
-
-
-def _in_memory(indices_tuple: Sequence[Tensor], slots: Tensor | None) -> Sequence[Tensor]:
-    """Return a batch's tuple as pairs whose second members are the slots of the batch."""
-    assert slots is not None
-    query, positive, other_query, negative = _as_pairs(indices_tuple)
-    return query, slots[positive], other_query, slots[negative]
-
-
-def _subclass_names(cls: type) -> set[str]:
-    children: list[type] = cls.__subclasses__()
-    return {cls.__name__}.union(*(_subclass_names(child) for child in children))

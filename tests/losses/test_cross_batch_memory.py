@@ -173,6 +173,13 @@ def test_half_precision_storage(dtype):
     assert half.embedding_memory.dtype == dtype
 
 
+def test_what_half_precision_cannot_store_is_refused():
+    memory_loss = losses.CrossBatchMemory(losses.SupAPLoss(), DIM, 40, storage_dtype=torch.float16)
+    with pytest.raises(ValueError, match="embeddings: wanted at most 65504.*got 1e\\+06"):
+        memory_loss(torch.full((10, DIM), 1e6), LABELS)
+    assert memory_loss.queue_idx == 0
+
+
 def test_autocast_and_half_precision_batches():
     memory_loss = losses.CrossBatchMemory(losses.SupAPLoss(), DIM, 40)
     embeddings, labels = batch(10)
@@ -242,6 +249,12 @@ def test_a_state_of_another_size_is_refused():
     small = losses.CrossBatchMemory(losses.SupAPLoss(), DIM, 10)
     with pytest.raises(RuntimeError, match="size mismatch for embedding_memory"):
         losses.CrossBatchMemory(losses.SupAPLoss(), DIM, 20).load_state_dict(small.state_dict())
+    narrow = losses.CrossBatchMemory(losses.SupAPLoss(), DIM - 1, 10)
+    narrow(EMBEDDINGS[:, 1:], LABELS)
+    with pytest.raises(RuntimeError, match="size mismatch for embedding_memory"):
+        small.load_state_dict(narrow.state_dict())
+    assert (small.queue_idx, small.num_batches) == (0, 0)
+    assert not small.label_memory.any()
 
 
 def test_reset_queue_forgets():

@@ -1,0 +1,236 @@
+"""What the memories share: options, checks, the loss on batch and memory, the saved state."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from pytorch_metric_learning import losses as pml_losses
+from pytorch_metric_learning.losses import BaseMetricLossFunction
+from torch import Tensor
+
+from ..checks import check_embeddings, checked_level
+from ..hierarchy import as_level_labels
+from .calibration_loss import CalibrationLoss
+from .decomposable_rank_loss import DecomposableRankLoss, takes_self_indices
+from .one_level import pairs_without_self
+from .rank_loss import RankLoss
+
+
+class MemoryMixin:
+    """Put before a PML module: a loss with stored embeddings as references.
+
+    The class it is mixed into says which slots a batch goes to.
+    """
+
+    loss: BaseMetricLossFunction
+    miner: Any
+    embedding_size: int
+    warmup: int
+    batch_weight: float
+    storage_dtype: torch.dtype | None = None
+    num_batches: int
+    embedding_memory: Tensor
+    label_memory: Tensor
+    _buffers: dict[str, Tensor]
+
+    def _reserve(self, embeddings: Tensor, labels: Tensor) -> None:
+        """Give the buffers the device and dtype of a batch, and the form of its labels."""
+        dtype = self.storage_dtype
+        if dtype is None:
+            dtype = torch.promote_types(self.embedding_memory.dtype, embeddings.dtype)
+        self.embedding_memory = self.embedding_memory.to(embeddings.device, dtype)
+        if self.label_memory.shape[1:] != labels.shape[1:]:
+            num_slots = len(self.label_memory)
+            self.label_memory = self.label_memory.new_zeros((num_slots, *labels.shape[1:]))
+        self.label_memory = self.label_memory.to(labels.device, labels.dtype)
+
+    def _combined_loss(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        indices_tuple: Sequence[Tensor] | None,
+        memory: Tensor,
+        memory_labels: Tensor,
+        slots: Tensor | None,
+    ) -> Tensor:
+        """Return the loss on the batch alone, on the memory, or their mixture, as the options say.
+
+        Args:
+            embeddings: (B, D).
+            labels: (B,) or (B, L).
+            indices_tuple: pairs or triplets within the batch.
+            memory: (N, D), the filled slots.
+            memory_labels: (N,) or (N, L).
+            slots: (B,), where each query stands in ``memory``; None where it does not.
+        """
+        if self.num_batches <= self.warmup:
+            return self._batch_loss(embeddings, labels, indices_tuple)
+        memory = memory.to(embeddings.dtype)
+        loss = self._memory_loss(embeddings, labels, indices_tuple, memory, memory_labels, slots)
+        if self.batch_weight == 0:
+            return loss
+        batch_loss = self._batch_loss(embeddings, labels, indices_tuple)
+        return (1 - self.batch_weight) * loss + self.batch_weight * batch_loss
+
+    def _batch_loss(
+        self, embeddings: Tensor, labels: Tensor, indices_tuple: Sequence[Tensor] | None
+    ) -> Tensor:
+        if indices_tuple is None and self.miner is not None:
+            indices_tuple = self.miner(embeddings, labels)
+        return self.loss(embeddings, labels, indices_tuple)
+
+    def _memory_loss(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        indices_tuple: Sequence[Tensor] | None,
+        memory: Tensor,
+        memory_labels: Tensor,
+        slots: Tensor | None,
+    ) -> Tensor:
+        batch = (embeddings, labels, indices_tuple, memory, memory_labels, slots)
+        if not takes_self_indices(self.loss):
+            return self.loss(embeddings, labels, self._pairs(*batch), memory, memory_labels)
+        pairs = None if self.miner is None else self._pairs(*batch)
+        return self.loss(embeddings, labels, pairs, memory, memory_labels, slots)
+
+    def _pairs(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        indices_tuple: Sequence[Tensor] | None,
+        memory: Tensor,
+        memory_labels: Tensor,
+        slots: Tensor | None,
+    ) -> Sequence[Tensor]:
+        """Return what the miner, or else every label, pairs with the memory, and a batch's own tuple."""
+        pairs: Sequence[Tensor]
+        if self.miner is not None:
+            pairs = self.miner(embeddings, labels, memory, memory_labels)
+            pairs = pairs if slots is None else _without_self(pairs, slots)
+        else:
+            nowhere = torch.full_like(labels, -1)
+            pairs = pairs_without_self(labels, memory_labels, nowhere if slots is None else slots)
+        if indices_tuple is None:
+            return pairs
+        in_memory = _in_memory(indices_tuple, slots)
+        return [torch.cat(both) for both in zip(_as_pairs(pairs), in_memory, strict=True)]
+
+    def _check_batch(self, embeddings: Tensor, labels: Tensor, *, is_empty: bool) -> None:
+        """Raise a ValueError unless the batch can be stored beside what is there, and the loss takes it."""
+        check_embeddings("embeddings", embeddings)
+        if not torch.is_tensor(labels):
+            raise ValueError(f"labels: wanted a tensor, got {type(labels).__name__}")
+        if embeddings.shape[1] != self.embedding_size:
+            raise ValueError(
+                f"embeddings: wanted {self.embedding_size} dimensions, got {embeddings.shape[1]}"
+            )
+        largest = float(embeddings.detach().abs().max())
+        if self.storage_dtype is not None and largest > torch.finfo(self.storage_dtype).max:
+            raise ValueError(
+                f"embeddings: wanted at most {torch.finfo(self.storage_dtype).max:g}, which "
+                f"{self.storage_dtype} can store, got {largest:g}"
+            )
+        if not takes_self_indices(self.loss):
+            if labels.ndim != 1 or len(labels) != len(embeddings):
+                raise ValueError(
+                    f"labels: {type(self.loss).__name__} wants 1-D labels of length "
+                    f"{len(embeddings)}, got {tuple(labels.shape)}"
+                )
+        else:
+            for part in self.loss.modules():
+                hierarchy = getattr(part, "hierarchy", None)
+                columns = as_level_labels(labels, hierarchy, length=len(embeddings)).shape[1]
+                if getattr(part, "level", None) is not None:
+                    checked_level(part.level, columns)
+        if not is_empty and labels.shape[1:] != self.label_memory.shape[1:]:
+            raise ValueError(
+                f"labels: wanted the form of the stored labels (*, "
+                f"{tuple(self.label_memory.shape[1:])}), got {tuple(labels.shape)}"
+            )
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Mapping[str, Any],
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Take over the dtype of the stored embeddings and the form of the stored labels.
+
+        A state of another size is refused as a whole: nothing of it is loaded.
+        """
+        saved = {
+            name: state_dict[prefix + name] for name in self._buffers if prefix + name in state_dict
+        }
+        refused = [
+            f"size mismatch for {prefix}{name}: wanted {tuple(buffer.shape)}, got {tuple(saved[name].shape)}"
+            for name, buffer in self._buffers.items()
+            if name in saved and not _fits(name, saved[name], buffer)
+        ]
+        if refused:
+            error_msgs.extend(refused)
+            return
+        for name, value in saved.items():
+            setattr(self, name, torch.zeros_like(value, device=getattr(self, name).device))
+        super()._load_from_state_dict(  # type: ignore[misc]
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+
+
+def supported_losses() -> list[str]:
+    """Return the names of the losses that work with a memory."""
+    ours = _subclass_names(RankLoss) | _subclass_names(DecomposableRankLoss)
+    ours |= _subclass_names(CalibrationLoss)
+    return [*pml_losses.CrossBatchMemory.supported_losses(), *sorted(ours)]
+
+
+def check_memory_options(
+    sizes: Mapping[str, int], warmup: int, batch_weight: float, storage_dtype: torch.dtype | None
+) -> None:
+    """Raise a ValueError unless all ``sizes`` are >= 1 and the options are in their ranges."""
+    least = dict.fromkeys(sizes, 1) | {"warmup": 0}
+    for name, value in {**sizes, "warmup": warmup}.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least[name]:
+            raise ValueError(f"{name}: wanted an integer >= {least[name]}, got {value!r}")
+    if not 0 <= batch_weight <= 1:
+        raise ValueError(f"batch_weight: wanted a number in [0, 1], got {batch_weight!r}")
+    if storage_dtype is not None and not storage_dtype.is_floating_point:
+        raise ValueError(f"storage_dtype: wanted a floating dtype, got {storage_dtype}")
+
+
+def _fits(name: str, saved: Tensor, buffer: Tensor) -> bool:
+    if name == "label_memory":
+        return saved.ndim in (1, 2) and len(saved) == len(buffer)
+    return saved.shape == buffer.shape
+
+
+def _as_pairs(indices_tuple: Sequence[Tensor]) -> Sequence[Tensor]:
+    if len(indices_tuple) == 3:
+        anchor, positive, negative = indices_tuple
+        return anchor, positive, anchor, negative
+    return indices_tuple
+
+
+def _without_self(indices_tuple: Sequence[Tensor], slots: Tensor) -> Sequence[Tensor]:
+    """Return pairs or triplets without those whose positive is the query's own slot."""
+    query, positive, *rest = indices_tuple
+    kept = slots[query] != positive
+    if len(indices_tuple) == 3:
+        return [members[kept] for members in indices_tuple]
+    return query[kept], positive[kept], *rest
+
+
+def _in_memory(indices_tuple: Sequence[Tensor], slots: Tensor | None) -> Sequence[Tensor]:
+    """Return a batch's tuple as pairs whose second members are the slots of the batch."""
+    assert slots is not None
+    query, positive, other_query, negative = _as_pairs(indices_tuple)
+    return query, slots[positive], other_query, slots[negative]
+
+
+def _subclass_names(cls: type) -> set[str]:
+    children: list[type] = cls.__subclasses__()
+    return {cls.__name__}.union(*(_subclass_names(child) for child in children))
