@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import functional, losses, metrics, relevance
+from .decomposability import decomposability_gap
 from .hierarchy import Hierarchy, HierarchyError
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ __all__ = [
     "AccuracyCalculator",
     "Hierarchy",
     "HierarchyError",
+    "decomposability_gap",
     "functional",
     "losses",
     "metrics",

@@ -17,6 +17,7 @@ LAYERS = [
     "relevance",
     "functional",
     "metrics",
+    "decomposability",
     "losses",
     "accuracy_calculator",
     "testers",
