@@ -56,6 +56,14 @@ class DecomposabilityGap:
         """Batch average minus whole: positive where batches look better than the set is."""
         return self.batch_average - self.whole
 
+    def __repr__(self) -> str:
+        return (
+            f"DecomposabilityGap({self.metric}: gap={self.gap:.6g}, "
+            f"batch_average={self.batch_average:.6g}, whole={self.whole:.6g}, "
+            f"batches={len(self.per_batch)}, num_left_out={self.num_left_out}, "
+            f"num_left_out_whole={self.num_left_out_whole})"
+        )
+
     def plot(self, path: str | Path | None = None) -> Figure:
         """Draw the value of every batch, their average and the whole set.
 

@@ -4,6 +4,7 @@ from .ap_loss import SmoothAPLoss, SupAPLoss
 from .calibration_loss import CalibrationLoss
 from .cross_batch_memory import CrossBatchMemory
 from .csl_loss import CSLLoss
+from .dataset_memory import DatasetMemory
 from .decomposable_rank_loss import DecomposableRankLoss
 from .hap_loss import SmoothHAPLoss, SupHAPLoss
 from .happier_loss import HAPPIERLoss
@@ -18,6 +19,7 @@ __all__ = [
     "CSLLoss",
     "CalibrationLoss",
     "CrossBatchMemory",
+    "DatasetMemory",
     "DecomposableRankLoss",
     "HAPPIERLoss",
     "ProxyClusterLoss",

@@ -1,0 +1,272 @@
+"""A memory with one slot per training sample, so that a rank loss sees the whole training set."""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from typing import Any
+
+import torch
+from pytorch_metric_learning.losses import BaseMetricLossFunction
+from pytorch_metric_learning.utils.module_with_records import ModuleWithRecords
+from torch import Tensor, distributed
+
+from .loader_pass import GetBatch, embedded_batches
+from .memory_mixin import MemoryMixin, check_memory_options, supported_losses
+from .processes import Rows, gather_rows
+
+
+class DatasetMemory(MemoryMixin, ModuleWithRecords):
+    """The last embedding of every training sample, as the reference set of a loss.
+
+    Each batch is written to the slots of its samples and ranked against all filled slots: the metric of the
+    training set, not of a batch. A sample is there once, and a query's own slot is never its positive
+    (unless the loss has ``include_self=True``). Gradients flow through the queries only.
+
+    Without a miner the losses of this library rank the whole memory; an ``indices_tuple`` then adds nothing. With
+    one, they rank what it pairs with the query, and what the tuple pairs with it in the batch.
+
+    Where torch.distributed runs, the batches of all processes are gathered: every process holds the same
+    memory, and returns the loss of the joint batch times the number of processes, with the gradient of
+    its own embeddings. Averaged over the processes, as data-parallel training does, this is the
+    gradient of one process on the joint batch. That is PML's convention, without ``DistributedLossWrapper``, which
+    does not pass ``indices``. The memory may start on the CPU; it moves to the device of the first batch.
+
+    Args:
+        loss: one of PML's supported losses, or any loss of this library but a proxy loss by itself.
+        num_samples: slots, the number of training samples.
+        embedding_size: D.
+        miner: a PML miner, called with the memory as references.
+        warmup: number of batches that only fill slots, while the loss sees the batch alone.
+        batch_weight: in [0, 1], share of the loss on the batch alone; the rest is the loss on the memory, which
+            holds the batch too.
+        storage_dtype: dtype of the stored embeddings, such as ``torch.float16``; None for float32 or wider.
+        **kwargs: PML's ``collect_stats``.
+
+    Raises:
+        ValueError: a value outside its range, or a loss that does not work with a memory.
+
+    The ``state_dict`` holds the memory exactly (contents, which slots are filled, batches seen), so that a
+    resumed run equals an uninterrupted one.
+
+    Example:
+        >>> from pml_suprank import losses
+        >>> memory = DatasetMemory(losses.SupAPLoss(), num_samples=4, embedding_size=2)
+        >>> points = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> _ = memory(points, torch.tensor([0, 1]), indices=torch.tensor([3, 0]))
+        >>> memory.is_filled.tolist()
+        [True, False, False, True]
+    """
+
+    is_filled: Tensor
+
+    def __init__(
+        self,
+        loss: BaseMetricLossFunction,
+        num_samples: int,
+        embedding_size: int,
+        miner: Any = None,
+        *,
+        warmup: int = 0,
+        batch_weight: float = 0.0,
+        storage_dtype: torch.dtype | None = None,
+        **kwargs: Any,
+    ) -> None:
+        sizes = {"num_samples": num_samples, "embedding_size": embedding_size}
+        check_memory_options(sizes, warmup, batch_weight, storage_dtype)
+        if type(loss).__name__ not in supported_losses():
+            raise ValueError(f"loss: wanted one of {supported_losses()}, got {type(loss).__name__}")
+        super().__init__(**kwargs)
+        self.loss = loss
+        self.miner = miner
+        self.num_samples = num_samples
+        self.embedding_size = embedding_size
+        self.warmup = warmup
+        self.batch_weight = batch_weight
+        self.storage_dtype = storage_dtype
+        self.reset_memory()
+        self.add_to_recordable_attributes(list_of_names=["num_samples", "num_filled"])
+
+    def reset_memory(self) -> None:
+        """Empty all slots."""
+        dtype = self.storage_dtype or torch.float32
+        contents = torch.zeros(self.num_samples, self.embedding_size, dtype=dtype)
+        self.register_buffer("embedding_memory", contents)
+        self.register_buffer("label_memory", torch.zeros(self.num_samples, dtype=torch.long))
+        self.register_buffer("is_filled", torch.zeros(self.num_samples, dtype=torch.bool))
+        self.num_batches = 0
+
+    @property
+    def num_filled(self) -> int:
+        """Number of slots that hold a sample."""
+        return int(self.is_filled.sum())
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        indices: Tensor,
+        indices_tuple: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        """Write the batch to its slots, and return the loss of the batch against all filled slots.
+
+        Args:
+            embeddings: (B, D).
+            labels: (B,), or (B, L) for the losses of this library.
+            indices: (B,), the slots: which sample of the training set each one is.
+            indices_tuple: pairs or triplets within the batch; with several processes within the joint one,
+                one's own first, as PML's ``DistributedMinerWrapper`` gives them.
+
+        Returns:
+            The loss; times the number of processes if there are several.
+
+        Raises:
+            ValueError: embeddings that are not finite or of another width, labels or indices of another length or
+                dtype, labels of another form than those stored, an index outside 0..num_samples-1 or twice
+                in the batch, tensors of different devices (labels and indices may be on the CPU). The
+                memory is then as it was, as it is when the loss or the miner raises.
+        """
+        rows = gather_rows(lambda: self._checked(embeddings, labels, indices))
+        num_processes = len(rows)
+        if num_processes > 1:
+            rows.insert(0, rows.pop(distributed.get_rank()))
+        embeddings, labels, indices = map(torch.cat, zip(*rows, strict=True))
+        _check_distinct(indices)
+        self.reset_stats()
+        self._reserve(embeddings, labels)
+        before = self._exchange(indices, (embeddings, labels, torch.ones_like(indices)))
+        self.num_batches += 1
+        try:
+            loss = self._combined_loss(
+                embeddings, labels, indices_tuple, *self._references(indices)
+            )
+        except Exception:
+            self._exchange(indices, before)
+            self.num_batches -= 1
+            raise
+        return loss * num_processes
+
+    def fill(
+        self,
+        loader: Iterable[Any],
+        embed: Callable[[Any], Tensor],
+        *,
+        get_batch: GetBatch | None = None,
+        progress: bool = False,
+    ) -> None:
+        """Write the embeddings of a pass over the training set, without gradients.
+
+        Slots that the pass does not reach stay as they are; a sample that it reaches twice keeps its last
+        embedding. Nothing is written before the pass is over. With several processes, each
+        passes over its share, and every one gets all of it.
+
+        Args:
+            loader: yields batches.
+            embed: data of a batch to embeddings (B, D). A module is set to evaluation for the pass, and gets
+                tensors on its own device.
+            get_batch: takes what the loader yields to (data, labels, indices); None where it yields that.
+            progress: whether to show a progress bar.
+
+        Raises:
+            ValueError: the loader yields nothing or something else, or as in ``forward``. The memory is
+                then as it was.
+        """
+        rows = gather_rows(lambda: self._embedded(loader, embed, get_batch, progress))
+        embeddings, labels, indices = map(torch.cat, zip(*rows, strict=True))
+        last = _last_of_each(indices)
+        self._reserve(embeddings, labels)
+        filled = torch.ones_like(indices)
+        self._exchange(indices[last], (embeddings[last], labels[last], filled[last]))
+
+    refresh = fill  # the same pass later on, when the stored embeddings have become stale
+
+    def get_extra_state(self) -> dict[str, int]:
+        """Return the number of batches, for ``state_dict``."""
+        return {"num_batches": self.num_batches}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """Take over the number of batches, from ``load_state_dict``."""
+        self.num_batches = state["num_batches"]
+
+    def _references(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the filled slots, their labels, and where among them the samples stand."""
+        if self.num_filled == self.num_samples:
+            return self.embedding_memory, self.label_memory, indices
+        position = self.is_filled.cumsum(0) - 1
+        filled = self.is_filled
+        return self.embedding_memory[filled], self.label_memory[filled], position[indices]
+
+    def _exchange(self, indices: Tensor, rows: Rows) -> Rows:
+        """Put rows of all buffers into slots, and return what was there."""
+        self.is_filled = self.is_filled.to(indices.device)
+        buffers = (self.embedding_memory, self.label_memory, self.is_filled)
+        before = tuple(buffer[indices] for buffer in buffers)
+        for buffer, values in zip(buffers, rows, strict=True):
+            buffer[indices] = values.detach().to(buffer.dtype)
+        return before
+
+    def _embedded(self, *arguments: Any) -> Rows:
+        """Return all rows of a pass, the embeddings in the dtype that is stored."""
+        batches: list[Rows] = []
+        with closing(embedded_batches(*arguments)) as passed:
+            for batch in passed:
+                embeddings, labels, indices = self._checked(*batch)
+                if batches and labels.shape[1:] != batches[0][1].shape[1:]:
+                    raise ValueError(
+                        f"labels: wanted the form of the first batch {tuple(batches[0][1].shape)}, "
+                        f"got {tuple(labels.shape)}"
+                    )
+                batches.append(
+                    (embeddings.to(self.storage_dtype or embeddings.dtype), labels, indices)
+                )
+        if not batches:
+            raise ValueError("loader: wanted at least one batch, got none")
+        embeddings, labels, indices = map(torch.cat, zip(*batches, strict=True))
+        return embeddings, labels, indices
+
+    def _checked(self, embeddings: Tensor, labels: Tensor, indices: Tensor) -> Rows:
+        """Return a batch on one device, labels and indices in int64."""
+        for name, value in (("embeddings", embeddings), ("labels", labels), ("indices", indices)):
+            if not torch.is_tensor(value):
+                raise ValueError(f"{name}: wanted a tensor, got {type(value).__name__}")
+        device, home = embeddings.device, self.embedding_memory.device
+        if home.type != "cpu" and device != home:
+            raise ValueError(f"embeddings: wanted the device of the memory {home}, got {device}")
+        for name, value in (("labels", labels), ("indices", indices)):
+            if value.device.type != "cpu" and value.device != device:
+                raise ValueError(
+                    f"{name}: wanted the device of embeddings {device} or the CPU, "
+                    f"got {value.device}"
+                )
+        self._check_batch(embeddings, labels, is_empty=self.num_filled == 0)
+        _check_indices(indices, len(embeddings), self.num_samples)
+        return embeddings, labels.to(device).long(), indices.to(device).long()
+
+
+def _check_indices(indices: Tensor, length: int, num_samples: int) -> None:
+    wrong = indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool
+    if wrong or indices.shape != (length,):
+        raise ValueError(
+            f"indices: wanted integers of shape ({length},), "
+            f"got {indices.dtype} of shape {tuple(indices.shape)}"
+        )
+    least, largest = int(indices.min()), int(indices.max())
+    if least < 0 or largest >= num_samples:
+        raise ValueError(f"indices: wanted 0..{num_samples - 1}, got {least}..{largest}")
+
+
+def _check_distinct(indices: Tensor) -> None:
+    values, counts = indices.unique(return_counts=True)
+    twice = values[counts > 1]
+    if len(twice):
+        raise ValueError(
+            f"indices: wanted every sample once in a batch, got {len(twice)} more often, "
+            f"the first {int(twice[0])}"
+        )
+
+
+def _last_of_each(indices: Tensor) -> Tensor:
+    """Return where each distinct index stands last."""
+    arranged = indices.argsort(stable=True)
+    in_order = indices[arranged]
+    is_last = torch.ones_like(in_order, dtype=torch.bool)
+    is_last[:-1] = in_order[1:] != in_order[:-1]
+    return arranged[is_last]
