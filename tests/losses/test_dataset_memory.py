@@ -6,6 +6,7 @@ import pytest
 import torch
 from pytorch_metric_learning import losses as pml_losses
 from pytorch_metric_learning import miners
+from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
 from torch.utils.data import DataLoader, Dataset
 
@@ -89,12 +90,31 @@ def test_a_memory_that_holds_everything_equals_the_loss_on_the_full_set(name, fo
     torch.testing.assert_close(got, make(name)(points, labels))
 
 
+class Everything(miners.BaseMiner):
+    """Mines all pairs or all triplets, a query and its own slot too."""
+
+    def __init__(self, find):
+        super().__init__()
+        self.find = find
+
+    def mine(self, embeddings, labels, ref_emb, ref_labels):
+        return self.find(labels, None if ref_labels is labels else ref_labels)
+
+
+MINERS = {
+    "none": lambda: None,
+    "multi similarity": miners.MultiSimilarityMiner,
+    "pairs": lambda: Everything(lmu.get_all_pairs_indices),
+    "triplets": lambda: Everything(lmu.get_all_triplets_indices),
+}
+
+
 @pytest.mark.parametrize("name", pml_losses.CrossBatchMemory.supported_losses())
-@pytest.mark.parametrize("miner", [None, miners.MultiSimilarityMiner, miners.TripletMarginMiner])
+@pytest.mark.parametrize("miner", MINERS)
 def test_pml_losses_equal_their_memory_on_slots_in_order(name, miner):
     """Both memories hold the same rows where batches come in the order of their slots."""
     points, labels = data_set()
-    miner = miner and miner()
+    miner = MINERS[miner]()
     queue = losses.CrossBatchMemory(getattr(pml_losses, name)(), DIM, SIZE, miner)
     slots_of = memory_of(getattr(pml_losses, name)(), miner=miner)
     for slots in [*torch.arange(SIZE).split(10), torch.arange(10)]:
@@ -112,14 +132,17 @@ def test_pml_losses_equal_their_memory_on_slots_in_order(name, miner):
 def test_miners_and_tuples_never_pair_a_query_with_its_own_slot(name):
     points, labels = data_set()
     full = points.clone()
-    for miner in (miners.MultiSimilarityMiner(), miners.TripletMarginMiner()):
+    for miner in (miners.MultiSimilarityMiner(), Everything(lmu.get_all_triplets_indices)):
         memory_loss = memory_of(make(name), miner=miner)
         memory_loss.fill([(points, labels, torch.arange(SIZE))], lambda data: data)
         for slots in draws(3):
             mined = miner(points[slots], labels[slots], full, labels)
-            pairs = mined if len(mined) == 4 else (*mined[:2], mined[0], mined[2])
-            apart = slots[pairs[0]] != pairs[1]
-            pairs = (pairs[0][apart], pairs[1][apart], *pairs[2:])
+            apart = slots[mined[0]] != mined[1]
+            if len(mined) == 3:
+                query, positive, negative = (members[apart] for members in mined)
+                pairs = query, positive, query, negative
+            else:
+                pairs = mined[0][apart], mined[1][apart], mined[2], mined[3]
             tuple_ = miners.MultiSimilarityMiner()(points[slots], labels[slots])
             both = [
                 torch.cat([pairs[0], tuple_[0]]),
