@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ..checks import all_finite
 from ._backends import BACKENDS, RankRequest, Ranks
 from .steps import Surrogate
 
@@ -79,7 +80,7 @@ def _checked(
         raise ValueError(
             f"scores: wanted a floating (B, N) tensor, got {scores.dtype} {tuple(scores.shape)}"
         )
-    if not torch.isfinite(scores).all():
+    if not all_finite(scores):
         raise ValueError("scores: wanted finite numbers, got NaN or infinity")
     if levels.is_floating_point() or levels.dtype == torch.bool:
         raise ValueError(f"levels: wanted integers, got {levels.dtype}")
