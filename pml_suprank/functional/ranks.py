@@ -5,9 +5,9 @@ import logging
 import torch
 from torch import Tensor
 
-from ..checks import all_finite
-from ._backends import BACKENDS, RankRequest, Ranks
-from .steps import Surrogate
+from pml_suprank.checks import all_finite
+from pml_suprank.functional._backends import BACKENDS, RankRequest, Ranks
+from pml_suprank.functional.steps import Surrogate
 
 __all__ = ["DENSE_COMPARISONS", "Ranks", "backend_names", "check_backend", "ranks"]
 

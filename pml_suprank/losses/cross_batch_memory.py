@@ -9,11 +9,11 @@ from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 from torch import Tensor
 
-from ..checks import check_embeddings, checked_level
-from ..hierarchy import as_level_labels
-from .calibration_loss import CalibrationLoss
-from .decomposable_rank_loss import DecomposableRankLoss, takes_self_indices
-from .rank_loss import RankLoss
+from pml_suprank.checks import check_embeddings, checked_level
+from pml_suprank.hierarchy import as_level_labels
+from pml_suprank.losses.calibration_loss import CalibrationLoss
+from pml_suprank.losses.decomposable_rank_loss import DecomposableRankLoss, takes_self_indices
+from pml_suprank.losses.rank_loss import RankLoss
 
 
 class CrossBatchMemory(pml_losses.CrossBatchMemory):

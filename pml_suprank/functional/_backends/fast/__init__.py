@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...steps import HardRank, SmoothRank, SupRank
-from ..request import RankRequest, Ranks
-from .chunk import Chunk
-from .grid import MAX_CELLS, Grid, num_cells
-from .hrank import HigherCompetitors, step_numerator
-from .smooth import SigmoidSums
-from .sup import LowerCompetitors
+from pml_suprank.functional._backends.fast.chunk import Chunk
+from pml_suprank.functional._backends.fast.grid import MAX_CELLS, Grid, num_cells
+from pml_suprank.functional._backends.fast.hrank import HigherCompetitors, step_numerator
+from pml_suprank.functional._backends.fast.smooth import SigmoidSums
+from pml_suprank.functional._backends.fast.sup import LowerCompetitors
+from pml_suprank.functional._backends.request import RankRequest, Ranks
+from pml_suprank.functional.steps import HardRank, SmoothRank, SupRank
 
 CHUNK_ITEMS = 1 << 17
 """Items of a chunk of queries (measured: larger chunks leave the cache)."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .ordering import argsort_rows, first_above
+from pml_suprank.functional._backends.fast.ordering import argsort_rows, first_above
 
 
 class Chunk:

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from ...steps import HRankStep
-from .chunk import Chunk
+from pml_suprank.functional._backends.fast.chunk import Chunk
+from pml_suprank.functional.steps import HRankStep
 
 
 def step_numerator(chunk: Chunk, pair_weight: Tensor, levels: range) -> Tensor:

@@ -3,8 +3,14 @@
 import torch
 from torch import Tensor
 
-from .chunk import Chunk
-from .grid import Grid, convolve, evaluate, sigmoid_matrices, with_itself
+from pml_suprank.functional._backends.fast.chunk import Chunk
+from pml_suprank.functional._backends.fast.grid import (
+    Grid,
+    convolve,
+    evaluate,
+    sigmoid_matrices,
+    with_itself,
+)
 
 
 class SigmoidSums:

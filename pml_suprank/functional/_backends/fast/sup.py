@@ -5,9 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from ...steps import SupRank
-from .chunk import Chunk
-from .grid import (
+from pml_suprank.functional._backends.fast.chunk import Chunk
+from pml_suprank.functional._backends.fast.grid import (
     CELL,
     ORDER,
     Grid,
@@ -17,7 +16,8 @@ from .grid import (
     geometric,
     sigmoid_matrices,
 )
-from .tail import tail_beyond
+from pml_suprank.functional._backends.fast.tail import tail_beyond
+from pml_suprank.functional.steps import SupRank
 
 
 class LowerCompetitors:

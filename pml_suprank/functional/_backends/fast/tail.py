@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .grid import CELL
+from pml_suprank.functional._backends.fast.grid import CELL
 
 
 class Tail(NamedTuple):
