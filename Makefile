@@ -5,11 +5,12 @@ VENV   ?= .venv
 RUN    := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
-.PHONY: help quickstart compare test test-oldest lint format clean
+.PHONY: help quickstart compare bench test test-oldest lint format clean
 
 help:
 	@echo "make quickstart   fine-tune on real images, write runs/quickstart/report.html"
 	@echo "make compare      the quickstart's budget for our losses and PML's, write runs/compare"
+	@echo "make bench        time and memory, written to benchmarks/results"
 	@echo "make test         run all tests"
 	@echo "make lint         check style and types"
 	@echo "make test-oldest  run the tests on the oldest supported torch and PML"
@@ -25,6 +26,9 @@ quickstart: $(READY)
 
 compare: $(READY)
 	$(RUN) -m pml_suprank.recipes.compare --output runs/compare $(ARGS)
+
+bench: $(READY)
+	$(RUN) -m benchmarks.rank_losses $(ARGS)
 
 test: $(READY)
 	$(RUN) -m pytest $(ARGS)

@@ -3,13 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import functional, losses, metrics, relevance
-from .decomposability import decomposability_gap
-from .hierarchy import Hierarchy, HierarchyError
+from pml_suprank import functional, losses, metrics, relevance
+from pml_suprank.decomposability import decomposability_gap
+from pml_suprank.hierarchy import Hierarchy, HierarchyError
 
 if TYPE_CHECKING:
-    from . import testers
-    from .accuracy_calculator import AccuracyCalculator
+    from pml_suprank import testers
+    from pml_suprank.accuracy_calculator import AccuracyCalculator
 
 __version__ = "0.1.0"
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .checks import checked_depths, checked_level
-from .hierarchy import Hierarchy, as_level_labels
-from .metrics import MetricResult, catalogue, evaluate
-from .metrics.scores import checked_embeddings
-from .relevance import Relevance
+from pml_suprank.checks import checked_depths, checked_level
+from pml_suprank.hierarchy import Hierarchy, as_level_labels
+from pml_suprank.metrics import MetricResult, catalogue, evaluate
+from pml_suprank.metrics.scores import checked_embeddings
+from pml_suprank.relevance import Relevance
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,8 +1,20 @@
 """Ranks, rank surrogates and ranking objectives: tensors in, tensors out."""
 
-from .objectives import average_precision, hierarchical_average_precision, ndcg, recall_at_k
-from .ranks import Ranks, backend_names, ranks
-from .steps import PRESETS, HardRank, HRankStep, SmoothRank, SupRank, Surrogate
+from pml_suprank.functional.objectives import (
+    average_precision,
+    hierarchical_average_precision,
+    ndcg,
+    recall_at_k,
+)
+from pml_suprank.functional.ranks import Ranks, backend_names, ranks
+from pml_suprank.functional.steps import (
+    PRESETS,
+    HardRank,
+    HRankStep,
+    SmoothRank,
+    SupRank,
+    Surrogate,
+)
 
 __all__ = [
     "PRESETS",

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..checks import checked_depths
-from .ranks import ranks
-from .steps import HardRank, Surrogate, sigmoid
+from pml_suprank.checks import checked_depths
+from pml_suprank.functional.ranks import ranks
+from pml_suprank.functional.steps import HardRank, Surrogate, sigmoid
 
 __all__ = ["average_precision", "hierarchical_average_precision", "ndcg", "recall_at_k"]
 

@@ -1,15 +1,25 @@
 """The one entry to the rank backends."""
 
+import logging
+
 import torch
 from torch import Tensor
 
-from ._backends import BACKENDS, RankRequest, Ranks
-from .steps import Surrogate
+from pml_suprank.checks import all_finite
+from pml_suprank.functional._backends import BACKENDS, RankRequest, Ranks
+from pml_suprank.functional.steps import Surrogate
 
 __all__ = ["DENSE_COMPARISONS", "Ranks", "backend_names", "check_backend", "ranks"]
 
 DENSE_COMPARISONS = 1 << 13
 """``auto`` takes ``dense`` up to this many comparisons B N^2: measured, about 20 queries and items."""
+
+FAST_RANKED = 16
+FAST_COMPARISONS = 1 << 21
+"""``auto`` takes ``fast`` from so many ranked items for each query, and so many comparisons in all (measured)."""
+
+_LOGGER = logging.getLogger("pml_suprank")
+_logged: set[str] = set()
 
 
 def backend_names() -> tuple[str, ...]:
@@ -42,7 +52,8 @@ def ranks(
         mask: (B, N), False for items that are not in the retrieval set of the query; None for none.
         surrogate: the comparators, see :mod:`pml_suprank.functional.steps`.
         backend: "dense" is the definition, (B, N, N) comparisons in autograd; "blocked" is exact in O(B N)
-            memory; "auto" picks by size.
+            memory; "fast" is near-linear in N and agrees with them to 1e-5 of the largest entry; "auto"
+            picks by size.
 
     Returns:
         ``rank`` (B, N), 1 where an item is not ranked, and ``hrank`` (B, N), 0 there, or None. Differentiable
@@ -59,13 +70,29 @@ def ranks(
     """
     request = _checked(scores, levels, relevance, mask, surrogate)
     if check_backend(backend) == "auto":
-        num_queries, num_items = scores.shape
-        small = num_queries * num_items * num_items <= DENSE_COMPARISONS
-        backend = "dense" if small else "blocked"
-    reason = BACKENDS[backend].why_not(request)
-    if reason is not None:
-        raise ValueError(f"backend {backend!r} cannot take this input: {reason}")
+        backend = _choose(request)
+    else:
+        reason = BACKENDS[backend].why_not(request)
+        if reason is not None:
+            raise ValueError(f"backend: {backend!r} cannot take this input: {reason}")
     return BACKENDS[backend].ranks(request)
+
+
+def _choose(request: RankRequest) -> str:
+    """Return the fastest backend for a request, by its size, and log the choice once."""
+    num_queries, num_items = request.scores.shape
+    ranked = int(request.ranked.sum())
+    size = f"{num_queries} queries, {num_items} items, {ranked} of them to rank"
+    backend, because = "blocked", size
+    if num_queries * num_items * num_items <= DENSE_COMPARISONS:
+        backend = "dense"
+    elif ranked >= FAST_RANKED * num_queries and ranked * num_items >= FAST_COMPARISONS:
+        reason = BACKENDS["fast"].why_not(request)
+        backend, because = ("fast", size) if reason is None else ("blocked", reason)
+    if backend not in _logged:
+        _logged.add(backend)
+        _LOGGER.info("backend 'auto' takes %r: %s", backend, because)
+    return backend
 
 
 def _checked(
@@ -79,7 +106,7 @@ def _checked(
         raise ValueError(
             f"scores: wanted a floating (B, N) tensor, got {scores.dtype} {tuple(scores.shape)}"
         )
-    if not torch.isfinite(scores).all():
+    if not all_finite(scores):
         raise ValueError("scores: wanted finite numbers, got NaN or infinity")
     if levels.is_floating_point() or levels.dtype == torch.bool:
         raise ValueError(f"levels: wanted integers, got {levels.dtype}")

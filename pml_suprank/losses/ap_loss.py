@@ -4,11 +4,11 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checks import checked_level
-from ..functional import average_precision
-from .rank_loss import RankLoss
-from .retrieval_set import RetrievalSet
-from .surrogates import SmoothRankLoss, SupRankLoss
+from pml_suprank.checks import checked_level
+from pml_suprank.functional import average_precision
+from pml_suprank.losses.rank_loss import RankLoss
+from pml_suprank.losses.retrieval_set import RetrievalSet
+from pml_suprank.losses.surrogates import SmoothRankLoss, SupRankLoss
 
 
 class BinaryRankLoss(RankLoss):

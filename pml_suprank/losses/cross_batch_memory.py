@@ -8,8 +8,8 @@ from pytorch_metric_learning import losses as pml_losses
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 
-from .decomposable_rank_loss import takes_self_indices
-from .memory_mixin import MemoryMixin, check_memory_options, supported_losses
+from pml_suprank.losses.decomposable_rank_loss import takes_self_indices
+from pml_suprank.losses.memory_mixin import MemoryMixin, check_memory_options, supported_losses
 
 
 class CrossBatchMemory(MemoryMixin, pml_losses.CrossBatchMemory):

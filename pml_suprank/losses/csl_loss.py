@@ -10,10 +10,10 @@ from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ..checks import check_embeddings
-from ..hierarchy import Hierarchy, as_level_labels
-from .one_level import at_least_float32
-from .rank_loss import check_similarity, similarity
+from pml_suprank.checks import check_embeddings
+from pml_suprank.hierarchy import Hierarchy, as_level_labels
+from pml_suprank.losses.one_level import at_least_float32
+from pml_suprank.losses.rank_loss import check_similarity, similarity
 
 _MARGINS = {2: [0.25, 0.45], 3: [0.25, 0.35, 0.45], 7: [0.15 + 0.1 * level for level in range(7)]}
 

@@ -9,9 +9,9 @@ from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.utils.module_with_records import ModuleWithRecords
 from torch import Tensor, distributed
 
-from .loader_pass import GetBatch, embedded_batches
-from .memory_mixin import MemoryMixin, check_memory_options, supported_losses
-from .processes import Rows, gather_rows
+from pml_suprank.losses.loader_pass import GetBatch, embedded_batches
+from pml_suprank.losses.memory_mixin import MemoryMixin, check_memory_options, supported_losses
+from pml_suprank.losses.processes import Rows, gather_rows
 
 
 class DatasetMemory(MemoryMixin, ModuleWithRecords):
@@ -142,7 +142,7 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
             self._exchange(indices, before)
             self.num_batches -= 1
             raise
-        return loss * num_processes
+        return loss if num_processes == 1 else loss * num_processes
 
     def fill(
         self,

@@ -6,9 +6,9 @@ from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.losses.mixins import WeightMixin
 from torch import Tensor
 
-from .csl_loss import CSLLoss
-from .one_level import OneLevelMixin, pairs_without_self
-from .rank_loss import RankLoss
+from pml_suprank.losses.csl_loss import CSLLoss
+from pml_suprank.losses.one_level import OneLevelMixin, pairs_without_self
+from pml_suprank.losses.rank_loss import RankLoss
 
 
 class DecomposableRankLoss(BaseMetricLossFunction):

@@ -5,11 +5,11 @@ from typing import Any
 
 from torch import Tensor
 
-from ..functional import HRankStep, hierarchical_average_precision
-from ..relevance import PopulationRelevance, Relevance, item_relevance
-from .rank_loss import RankLoss
-from .retrieval_set import RetrievalSet
-from .surrogates import SmoothRankLoss, SupRankLoss
+from pml_suprank.functional import HRankStep, hierarchical_average_precision
+from pml_suprank.losses.rank_loss import RankLoss
+from pml_suprank.losses.retrieval_set import RetrievalSet
+from pml_suprank.losses.surrogates import SmoothRankLoss, SupRankLoss
+from pml_suprank.relevance import PopulationRelevance, Relevance, item_relevance
 
 
 class GradedRankLoss(RankLoss):

@@ -8,12 +8,12 @@ from pytorch_metric_learning import losses as pml_losses
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 
-from ..checks import check_embeddings, checked_level
-from ..hierarchy import as_level_labels
-from .calibration_loss import CalibrationLoss
-from .decomposable_rank_loss import DecomposableRankLoss, takes_self_indices
-from .one_level import pairs_without_self
-from .rank_loss import RankLoss
+from pml_suprank.checks import check_embeddings, checked_level
+from pml_suprank.hierarchy import as_level_labels
+from pml_suprank.losses.calibration_loss import CalibrationLoss
+from pml_suprank.losses.decomposable_rank_loss import DecomposableRankLoss, takes_self_indices
+from pml_suprank.losses.one_level import pairs_without_self
+from pml_suprank.losses.rank_loss import RankLoss
 
 
 class MemoryMixin:

@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from ..functional import ndcg
-from ..relevance import ExponentialGain
-from .hap_loss import GradedRankLoss
-from .retrieval_set import RetrievalSet
-from .surrogates import SmoothRankLoss, SupRankLoss
+from pml_suprank.functional import ndcg
+from pml_suprank.losses.hap_loss import GradedRankLoss
+from pml_suprank.losses.retrieval_set import RetrievalSet
+from pml_suprank.losses.surrogates import SmoothRankLoss, SupRankLoss
+from pml_suprank.relevance import ExponentialGain
 
 
 class NDCGLoss(GradedRankLoss):

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_embeddings, checked_level
-from ..hierarchy import Hierarchy, as_level_labels
-from .rank_loss import check_references
+from pml_suprank.checks import check_embeddings, checked_level
+from pml_suprank.hierarchy import Hierarchy, as_level_labels
+from pml_suprank.losses.rank_loss import check_references
 
 
 class OneLevelMixin:

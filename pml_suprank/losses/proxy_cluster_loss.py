@@ -8,8 +8,8 @@ from pytorch_metric_learning.losses import NormalizedSoftmaxLoss
 from pytorch_metric_learning.utils.common_functions import TorchInitWrapper
 from torch import Tensor
 
-from .one_level import OneLevelMixin
-from .rank_loss import check_similarity
+from pml_suprank.losses.one_level import OneLevelMixin
+from pml_suprank.losses.rank_loss import check_similarity
 
 
 class ProxyClusterLoss(OneLevelMixin, NormalizedSoftmaxLoss):

@@ -8,11 +8,11 @@ from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 
-from ..checks import check_embeddings, checked_level
-from ..functional.ranks import check_backend
-from ..functional.steps import Surrogate
-from ..hierarchy import Hierarchy, as_level_labels
-from .retrieval_set import RetrievalSet, retrieval_set
+from pml_suprank.checks import check_embeddings, checked_level
+from pml_suprank.functional.ranks import check_backend
+from pml_suprank.functional.steps import Surrogate
+from pml_suprank.hierarchy import Hierarchy, as_level_labels
+from pml_suprank.losses.retrieval_set import RetrievalSet, retrieval_set
 
 __all__ = ["RankLoss"]
 

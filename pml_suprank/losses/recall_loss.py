@@ -5,11 +5,11 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checks import checked_depths
-from ..functional import recall_at_k
-from .ap_loss import BinaryRankLoss
-from .retrieval_set import RetrievalSet
-from .surrogates import SmoothRankLoss, SupRankLoss
+from pml_suprank.checks import checked_depths
+from pml_suprank.functional import recall_at_k
+from pml_suprank.losses.ap_loss import BinaryRankLoss
+from pml_suprank.losses.retrieval_set import RetrievalSet
+from pml_suprank.losses.surrogates import SmoothRankLoss, SupRankLoss
 
 
 class RecallLoss(BinaryRankLoss):

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..checks import checked_level
-from ..hierarchy import check_tree, common_levels
+from pml_suprank.checks import checked_level
+from pml_suprank.hierarchy import check_tree, common_levels
 
 
 class RetrievalSet(NamedTuple):

@@ -4,10 +4,10 @@ from typing import Any
 
 from pytorch_metric_learning.distances import BaseDistance
 
-from ..hierarchy import Hierarchy
-from .ap_loss import SupAPLoss
-from .calibration_loss import CalibrationLoss
-from .decomposable_rank_loss import DecomposableRankLoss
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.losses.ap_loss import SupAPLoss
+from pml_suprank.losses.calibration_loss import CalibrationLoss
+from pml_suprank.losses.decomposable_rank_loss import DecomposableRankLoss
 
 
 class ROADMAPLoss(DecomposableRankLoss):

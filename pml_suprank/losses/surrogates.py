@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ..functional.steps import PRESETS, HRankStep, SmoothRank, SupRank
-from .rank_loss import RankLoss
+from pml_suprank.functional.steps import PRESETS, HRankStep, SmoothRank, SupRank
+from pml_suprank.losses.rank_loss import RankLoss
 
 _DEFAULTS = {"tau": 0.01, "rho": 100.0, "delta": 0.05, "start": 0.5, "offset": None}
 

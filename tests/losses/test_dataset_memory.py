@@ -6,6 +6,7 @@ import pytest
 import torch
 from pytorch_metric_learning import losses as pml_losses
 from pytorch_metric_learning import miners
+from pytorch_metric_learning.reducers import DoNothingReducer
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
 from torch.utils.data import DataLoader, Dataset
@@ -171,6 +172,13 @@ def test_pml_losses_take_tuples_of_the_batch():
         points[slots], labels[slots], pairs, refs, labels[slots]
     )
     torch.testing.assert_close(got, expected)
+
+
+def test_reducers_that_return_no_number():
+    points, labels = data_set()
+    memory_loss = memory_of(losses.SupAPLoss(reducer=DoNothingReducer()))
+    per_query = memory_loss(points, labels, torch.arange(SIZE))["loss"]["losses"]
+    torch.testing.assert_close(per_query.mean(), losses.SupAPLoss()(points, labels))
 
 
 def test_include_self_keeps_the_own_slot():

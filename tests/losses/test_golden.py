@@ -41,7 +41,12 @@ def rank_loss(config, **kwargs):
     return getattr(losses, f"{name}Loss")(**kwargs, **config)
 
 
-@pytest.mark.parametrize("backend", ["dense", "blocked"])
+def largest_entry(array):
+    """The documented error of the near-linear backend."""
+    return {"rtol": 1e-5, "atol": 1e-5 * max(1e-3, float(abs(array).max()))}
+
+
+@pytest.mark.parametrize("backend", ["dense", "blocked", "fast"])
 @pytest.mark.parametrize("name", golden_names("rank_loss"))
 def test_rank_loss(name, backend):
     data = load_golden(name)
@@ -49,22 +54,23 @@ def test_rank_loss(name, backend):
         data, "embeddings", "labels", "ref_embeddings", "ref_labels"
     )
     emb.requires_grad_()
+    tolerance = TOLERANCE if backend != "fast" else largest_entry(data["grad_embeddings"])
     if ref_emb is not None:
         ref_emb.requires_grad_()
     per_query = rank_loss(data["config"], backend=backend, reducer=DoNothingReducer())
     result = per_query(emb, labels, None, ref_emb, ref_labels)["loss"]
     assert result["indices"].tolist() == list(range(len(emb)))
     expected = torch.from_numpy(data["loss_per_query"])
-    torch.testing.assert_close(result["losses"].detach(), expected, **TOLERANCE)
+    torch.testing.assert_close(result["losses"].detach(), expected, **tolerance)
 
     loss = rank_loss(data["config"], backend=backend)(emb, labels, None, ref_emb, ref_labels)
-    torch.testing.assert_close(loss.item(), float(data["loss"]), **TOLERANCE)
+    torch.testing.assert_close(loss.item(), float(data["loss"]), **tolerance)
     loss.backward()
     expected = torch.from_numpy(data["grad_embeddings"])
-    torch.testing.assert_close(emb.grad, expected, **TOLERANCE)
+    torch.testing.assert_close(emb.grad, expected, **tolerance)
     if ref_emb is not None:
         expected = torch.from_numpy(data["grad_ref_embeddings"])
-        torch.testing.assert_close(ref_emb.grad, expected, **TOLERANCE)
+        torch.testing.assert_close(ref_emb.grad, expected, **tolerance)
 
 
 @pytest.mark.parametrize("name", golden_names("pair_loss"))

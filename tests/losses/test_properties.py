@@ -67,7 +67,7 @@ def test_without_a_hierarchy_hap_is_ap():
 
 
 @every_rank_loss
-@pytest.mark.parametrize("backend", ["dense", "blocked"])
+@pytest.mark.parametrize("backend", ["dense", "blocked", "fast"])
 def test_backends_agree(name, backend):
     embeddings, labels = batch(40)
     expected = value_and_gradient(make(name), embeddings, labels)

@@ -4,9 +4,9 @@ Each module has ``why_not(request) -> str | None``, the reason why it cannot tak
 ``ranks(request) -> Ranks``.
 """
 
-from . import blocked, dense
-from .request import RankRequest, Ranks
+from pml_suprank.functional._backends import blocked, dense, fast
+from pml_suprank.functional._backends.request import RankRequest, Ranks
 
 __all__ = ["BACKENDS", "RankRequest", "Ranks"]
 
-BACKENDS = {"dense": dense, "blocked": blocked}
+BACKENDS = {"dense": dense, "blocked": blocked, "fast": fast}

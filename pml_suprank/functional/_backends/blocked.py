@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .request import RankRequest, Ranks
+from pml_suprank.functional._backends.request import RankRequest, Ranks
 
 BLOCK_ELEMENTS = 1 << 18
 """Comparisons held at once (measured: larger blocks leave the cache and are slower)."""

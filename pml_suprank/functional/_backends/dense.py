@@ -2,7 +2,7 @@
 
 import torch
 
-from .request import RankRequest, Ranks
+from pml_suprank.functional._backends.request import RankRequest, Ranks
 
 
 def why_not(request: RankRequest) -> str | None:

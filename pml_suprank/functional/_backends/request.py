@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..steps import Surrogate
+from pml_suprank.functional.steps import Surrogate
 
 
 class RankRequest(NamedTuple):

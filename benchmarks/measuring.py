@@ -1,0 +1,102 @@
+"""Paired timings, peak memory in a process of its own, and tables as Markdown and JSON."""
+
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_metric_learning
+import torch
+
+ROOT = Path(__file__).parents[1]
+
+
+def paired_medians(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Run the functions in turn, so that noise hits all of them, and return median seconds."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for function in functions.values():
+        function()
+    for _ in range(repeats):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def peak_memory(module: str, *arguments: object) -> float:
+    """Run ``module.peak(*arguments)`` in a fresh process and return the MiB it took above its inputs."""
+    code = f"import {module} as m; print(m.peak(*{list(map(str, arguments))!r}))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return float(result.stdout.split()[-1])
+
+
+def resident() -> float:
+    """Return the peak resident memory of this process so far, in MiB."""
+    # not ru_maxrss: a new process inherits that of its parent
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    raise OSError("/proc/self/status: wanted a line VmHWM, got none")
+
+
+def machine() -> dict[str, Any]:
+    """Return what the numbers were measured on."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True
+    )
+    return {
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "pytorch-metric-learning": pytorch_metric_learning.__version__,
+        "commit": commit.stdout.strip() or "unknown",
+    }
+
+
+def _processor() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    info = Path("/proc/cpuinfo")
+    names = [
+        line.split(":")[1].strip()
+        for line in (info.read_text().splitlines() if info.exists() else [])
+        if line.startswith("model name")
+    ]
+    return f"{names[0]}, {len(names)} cores" if names else platform.processor()
+
+
+def write(name: str, title: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Print the tables, and write ``benchmarks/results/<name>.md`` and ``.json``."""
+    about = machine()
+    lines = [f"# {title}", "", ", ".join(f"{key} {value}" for key, value in about.items()) + "."]
+    for heading, rows in tables.items():
+        columns = list(rows[0])
+        lines += ["", f"## {heading}", "", _row(columns), _row(["---"] * len(columns))]
+        lines += [_row([_text(row[column]) for column in columns]) for row in rows]
+    page = "\n".join(lines) + "\n"
+    print(page)
+    folder = ROOT / "benchmarks" / "results"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.md").write_text(page)
+    (folder / f"{name}.json").write_text(
+        json.dumps({"machine": about, "tables": tables}, indent=1) + "\n"
+    )
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _text(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,40 @@
+"""Checks of arguments."""
+
+import pytest
+import torch
+
+from pml_suprank.checks import all_finite, check_embeddings, checked_depths, checked_level
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_finds_what_is_not_finite(bad, dtype):
+    values = torch.ones(30, 40, dtype=dtype)
+    assert all_finite(values)
+    values[17, 3] = bad
+    assert not all_finite(values)
+    with pytest.raises(
+        ValueError, match="x: wanted finite numbers, .* in 1 of 30 rows, first in row 17"
+    ):
+        check_embeddings("x", values)
+    values[20] = -bad
+    assert not all_finite(values)
+
+
+def test_finite_numbers_with_an_infinite_sum():
+    assert all_finite(torch.full((4, 4), 1e38))
+    assert all_finite(torch.full((400, 4), 6e4, dtype=torch.float16))
+
+
+@pytest.mark.parametrize(
+    ("k", "depths"), [(3, (3,)), ([1, 5, 1], (1, 5)), (torch.tensor([2]), (2,))]
+)
+def test_depths(k, depths):
+    assert checked_depths(k) == depths
+
+
+def test_levels():
+    assert checked_level(torch.tensor(2), 3) == 2
+    for level in (-1, 3, True, 1.0, None, "0"):
+        with pytest.raises(ValueError, match="level: wanted an integer >= 0 below 3, got"):
+            checked_level(level, 3)
