@@ -149,14 +149,23 @@ def test_interrupted_and_resumed_equals_unbroken(
 def test_ctrl_c_in_a_real_process(tmp_path: Path, cache_dir: Path) -> None:
     """SIGINT to the command: exit status 130, a checkpoint, and the command to go on."""
     output = tmp_path / "run"
-    command = [sys.executable, "-m", "pml_suprank.recipes.quickstart"]
+    # where the tests run in the background SIGINT is ignored, and a new process inherits that
+    start = (
+        "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "runpy.run_module('pml_suprank.recipes.quickstart', run_name='__main__', alter_sys=True)"
+    )
+    command = [sys.executable, "-c", start]
     command += arguments(output, cache_dir, "--epochs", "500", "--threads", "1")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (output / "checkpoint.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not (output / "checkpoint.pt").exists() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130, errors
     assert f"-m pml_suprank.recipes.quickstart --output {output} --resume" in errors
     assert load_models(output / "checkpoint.pt")
