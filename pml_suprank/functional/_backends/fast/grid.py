@@ -15,8 +15,8 @@ from torch.nn.functional import pad
 ORDER = 5
 CELL = 0.5
 """Width of a cell, in temperatures."""
-BLOCK = 60
-"""Cells of a block; blocks that do not touch are 30 temperatures apart: sigmoids there are 0 or 1."""
+BLOCK = 40
+"""Cells of a block; blocks that do not touch are 20 temperatures apart: sigmoids there are 0 or 1."""
 
 
 class Grid:
