@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pml_suprank.metrics import definitions
+from pml_suprank.metrics.catalogue import HIERARCHICAL
 from pml_suprank.metrics.ranked_lists import RankedLists
 
-HIERARCHICAL_METRICS = ("asi", "hierarchical_average_precision", "ndcg")
+HIERARCHICAL_METRICS = tuple(name for name in HIERARCHICAL if not name.endswith("_at_k"))
 """Metrics of the whole hierarchy; all others have one value per level."""
 
 _VARIANT = re.compile(r"(?P<base>.+)_level(?P<level>\d+)")

@@ -13,10 +13,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 ORDER = 5
+"""Nodes of a cell; polynomials have this many coefficients."""
 CELL = 0.5
 """Width of a cell, in temperatures."""
 BLOCK = 40
 """Cells of a block; blocks that do not touch are 20 temperatures apart: sigmoids there are 0 or 1."""
+MAX_CELLS = 1 << 16
+"""A finer grid costs more than it is worth."""
 
 
 class Grid:
@@ -65,9 +68,9 @@ class Grid:
         return torch.stack(columns, dim=1)
 
 
-def evaluate(cubics: Tensor, slot: Tensor, place: Tensor) -> Tensor:
-    """Return the cubic of each slot, (num_slots, ORDER), at the places."""
-    columns = cubics.t().contiguous()
+def evaluate(polynomials: Tensor, slot: Tensor, place: Tensor) -> Tensor:
+    """Return the polynomial of each slot, (num_slots, ORDER), at the places."""
+    columns = polynomials.t().contiguous()
     value = columns[-1].index_select(0, slot)
     for degree in range(ORDER - 2, -1, -1):
         value = value * place + columns[degree].index_select(0, slot)
@@ -75,7 +78,7 @@ def evaluate(cubics: Tensor, slot: Tensor, place: Tensor) -> Tensor:
 
 
 def convolve(moments: Tensor, matrix: Tensor, far_ahead: bool) -> Tensor:
-    """Return the cubics of a kernel summed over all sources.
+    """Return the polynomials of a kernel summed over all sources.
 
     Args:
         moments: (..., cells, ORDER) of the sources.
@@ -149,8 +152,8 @@ def geometric(cells: Tensor, ratio: float) -> Tensor:
     return ratio * pad(total[..., 1:], (0, 1))
 
 
-def exponential_cubic(rate: float) -> np.ndarray:
-    """Return the cubic in u that interpolates exp(-rate (u + 1) / 2) on [-1, 1]."""
+def exponential_polynomial(rate: float) -> np.ndarray:
+    """Return the polynomial in u that interpolates exp(-rate (u + 1) / 2) on [-1, 1]."""
     nodes = np.cos(np.pi * (np.arange(ORDER) + 0.5) / ORDER)
     return np.linalg.solve(np.vander(nodes, increasing=True), np.exp(-rate * (nodes + 1) / 2))
 
@@ -159,6 +162,3 @@ def num_cells(span: float, tau: float) -> int:
     """Return how many cells cover a span of scores."""
     cells = span / (CELL * tau)
     return int(min(cells, 2.0**62)) + 1
-
-
-MAX_CELLS = 1 << 16

@@ -51,15 +51,17 @@ class SigmoidSums:
         moments = (self.pair_weight @ moments).view(
             chunk.num_rows, self.num_levels, grid.num_cells, -1
         )
-        cubics = convolve(moments, self.matrices[0], far_ahead=True)
-        value = self._at_targets(cubics[..., 0, :]) - self.own_value
+        polynomials = convolve(moments, self.matrices[0], far_ahead=True)
+        value = self._at_targets(polynomials[..., 0, :]) - self.own_value
         slope = value.new_zeros(0)
         if with_slope:
-            slope = self._at_targets(cubics[..., 1, :]) - self.own_slope
+            slope = self._at_targets(polynomials[..., 1, :]) - self.own_slope
         return value, -slope
 
-    def _at_targets(self, cubics: Tensor) -> Tensor:
-        return evaluate(cubics.reshape(-1, cubics.shape[-1]), self.target_slot, self.target_place)
+    def _at_targets(self, polynomials: Tensor) -> Tensor:
+        return evaluate(
+            polynomials.reshape(-1, polynomials.shape[-1]), self.target_slot, self.target_place
+        )
 
     def backward(self, weight: Tensor) -> Tensor:
         """Return the gradient of the items as competitors, (R, N), for d loss / d sum (T,)."""
@@ -69,13 +71,13 @@ class SigmoidSums:
         moments = grid.moments(self.target_place, self.target_slot, num_slots, weight)
         moments = self.pair_weight.mT @ moments.view(chunk.num_rows, self.num_levels, -1)
         moments = moments.view(chunk.num_rows, self.num_levels + 1, grid.num_cells, -1)
-        cubics = convolve(moments, self.matrices[1], far_ahead=False)[..., 0, :]
+        polynomials = convolve(moments, self.matrices[1], far_ahead=False)[..., 0, :]
         level = chunk.level.long().clamp(min=0)
         row = torch.arange(chunk.num_rows, device=level.device).unsqueeze(1)
         slot = (row * (self.num_levels + 1) + level) * grid.num_cells + grid.cell
-        gradient = evaluate(cubics.reshape(-1, cubics.shape[-1]), slot.flatten(), self.place).view(
-            chunk.values.shape
-        )
+        gradient = evaluate(
+            polynomials.reshape(-1, polynomials.shape[-1]), slot.flatten(), self.place
+        ).view(chunk.values.shape)
         own = torch.zeros_like(gradient).flatten()
         own[chunk.flat] = weight * self.own_slope
         gradient = gradient - own.view_as(gradient)

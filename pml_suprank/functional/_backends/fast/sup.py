@@ -12,7 +12,7 @@ from pml_suprank.functional._backends.fast.grid import (
     Grid,
     convolve,
     evaluate,
-    exponential_cubic,
+    exponential_polynomial,
     geometric,
     sigmoid_matrices,
 )
@@ -79,9 +79,11 @@ class LowerCompetitors:
         moments = moments.view(chunk.num_rows, self.num_levels + 2, grid.num_cells, -1)
         moments = moments[:, : self.num_levels].cumsum(dim=1)  # lower than level 1, 2, ...
 
-        cubics = convolve(moments, self.matrices[0], far_ahead=True)
-        value = self._at_targets(cubics[..., 0, :]).double()
-        slope = self._at_targets(cubics[..., 1, :]).double() if with_slope else value.new_zeros(0)
+        polynomials = convolve(moments, self.matrices[0], far_ahead=True)
+        value = self._at_targets(polynomials[..., 0, :]).double()
+        slope = (
+            self._at_targets(polynomials[..., 1, :]).double() if with_slope else value.new_zeros(0)
+        )
         tails = self._tails_of_cells(moments) if self.linear else []
         count = torch.zeros_like(value)
         for level_ in range(1, self.num_levels + 1):
@@ -112,15 +114,17 @@ class LowerCompetitors:
                 slope[target] += step.rho * n_beyond - tail_slope
         return value, -slope, count
 
-    def _at_targets(self, cubics: Tensor) -> Tensor:
-        return evaluate(cubics.reshape(-1, cubics.shape[-1]), self.target_slot, self.target_place)
+    def _at_targets(self, polynomials: Tensor) -> Tensor:
+        return evaluate(
+            polynomials.reshape(-1, polynomials.shape[-1]), self.target_slot, self.target_place
+        )
 
     def _tails_of_cells(self, moments: Tensor) -> list[Tensor]:
         """Return, for each power, the decayed sums over the cells after each cell, flat."""
         tails = []
         for power in range(1, len(self.tail.coefficients) + 1):
-            cubic = torch.from_numpy(exponential_cubic(power * CELL)).to(moments)
-            tails.append(geometric(moments @ cubic, math.exp(-power * CELL)).flatten())
+            polynomial = torch.from_numpy(exponential_polynomial(power * CELL)).to(moments)
+            tails.append(geometric(moments @ polynomial, math.exp(-power * CELL)).flatten())
         return tails
 
     def _tail(
@@ -158,17 +162,17 @@ class LowerCompetitors:
         moments = grid.moments(
             self.target_place, self.target_slot, num_slots, weight.to(values.dtype)
         ).view(chunk.num_rows, self.num_levels, grid.num_cells, -1)
-        cubics = convolve(moments, self.matrices[1], far_ahead=False)[..., 0, :]
+        polynomials = convolve(moments, self.matrices[1], far_ahead=False)[..., 0, :]
         if self.linear:
-            cubics = cubics - self._tails_of_targets(weight).to(cubics.dtype)
+            polynomials = polynomials - self._tails_of_targets(weight).to(polynomials.dtype)
         # a source of level x competes with the targets of levels x + 1, x + 2, ...
-        cubics = cubics.flip(1).cumsum(dim=1).flip(1)
+        polynomials = polynomials.flip(1).cumsum(dim=1).flip(1)
         level = chunk.level.long()
         competes = (level >= 0) & (level < self.num_levels)
         row = torch.arange(chunk.num_rows, device=level.device).unsqueeze(1)
         slot = self._slot(row, level.clamp(0, self.num_levels - 1), grid.cell)
         gradient = evaluate(
-            cubics.reshape(-1, cubics.shape[-1]), slot.flatten(), grid.place.flatten()
+            polynomials.reshape(-1, polynomials.shape[-1]), slot.flatten(), grid.place.flatten()
         )
         gradient = gradient.view(values.shape).masked_fill_(~competes, 0.0)
         if self.linear:
@@ -179,7 +183,7 @@ class LowerCompetitors:
         return gradient
 
     def _tails_of_targets(self, weight: Tensor) -> Tensor:
-        """Return the cubics of the sigmoid's slope from targets whose delta ends in earlier cells."""
+        """Return the polynomials of the sigmoid's slope from targets whose delta ends in earlier cells."""
         grid = self.grid
         shape = self.chunk.num_rows, self.num_levels, grid.num_cells
         total = torch.zeros((*shape, ORDER), dtype=torch.float64, device=weight.device)
@@ -189,8 +193,8 @@ class LowerCompetitors:
             cells = torch.zeros(math.prod(shape), dtype=torch.float64, device=weight.device)
             cells = cells.index_add_(0, self.slot, part).view(shape)
             before = geometric(cells.flip(-1), math.exp(-power * CELL)).flip(-1)
-            cubic = torch.from_numpy(exponential_cubic(power * CELL)).to(before)
-            total += before.unsqueeze(-1) * cubic
+            polynomial = torch.from_numpy(exponential_polynomial(power * CELL)).to(before)
+            total += before.unsqueeze(-1) * polynomial
         return total
 
     def _beyond_backward(self, target: slice, weight: Tensor) -> Tensor:
