@@ -1,5 +1,6 @@
 """Checks of arguments that several parts share; each error names the argument, what was wanted and what came."""
 
+import math
 import operator
 from collections.abc import Iterable
 from typing import Any
@@ -58,3 +59,27 @@ def checked_level(level: Any, num_levels: int | None = None) -> int:
         known = "" if num_levels is None else f" below {num_levels}"
         raise ValueError(f"level: wanted an integer >= 0{known}, got {level!r}")
     return column
+
+
+def checked_per_level(name: str, values: Any, num_levels: int | None = None) -> tuple[float, ...]:
+    """Return one number for each level, finest first, from such a list or from one number for all.
+
+    Args:
+        name: the argument's name, for the message.
+        values: finite numbers >= 0, or one.
+        num_levels: the wanted number, if it is known.
+
+    Raises:
+        ValueError: something else, or another number of them.
+    """
+    many = isinstance(values, Iterable)
+    given = tuple(values) if many else (values,) * (num_levels or 1)
+    wrong_count = num_levels is not None and len(given) != num_levels
+    try:
+        numbers = tuple(float(value + 0.0) for value in given)  # float() reads strings, + does not
+    except (TypeError, ValueError):
+        numbers = ()
+    if not numbers or wrong_count or not all(0 <= number < math.inf for number in numbers):
+        count = "one number for each level" if num_levels is None else f"{num_levels} numbers"
+        raise ValueError(f"{name}: wanted {count}, >= 0, finest level first, got {values!r}")
+    return numbers

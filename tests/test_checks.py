@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from pml_suprank.checks import all_finite, check_embeddings, checked_depths, checked_level
+from pml_suprank.checks import (
+    all_finite,
+    check_embeddings,
+    checked_depths,
+    checked_level,
+    checked_per_level,
+)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
@@ -38,3 +44,11 @@ def test_levels():
     for level in (-1, 3, True, 1.0, None, "0"):
         with pytest.raises(ValueError, match="level: wanted an integer >= 0 below 3, got"):
             checked_level(level, 3)
+
+
+def test_one_number_per_level():
+    assert checked_per_level("x", 2, 3) == (2.0, 2.0, 2.0)
+    assert checked_per_level("x", torch.tensor([1.0, 0.5])) == (1.0, 0.5)
+    for values in ((1,), (1, 2, -1), "123", None, (1, 2, float("nan")), [[1], [2], [3]]):
+        with pytest.raises(ValueError, match="x: wanted 3 numbers, >= 0, finest level first, got"):
+            checked_per_level("x", values, 3)

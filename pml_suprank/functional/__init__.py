@@ -1,5 +1,7 @@
 """Ranks, rank surrogates and ranking objectives: tensors in, tensors out."""
 
+from pml_suprank.functional.blackbox import blackbox_average_precision
+from pml_suprank.functional.contrastive import hierarchical_contrastive
 from pml_suprank.functional.objectives import (
     average_precision,
     hierarchical_average_precision,
@@ -7,6 +9,7 @@ from pml_suprank.functional.objectives import (
     recall_at_k,
 )
 from pml_suprank.functional.ranks import Ranks, backend_names, ranks
+from pml_suprank.functional.soft_bins import soft_bin_average_precision
 from pml_suprank.functional.steps import (
     PRESETS,
     HardRank,
@@ -15,6 +18,7 @@ from pml_suprank.functional.steps import (
     SupRank,
     Surrogate,
 )
+from pml_suprank.functional.triplets import TripletSums, triplet_hinge_sums
 
 __all__ = [
     "PRESETS",
@@ -24,10 +28,15 @@ __all__ = [
     "SmoothRank",
     "SupRank",
     "Surrogate",
+    "TripletSums",
     "average_precision",
     "backend_names",
+    "blackbox_average_precision",
     "hierarchical_average_precision",
+    "hierarchical_contrastive",
     "ndcg",
     "ranks",
     "recall_at_k",
+    "soft_bin_average_precision",
+    "triplet_hinge_sums",
 ]

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from pml_suprank.checks import checked_depths
-from pml_suprank.functional.ranks import ranks
+from pml_suprank.functional.ranks import LevelRelevance, target_ranks
 from pml_suprank.functional.steps import HardRank, Surrogate, sigmoid
+from pml_suprank.relevance import level_counts
 
 __all__ = ["average_precision", "hierarchical_average_precision", "ndcg", "recall_at_k"]
 
@@ -19,7 +20,7 @@ __all__ = ["average_precision", "hierarchical_average_precision", "ndcg", "recal
 def hierarchical_average_precision(
     scores: Tensor,
     levels: Tensor,
-    relevance: Tensor,
+    relevance: Tensor | LevelRelevance,
     mask: Tensor | None = None,
     *,
     surrogate: Surrogate | None = None,
@@ -32,7 +33,7 @@ def hierarchical_average_precision(
     Args:
         scores: (B, N), higher is closer.
         levels: (B, N), integers >= 0; they choose the comparators.
-        relevance: (B, N), >= 0, and 0 where the level is 0; it weighs the items.
+        relevance: (B, N), >= 0, and 0 where the level is 0; it weighs the items. Or a ``LevelRelevance``.
         mask: (B, N), False for items that are not in the retrieval set.
         surrogate: the rank; None for the exact one.
         backend: see :func:`pml_suprank.functional.ranks`.
@@ -49,15 +50,25 @@ def hierarchical_average_precision(
     References:
         Ramzi et al., arXiv 2207.04873.
     """
-    if mask is not None:
-        relevance = relevance.masked_fill(~mask, 0.0)
-    result = ranks(
+    if isinstance(relevance, LevelRelevance):
+        total = relevance.total
+    else:
+        if mask is not None:
+            relevance = relevance.masked_fill(~mask, 0.0)
+        total = relevance.sum(dim=1)
+    found = target_ranks(
         scores, levels, relevance, mask, surrogate=surrogate or HardRank(), backend=backend
     )
-    assert result.hrank is not None
-    total = relevance.sum(dim=1).to(result.rank.dtype)
-    score = (result.hrank / result.rank).sum(dim=1)
+    assert found.hrank is not None
+    total = total.to(found.rank.dtype)
+    score = _sum_of_queries(found.hrank / found.rank, found.query, len(scores))
     return torch.where(total > 0, score / total.masked_fill(total == 0, 1.0), 0.0)
+
+
+def _sum_of_queries(values: Tensor, query: Tensor, num_queries: int) -> Tensor:
+    """Return the sums (B,) of values (T,) of targets; in float64 within."""
+    sums = torch.zeros(num_queries, dtype=torch.float64, device=values.device)
+    return sums.index_add(0, query, values.double()).to(values.dtype)
 
 
 def average_precision(
@@ -89,10 +100,14 @@ def average_precision(
     References:
         Ramzi et al., arXiv 2110.01445.
     """
+    positive = positive if mask is None else positive & mask
+    levels = positive.to(torch.int8)
+    counts = level_counts(levels, 1)
+    table = torch.tensor([[0.0, 1.0]], dtype=torch.float64, device=scores.device)
     return hierarchical_average_precision(
         scores,
-        positive.long(),
-        positive.to(scores.dtype),
+        levels,
+        LevelRelevance(table.expand(len(scores), 2), counts),
         mask,
         surrogate=surrogate,
         backend=backend,
@@ -140,14 +155,18 @@ def recall_at_k(
         Ramzi et al., arXiv 2309.08250.
     """
     cuts = checked_depths(k)
-    positive = positive if mask is None else positive & mask
-    result = ranks(
-        scores, positive.long(), None, mask, surrogate=surrogate or HardRank(), backend=backend
+    found = target_ranks(
+        scores,
+        positive.to(torch.int8),
+        None,
+        mask,
+        surrogate=surrogate or HardRank(),
+        backend=backend,
     )
-    count = positive.sum(dim=1)
-    score = torch.zeros_like(result.rank[:, 0])
+    count = torch.bincount(found.query, minlength=len(scores))
+    score = found.rank.new_zeros(len(scores))
     for cut in cuts:
-        within = sigmoid(cut - result.rank, temperature).masked_fill(~positive, 0.0).sum(dim=1)
+        within = _sum_of_queries(sigmoid(cut - found.rank, temperature), found.query, len(scores))
         score = score + within / count.clamp(min=1, max=cut)
     return score / len(cuts)
 
@@ -155,7 +174,7 @@ def recall_at_k(
 def ndcg(
     scores: Tensor,
     levels: Tensor,
-    gains: Tensor,
+    gains: Tensor | LevelRelevance,
     mask: Tensor | None = None,
     *,
     surrogate: Surrogate | None = None,
@@ -169,7 +188,7 @@ def ndcg(
     Args:
         scores: (B, N), higher is closer.
         levels: (B, N), integers >= 0; they choose the comparators.
-        gains: (B, N), >= 0, and 0 where the level is 0; usually 2^level - 1.
+        gains: (B, N), >= 0, and 0 where the level is 0; usually 2^level - 1. Or a ``LevelRelevance``.
         mask: (B, N), False for items that are not in the retrieval set.
         surrogate: the rank; None for the exact one.
         backend: see :func:`pml_suprank.functional.ranks`.
@@ -186,11 +205,27 @@ def ndcg(
         Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR techniques, 2002; Ramzi et al.,
         arXiv 2309.08250.
     """
-    if mask is not None:
-        gains = gains.masked_fill(~mask, 0.0)
-    result = ranks(scores, levels, None, mask, surrogate=surrogate or HardRank(), backend=backend)
-    gains = gains.to(result.rank.dtype)
-    positions = torch.arange(1, gains.shape[1] + 1, dtype=gains.dtype, device=gains.device)
-    ideal = (gains.sort(dim=1, descending=True).values / torch.log2(1 + positions)).sum(dim=1)
-    dcg = (gains / torch.log2(1 + result.rank)).sum(dim=1)
+    found = target_ranks(
+        scores, levels, None, mask, surrogate=surrogate or HardRank(), backend=backend
+    )
+    dtype = found.rank.dtype
+    discounts = torch.arange(2, scores.shape[1] + 2, dtype=torch.float64, device=scores.device)
+    discounts = discounts.log2_().reciprocal_()
+    if isinstance(gains, LevelRelevance):
+        ideal = _ideal_of_levels(gains, discounts)
+        gain = gains.table[found.query, levels[found.query, found.item].long()]
+    else:
+        gains = gains if mask is None else gains.masked_fill(~mask, 0.0)
+        ideal = gains.to(dtype).sort(dim=1, descending=True).values @ discounts.to(dtype)
+        gain = gains[found.query, found.item]
+    dcg = _sum_of_queries(gain.to(dtype) / torch.log2(1 + found.rank), found.query, len(scores))
+    ideal = ideal.to(dtype)
     return torch.where(ideal > 0, dcg / ideal.masked_fill(ideal == 0, 1.0), 0.0)
+
+
+def _ideal_of_levels(gains: LevelRelevance, discounts: Tensor) -> Tensor:
+    """Return the DCG (B,) of all items in descending order of gain."""
+    table, by_gain = gains.table.double().sort(dim=1, descending=True)
+    ends = gains.counts.gather(1, by_gain).cumsum(dim=1)
+    upto = torch.nn.functional.pad(discounts.cumsum(0), (1, 0))[ends]
+    return (table * torch.nn.functional.pad(upto, (1, 0)).diff(dim=1)).sum(dim=1)

@@ -6,17 +6,34 @@ import torch
 from torch import Tensor
 
 from pml_suprank.checks import all_finite
-from pml_suprank.functional._backends import BACKENDS, RankRequest, Ranks
+from pml_suprank.functional._backends import (
+    BACKENDS,
+    LevelRelevance,
+    RankRequest,
+    Ranks,
+    TargetRanks,
+)
+from pml_suprank.functional._backends.blocked import is_fused
 from pml_suprank.functional.steps import Surrogate
 
-__all__ = ["DENSE_COMPARISONS", "Ranks", "backend_names", "check_backend", "ranks"]
+__all__ = [
+    "DENSE_COMPARISONS",
+    "LevelRelevance",
+    "Ranks",
+    "backend_names",
+    "check_backend",
+    "ranks",
+    "target_ranks",
+]
 
 DENSE_COMPARISONS = 1 << 13
 """``auto`` takes ``dense`` up to this many comparisons B N^2: measured, about 20 queries and items."""
 
-FAST_RANKED = 16
-FAST_COMPARISONS = 1 << 21
-"""``auto`` takes ``fast`` from so many ranked items for each query, and so many comparisons in all (measured)."""
+FAST_RANKED, FAST_RANKED_OTHERS = 5, 3
+FAST_ITEMS = 1300
+"""``auto`` takes ``fast`` from ``FAST_RANKED (L + 1) (1 + FAST_ITEMS / N)`` ranked items for each query on (measured,
+on the CPU): its grid costs as much as so many items, and levels cost it passes. ``FAST_RANKED_OTHERS`` is for
+surrogates and relevances for which ``blocked`` has no fused comparisons."""
 
 _LOGGER = logging.getLogger("pml_suprank")
 _logged: set[str] = set()
@@ -47,7 +64,7 @@ def ranks(
 
     Args:
         scores: (B, N), higher is closer. Half precision is ranked in float32.
-        levels: (B, N), integers >= 0, levels shared with the query.
+        levels: (B, N), integers >= 0, levels shared with the query; -1 does what a mask does.
         relevance: (B, N), >= 0, or None when the numerator ``hrank`` is not needed.
         mask: (B, N), False for items that are not in the retrieval set of the query; None for none.
         surrogate: the comparators, see :mod:`pml_suprank.functional.steps`.
@@ -68,6 +85,24 @@ def ranks(
         >>> ranks(scores, levels, surrogate=HardRank()).rank.tolist()
         [[1.0, 2.0, 3.0]]
     """
+    found = target_ranks(scores, levels, relevance, mask, surrogate=surrogate, backend=backend)
+    place = found.query, found.item
+    rank = found.rank.new_ones(scores.shape).index_put(place, found.rank)
+    if found.hrank is None:
+        return Ranks(rank, None)
+    return Ranks(rank, found.hrank.new_zeros(scores.shape).index_put(place, found.hrank))
+
+
+def target_ranks(
+    scores: Tensor,
+    levels: Tensor,
+    relevance: Tensor | LevelRelevance | None = None,
+    mask: Tensor | None = None,
+    *,
+    surrogate: Surrogate,
+    backend: str = "auto",
+) -> TargetRanks:
+    """Return the ranks of :func:`ranks` as a list, of the items of level above 0 alone."""
     request = _checked(scores, levels, relevance, mask, surrogate)
     if check_backend(backend) == "auto":
         backend = _choose(request)
@@ -81,12 +116,12 @@ def ranks(
 def _choose(request: RankRequest) -> str:
     """Return the fastest backend for a request, by its size, and log the choice once."""
     num_queries, num_items = request.scores.shape
-    ranked = int(request.ranked.sum())
+    ranked = int((request.levels > 0).count_nonzero())
     size = f"{num_queries} queries, {num_items} items, {ranked} of them to rank"
     backend, because = "blocked", size
     if num_queries * num_items * num_items <= DENSE_COMPARISONS:
         backend = "dense"
-    elif ranked >= FAST_RANKED * num_queries and ranked * num_items >= FAST_COMPARISONS:
+    elif ranked * num_items >= _least_for_fast(request):
         reason = BACKENDS["fast"].why_not(request)
         backend, because = ("fast", size) if reason is None else ("blocked", reason)
     if backend not in _logged:
@@ -95,10 +130,17 @@ def _choose(request: RankRequest) -> str:
     return backend
 
 
+def _least_for_fast(request: RankRequest) -> int:
+    """Return from how many comparisons of ranked items on ``fast`` is the faster one."""
+    num_queries, num_items = request.scores.shape
+    each = FAST_RANKED if is_fused(request) else FAST_RANKED_OTHERS
+    return each * (request.num_levels + 1) * (num_items + FAST_ITEMS) * num_queries
+
+
 def _checked(
     scores: Tensor,
     levels: Tensor,
-    relevance: Tensor | None,
+    relevance: Tensor | LevelRelevance | None,
     mask: Tensor | None,
     surrogate: Surrogate,
 ) -> RankRequest:
@@ -110,15 +152,21 @@ def _checked(
         raise ValueError("scores: wanted finite numbers, got NaN or infinity")
     if levels.is_floating_point() or levels.dtype == torch.bool:
         raise ValueError(f"levels: wanted integers, got {levels.dtype}")
-    for name, tensor in (("levels", levels), ("relevance", relevance), ("mask", mask)):
+    of_items = None if isinstance(relevance, LevelRelevance) else relevance
+    for name, tensor in (("levels", levels), ("relevance", of_items), ("mask", mask)):
         if tensor is not None and tensor.shape != scores.shape:
             raise ValueError(
                 f"{name}: wanted the shape of scores {tuple(scores.shape)}, got {tuple(tensor.shape)}"
             )
-    if mask is not None and mask.dtype != torch.bool:
-        raise ValueError(f"mask: wanted a boolean tensor, got {mask.dtype}")
+    if mask is not None:
+        if mask.dtype != torch.bool:
+            raise ValueError(f"mask: wanted a boolean tensor, got {mask.dtype}")
+        levels = levels.masked_fill(~mask, -1)
     if scores.dtype in (torch.float16, torch.bfloat16):
         scores = scores.float()
-    if relevance is not None:
+    if isinstance(relevance, Tensor):
         relevance = relevance.to(scores.dtype)
-    return RankRequest(scores, levels, relevance, mask, surrogate)
+    lowest, highest = (int(level) for level in levels.aminmax()) if levels.numel() else (0, 0)
+    if highest < 127:
+        levels = levels.to(torch.int8)
+    return RankRequest(scores, levels, max(1, highest), lowest < 0, relevance, surrogate)

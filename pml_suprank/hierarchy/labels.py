@@ -53,7 +53,9 @@ def integer_tensor(values: Any, name: str) -> Tensor:
     return exact
 
 
-def common_levels(labels: Tensor, ref_labels: Tensor | None = None) -> Tensor:
+def common_levels(
+    labels: Tensor, ref_labels: Tensor | None = None, dtype: torch.dtype = torch.long
+) -> Tensor:
     """Number of label columns on which each query agrees with each reference.
 
     On a tree with ids unique within a column this is the depth of the lowest common ancestor.
@@ -61,9 +63,10 @@ def common_levels(labels: Tensor, ref_labels: Tensor | None = None) -> Tensor:
     Args:
         labels: (B, L) integers, column 0 finest.
         ref_labels: (N, L) integers; None compares ``labels`` with themselves.
+        dtype: of the result, an integer one.
 
     Returns:
-        (B, N) int64 in 0..L: L for the same finest class, 0 where nothing is shared.
+        (B, N) in 0..L: L for the same finest class, 0 where nothing is shared.
 
     Raises:
         HierarchyError: not 2-D integers, or different numbers of columns.
@@ -81,10 +84,14 @@ def common_levels(labels: Tensor, ref_labels: Tensor | None = None) -> Tensor:
         raise HierarchyError(
             f"ref_labels: wanted {labels.shape[1]} levels as in labels, got {ref_labels.shape[1]}"
         )
-    levels = torch.zeros(len(labels), len(ref_labels), dtype=torch.long, device=labels.device)
+    shape = len(labels), len(ref_labels)
+    levels = torch.zeros(shape, dtype=torch.int8, device=labels.device)
+    if labels.shape[1] > 127:
+        levels = levels.long()
+    same = torch.empty(shape, dtype=torch.bool, device=labels.device)
     for column, ref_column in zip(labels.unbind(1), ref_labels.unbind(1), strict=True):
-        levels += column[:, None] == ref_column
-    return levels
+        levels += torch.eq(column[:, None], ref_column, out=same).view(torch.int8)
+    return levels.to(dtype)
 
 
 def as_level_labels(

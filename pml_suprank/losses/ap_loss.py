@@ -46,7 +46,8 @@ class SupAPLoss(SupRankLoss, APLoss):
 
     Args:
         **kwargs: ``tau``, ``rho``, ``delta``, ``start``, ``offset``, ``preset`` of :class:`SupRankLoss`; ``level``,
-            ``hierarchy``, ``include_self``, ``backend`` and PML's own of :class:`RankLoss`.
+            ``hierarchy``, ``include_self``, ``backend``, ``mixup`` and PML's own of
+            :class:`RankLoss`.
 
     Example:
         >>> import torch
@@ -65,7 +66,8 @@ class SmoothAPLoss(SmoothRankLoss, APLoss):
     PML's class of this name wants a batch of equal classes in order, and changes when it is shuffled.
 
     Args:
-        **kwargs: ``tau``; ``level``, ``hierarchy``, ``include_self``, ``backend`` and PML's own of :class:`RankLoss`.
+        **kwargs: ``tau``; ``level``, ``hierarchy``, ``include_self``, ``backend``, ``mixup`` and PML's own of
+            :class:`RankLoss`.
 
     References:
         Brown et al., Smooth-AP: Smoothing the Path Towards Large-Scale Image Retrieval, arXiv 2007.12163.

@@ -9,7 +9,12 @@ from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 
 from pml_suprank.losses.decomposable_rank_loss import takes_self_indices
-from pml_suprank.losses.memory_mixin import MemoryMixin, check_memory_options, supported_losses
+from pml_suprank.losses.memory_mixin import (
+    MemoryMixin,
+    check_memory_options,
+    mines_without_self,
+    supported_losses,
+)
 
 
 class CrossBatchMemory(MemoryMixin, pml_losses.CrossBatchMemory):
@@ -133,8 +138,8 @@ class CrossBatchMemory(MemoryMixin, pml_losses.CrossBatchMemory):
         memory_labels: Tensor,
         slots: Tensor | None,
     ) -> Sequence[Tensor]:
-        """Return PML's own pairs for PML's losses, to the bit."""
-        if takes_self_indices(self.loss):
+        """Return PML's own pairs for PML's losses and miners, to the bit."""
+        if takes_self_indices(self.loss) or mines_without_self(self.miner):
             return super()._pairs(embeddings, labels, indices_tuple, memory, memory_labels, slots)
         return self.create_indices_tuple(
             embeddings, labels, memory, memory_labels, indices_tuple, slots is not None

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pml_suprank.losses.csl_loss import CSLLoss
 from pml_suprank.losses.one_level import OneLevelMixin, pairs_without_self
-from pml_suprank.losses.rank_loss import RankLoss
+from pml_suprank.losses.rank_loss import QueryLoss
 
 
 class DecomposableRankLoss(BaseMetricLossFunction):
@@ -68,7 +68,7 @@ class DecomposableRankLoss(BaseMetricLossFunction):
         ref_labels: Tensor | None = None,
         self_indices: Tensor | None = None,
     ) -> Tensor:
-        """Return the weighted sum; see :meth:`pml_suprank.losses.RankLoss.forward` for the arguments."""
+        """Return the weighted sum; see :meth:`pml_suprank.losses.QueryLoss.forward` for the arguments."""
         arguments = (embeddings, labels, indices_tuple, ref_emb, ref_labels, self_indices)
         rank = _call(self.rank_loss, *arguments)
         decomposability = _call(self.decomposability_loss, *arguments)
@@ -77,7 +77,7 @@ class DecomposableRankLoss(BaseMetricLossFunction):
 
 def takes_self_indices(loss: BaseMetricLossFunction) -> bool:
     """Whether ``loss`` is told where the queries stand among the references."""
-    return isinstance(loss, RankLoss | OneLevelMixin | DecomposableRankLoss)
+    return isinstance(loss, QueryLoss | OneLevelMixin | DecomposableRankLoss)
 
 
 def _call(

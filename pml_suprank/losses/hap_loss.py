@@ -6,10 +6,11 @@ from typing import Any
 from torch import Tensor
 
 from pml_suprank.functional import HRankStep, hierarchical_average_precision
+from pml_suprank.functional.ranks import LevelRelevance
 from pml_suprank.losses.rank_loss import RankLoss
 from pml_suprank.losses.retrieval_set import RetrievalSet
 from pml_suprank.losses.surrogates import SmoothRankLoss, SupRankLoss
-from pml_suprank.relevance import PopulationRelevance, Relevance, item_relevance
+from pml_suprank.relevance import PopulationRelevance, Relevance, level_counts, relevance_table
 
 
 class GradedRankLoss(RankLoss):
@@ -27,9 +28,10 @@ class GradedRankLoss(RankLoss):
         super().__init__(**kwargs)
         self.relevance = self.default_relevance if relevance is None else relevance
 
-    def item_relevance(self, items: RetrievalSet) -> Tensor:
-        """Return the relevance of every item."""
-        return item_relevance(self.relevance, items.levels, items.num_levels, items.mask)
+    def item_relevance(self, items: RetrievalSet) -> LevelRelevance:
+        """Return the relevance of the items of each level of a query."""
+        counts = level_counts(items.levels, items.num_levels, items.mask)
+        return LevelRelevance(relevance_table(self.relevance, counts), counts)
 
 
 class HAPLoss(GradedRankLoss):
@@ -37,7 +39,9 @@ class HAPLoss(GradedRankLoss):
 
     default_relevance = PopulationRelevance()
 
-    def query_scores(self, scores: Tensor, items: RetrievalSet, relevance: Tensor) -> Tensor:
+    def query_scores(
+        self, scores: Tensor, items: RetrievalSet, relevance: LevelRelevance
+    ) -> Tensor:
         """Return the H-AP of every query, (B,)."""
         return hierarchical_average_precision(
             scores,
@@ -60,7 +64,8 @@ class SupHAPLoss(SupRankLoss, HAPLoss):
         hrank: HAPPIER's smooth numerator as a mapping with ``beta``, ``gamma``, ``leak``; None counts the numerator
             by steps, without gradient, as all configurations of the authors' latest code do.
         **kwargs: ``relevance``; ``tau``, ``rho``, ``delta``, ``start``, ``offset``, ``preset`` of :class:`SupRankLoss`;
-            ``level``, ``hierarchy``, ``include_self``, ``backend`` and PML's own of :class:`RankLoss`.
+            ``level``, ``hierarchy``, ``include_self``, ``backend``, ``mixup`` and PML's own of
+            :class:`RankLoss`.
 
     Raises:
         ValueError: ``hrank`` has other keys or negative values.
@@ -87,8 +92,8 @@ class SmoothHAPLoss(SmoothRankLoss, HAPLoss):
     """1 - H-AP on the sigmoid rank.
 
     Args:
-        **kwargs: ``relevance``; ``tau``; ``level``, ``hierarchy``, ``include_self``, ``backend`` and PML's own of
-            :class:`RankLoss`.
+        **kwargs: ``relevance``; ``tau``; ``level``, ``hierarchy``, ``include_self``, ``backend``, ``mixup`` and PML's
+            own of :class:`RankLoss`.
 
     References:
         Ramzi et al., arXiv 2207.04873; Brown et al., arXiv 2007.12163.

@@ -13,7 +13,7 @@ from pml_suprank.hierarchy import as_level_labels
 from pml_suprank.losses.calibration_loss import CalibrationLoss
 from pml_suprank.losses.decomposable_rank_loss import DecomposableRankLoss, takes_self_indices
 from pml_suprank.losses.one_level import pairs_without_self
-from pml_suprank.losses.rank_loss import RankLoss
+from pml_suprank.losses.rank_loss import QueryLoss
 
 
 class MemoryMixin:
@@ -106,8 +106,7 @@ class MemoryMixin:
         """Return what the miner, or else every label, pairs with the memory, and a batch's own tuple."""
         pairs: Sequence[Tensor]
         if self.miner is not None:
-            pairs = self.miner(embeddings, labels, memory, memory_labels)
-            pairs = pairs if slots is None else _without_self(pairs, slots)
+            pairs = self._mined(embeddings, labels, memory, memory_labels, slots)
         else:
             nowhere = torch.full_like(labels, -1)
             pairs = pairs_without_self(labels, memory_labels, nowhere if slots is None else slots)
@@ -115,6 +114,20 @@ class MemoryMixin:
             return pairs
         in_memory = _in_memory(indices_tuple, slots)
         return [torch.cat(both) for both in zip(_as_pairs(pairs), in_memory, strict=True)]
+
+    def _mined(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        memory: Tensor,
+        memory_labels: Tensor,
+        slots: Tensor | None,
+    ) -> Sequence[Tensor]:
+        """Return what the miner pairs with the memory, without a query's own slot."""
+        if mines_without_self(self.miner):
+            return self.miner(embeddings, labels, memory, memory_labels, self_indices=slots)
+        pairs = self.miner(embeddings, labels, memory, memory_labels)
+        return pairs if slots is None else _without_self(pairs, slots)
 
     def _check_batch(self, embeddings: Tensor, labels: Tensor, *, is_empty: bool) -> None:
         """Raise a ValueError unless the batch can be stored beside what is there, and the loss takes it."""
@@ -183,9 +196,14 @@ class MemoryMixin:
 
 def supported_losses() -> list[str]:
     """Return the names of the losses that work with a memory."""
-    ours = _subclass_names(RankLoss) | _subclass_names(DecomposableRankLoss)
+    ours = _subclass_names(QueryLoss) | _subclass_names(DecomposableRankLoss)
     ours |= _subclass_names(CalibrationLoss)
     return [*pml_losses.CrossBatchMemory.supported_losses(), *sorted(ours)]
+
+
+def mines_without_self(miner: Any) -> bool:
+    """Whether ``miner`` is told where the queries stand in the memory, as those of this library are."""
+    return getattr(miner, "takes_self_indices", False)
 
 
 def check_memory_options(

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from pml_suprank.functional import ndcg
+from pml_suprank.functional.ranks import LevelRelevance
 from pml_suprank.losses.hap_loss import GradedRankLoss
 from pml_suprank.losses.retrieval_set import RetrievalSet
 from pml_suprank.losses.surrogates import SmoothRankLoss, SupRankLoss
@@ -14,7 +15,9 @@ class NDCGLoss(GradedRankLoss):
 
     default_relevance = ExponentialGain()
 
-    def query_scores(self, scores: Tensor, items: RetrievalSet, relevance: Tensor) -> Tensor:
+    def query_scores(
+        self, scores: Tensor, items: RetrievalSet, relevance: LevelRelevance
+    ) -> Tensor:
         """Return the NDCG of every query, (B,)."""
         return ndcg(
             scores,
@@ -31,7 +34,8 @@ class SupNDCGLoss(SupRankLoss, NDCGLoss):
 
     Args:
         **kwargs: ``relevance``; ``tau``, ``rho``, ``delta``, ``start``, ``offset``, ``preset`` of :class:`SupRankLoss`;
-            ``level``, ``hierarchy``, ``include_self``, ``backend`` and PML's own of :class:`RankLoss`.
+            ``level``, ``hierarchy``, ``include_self``, ``backend``, ``mixup`` and PML's own of
+            :class:`RankLoss`.
 
     References:
         Ramzi et al., Optimization of Rank Losses for Image Retrieval, arXiv 2309.08250.
@@ -42,8 +46,8 @@ class SmoothNDCGLoss(SmoothRankLoss, NDCGLoss):
     """1 - NDCG on the sigmoid rank.
 
     Args:
-        **kwargs: ``relevance``; ``tau``; ``level``, ``hierarchy``, ``include_self``, ``backend`` and PML's own of
-            :class:`RankLoss`.
+        **kwargs: ``relevance``; ``tau``; ``level``, ``hierarchy``, ``include_self``, ``backend``, ``mixup`` and PML's
+            own of :class:`RankLoss`.
 
     References:
         Ramzi et al., arXiv 2309.08250; Brown et al., arXiv 2007.12163.

@@ -38,7 +38,7 @@ class OneLevelMixin:
         ref_labels: Tensor | None = None,
         self_indices: Tensor | None = None,
     ) -> Tensor:
-        """Return the reduced loss; see :meth:`pml_suprank.losses.RankLoss.forward` for the arguments."""
+        """Return the reduced loss; see :meth:`pml_suprank.losses.QueryLoss.forward` for the arguments."""
         check_embeddings("embeddings", embeddings)
         if ref_emb is embeddings and (ref_labels is None or ref_labels is labels):
             ref_emb = ref_labels = None

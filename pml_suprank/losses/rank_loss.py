@@ -9,69 +9,59 @@ from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 
 from pml_suprank.checks import check_embeddings, checked_level
-from pml_suprank.functional.ranks import check_backend
-from pml_suprank.functional.steps import Surrogate
+from pml_suprank.functional.ranks import LevelRelevance
 from pml_suprank.hierarchy import Hierarchy, as_level_labels
+from pml_suprank.losses.cosine import cosine_scores
 from pml_suprank.losses.retrieval_set import RetrievalSet, retrieval_set
 
-__all__ = ["RankLoss"]
+__all__ = ["QueryLoss", "RankLoss"]
 
 
-class RankLoss(BaseMetricLossFunction):
-    """One minus a ranking metric, with a surrogate for the rank; one loss per query.
+class QueryLoss(BaseMetricLossFunction):
+    """A loss of each query on the items of its retrieval set.
 
-    Subclasses say how relevant an item is (``item_relevance``) and score the queries (``query_scores``).
+    Subclasses say how relevant an item is (``item_relevance``) and what a query loses (``query_losses``).
     Queries without a relevant item are left out of the reduction; a batch of such queries gives a zero loss
     with a graph. The mathematics runs in float32 at least, autocast or not.
 
     Args:
-        surrogate: the rank surrogate.
         level: label column that makes an item positive; None for the whole hierarchy.
         hierarchy: expands 1-D labels to all levels; with it the losses take PML's ordinary labels.
         include_self: leave the query in its own retrieval set, as the authors' code does.
-        backend: execution of the ranks, see :func:`pml_suprank.functional.ranks`.
-        **kwargs: PML's ``distance`` (a similarity; cosine by default), ``reducer``, ``embedding_regularizer``,
-            ``embedding_reg_weight``, ``collect_stats``.
+        **kwargs: PML's ``distance``, ``reducer``, ``embedding_regularizer``, ``embedding_reg_weight``,
+            ``collect_stats``.
 
     Raises:
-        ValueError: ``distance`` is not a similarity, ``level`` is not an integer >= 0 or, where it is known,
-            not a level of ``hierarchy``, or ``backend`` is unknown.
+        ValueError: ``level`` is not an integer >= 0 or, where it is known, not a level of ``hierarchy``.
     """
 
     def __init__(
         self,
         *,
-        surrogate: Surrogate,
         level: int | None = None,
         hierarchy: Hierarchy | None = None,
         include_self: bool = False,
-        backend: str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_similarity(self.distance)
-        self.surrogate = surrogate
         num_levels = None if hierarchy is None else hierarchy.num_levels
         self.level = None if level is None else checked_level(level, num_levels)
         self.hierarchy = hierarchy
         self.include_self = include_self
-        self.backend = check_backend(backend)
         self.add_to_recordable_attributes(name="num_queries_without_positives", is_stat=True)
 
-    def get_default_distance(self) -> BaseDistance:
-        """Return cosine similarity."""
-        return CosineSimilarity()
+    def known_levels(self) -> int | None:
+        """Return how many levels the loss sees, None where the labels will tell."""
+        if self.level is not None:
+            return 1
+        return None if self.hierarchy is None else self.hierarchy.num_levels
 
-    def extra_repr(self) -> str:
-        """Show the rank surrogate."""
-        return f"{self.surrogate}, level={self.level}, backend={self.backend!r}"
-
-    def item_relevance(self, items: RetrievalSet) -> Tensor:
-        """Return the relevance of every item, (B, N), >= 0, 0 outside the retrieval set."""
+    def item_relevance(self, items: RetrievalSet) -> Any:
+        """Return the relevance of every item, (B, N), >= 0, 0 outside the retrieval set, or ``LevelRelevance``."""
         raise NotImplementedError
 
-    def query_scores(self, scores: Tensor, items: RetrievalSet, relevance: Tensor) -> Tensor:
-        """Return the ranking metric of every query, (B,)."""
+    def query_losses(self, scores: Tensor, items: RetrievalSet, relevance: Any) -> Tensor:
+        """Return what every query loses, (B,)."""
         raise NotImplementedError
 
     def forward(
@@ -128,6 +118,32 @@ class RankLoss(BaseMetricLossFunction):
         self_indices: Tensor | None = None,
     ) -> dict[str, dict[str, Any]]:
         """Return PML's dictionary of losses, one per query with relevant items."""
+        scores, items, query = self.retrieval(
+            embeddings, labels, indices_tuple, ref_emb, ref_labels, self_indices
+        )
+        relevance = self.item_relevance(items)
+        if isinstance(relevance, LevelRelevance):
+            relevant = relevance.total > 0
+        else:
+            relevant = (relevance > 0).any(dim=1)
+        valid = relevant.nonzero().flatten()
+        if self.collect_stats:
+            self.num_queries_without_positives = len(query) - len(valid)
+        if len(valid) == 0:
+            return self.zero_losses()
+        losses = self.query_losses(scores, items, relevance)[valid]
+        return {"loss": {"losses": losses, "indices": query[valid], "reduction_type": "element"}}
+
+    def retrieval(
+        self,
+        embeddings: Tensor,
+        labels: Tensor | None,
+        indices_tuple: Sequence[Tensor] | None,
+        ref_emb: Tensor,
+        ref_labels: Tensor | None,
+        self_indices: Tensor | None,
+    ) -> tuple[Tensor, RetrievalSet, Tensor]:
+        """Return scores (B, N), retrieval sets, and which embedding stands for each query, (B,)."""
         items = retrieval_set(
             (len(embeddings), len(ref_emb)),
             labels,
@@ -137,15 +153,12 @@ class RankLoss(BaseMetricLossFunction):
             self_indices=self_indices,
             include_self=self.include_self,
         )
-        relevance = self.item_relevance(items)
-        valid = (relevance > 0).any(dim=1).nonzero().flatten()
-        if self.collect_stats:
-            self.num_queries_without_positives = len(embeddings) - len(valid)
-        if len(valid) == 0:
-            return self.zero_losses()
-        scores = similarity(self.distance, embeddings, ref_emb)
-        losses = 1 - self.query_scores(scores, items, relevance)[valid]
-        return {"loss": {"losses": losses, "indices": valid, "reduction_type": "element"}}
+        scores = self.scores(embeddings, ref_emb)
+        return scores, items, torch.arange(len(scores), device=scores.device)
+
+    def scores(self, embeddings: Tensor, ref_emb: Tensor) -> Tensor:
+        """Return what the distance says, (B, N)."""
+        return similarity(self.distance, embeddings, ref_emb)
 
     def _level_labels(self, name: str, labels: Tensor | None, embeddings: Tensor) -> Tensor | None:
         if labels is None:
@@ -154,13 +167,54 @@ class RankLoss(BaseMetricLossFunction):
         return labels.to(embeddings.device)
 
 
+class RankLoss(QueryLoss):
+    """One minus a ranking metric (``query_scores``), on similarities; one loss per query.
+
+    Args:
+        **kwargs: see :class:`QueryLoss`; ``distance`` is a similarity, cosine by default.
+
+    Raises:
+        ValueError: ``distance`` is not a similarity, or as for :class:`QueryLoss`.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        check_similarity(self.distance)
+
+    def get_default_distance(self) -> BaseDistance:
+        """Return cosine similarity."""
+        return CosineSimilarity()
+
+    def scores(self, embeddings: Tensor, ref_emb: Tensor) -> Tensor:
+        """Return the similarities, (B, N), differentiable once; faster for PML's cosine to references."""
+        distance = self.distance
+        plain = type(distance) is CosineSimilarity and not distance.collect_stats
+        if ref_emb is embeddings or not plain or (distance.p, distance.power) != (2, 1):
+            return super().scores(embeddings, ref_emb)
+        dtype = _dtype_of_scores(embeddings, ref_emb)
+        with torch.autocast(device_type=embeddings.device.type, enabled=False):
+            return cosine_scores(embeddings.to(dtype), ref_emb.to(dtype))
+
+    def query_scores(self, scores: Tensor, items: RetrievalSet, relevance: Any) -> Tensor:
+        """Return the ranking metric of every query, (B,)."""
+        raise NotImplementedError
+
+    def query_losses(self, scores: Tensor, items: RetrievalSet, relevance: Any) -> Tensor:
+        """Return one minus the metric of every query, (B,)."""
+        return 1 - self.query_scores(scores, items, relevance)
+
+
 def similarity(distance: BaseDistance, embeddings: Tensor, ref_emb: Tensor) -> Tensor:
     """Return the (B, N) scores in float32 or wider, whatever autocast says."""
-    dtype = torch.promote_types(torch.float32, torch.promote_types(embeddings.dtype, ref_emb.dtype))
+    dtype = _dtype_of_scores(embeddings, ref_emb)
     same = ref_emb is embeddings
     with torch.autocast(device_type=embeddings.device.type, enabled=False):
         embeddings = embeddings.to(dtype)
         return distance(embeddings, None if same else ref_emb.to(dtype))
+
+
+def _dtype_of_scores(embeddings: Tensor, ref_emb: Tensor) -> torch.dtype:
+    return torch.promote_types(torch.float32, torch.promote_types(embeddings.dtype, ref_emb.dtype))
 
 
 def check_references(

@@ -54,8 +54,8 @@ class SupRecallLoss(SupRankLoss, RecallLoss):
 
     Args:
         **kwargs: ``k``, ``temperature``; ``tau``, ``rho``, ``delta``, ``start``, ``offset``, ``preset`` of
-            :class:`SupRankLoss`; ``level``, ``hierarchy``, ``include_self``, ``backend`` and PML's own of
-            :class:`RankLoss`.
+            :class:`SupRankLoss`; ``level``, ``hierarchy``, ``include_self``, ``backend``, ``mixup`` and PML's
+            own of :class:`RankLoss`.
 
     References:
         Ramzi et al., Optimization of Rank Losses for Image Retrieval, arXiv 2309.08250.
@@ -66,8 +66,8 @@ class SmoothRecallLoss(SmoothRankLoss, RecallLoss):
     """1 - recall at k on the sigmoid rank.
 
     Args:
-        **kwargs: ``k``, ``temperature``; ``tau``; ``level``, ``hierarchy``, ``include_self``, ``backend`` and PML's own
-            of :class:`RankLoss`.
+        **kwargs: ``k``, ``temperature``; ``tau``; ``level``, ``hierarchy``, ``include_self``, ``backend``, ``mixup``
+            and PML's own of :class:`RankLoss`.
 
     References:
         Patel et al., Recall@k Surrogate Loss with Large Batches and Similarity Mixup, arXiv 2108.11179.

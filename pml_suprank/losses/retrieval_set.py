@@ -19,7 +19,7 @@ class RetrievalSet(NamedTuple):
     """The items that are ranked for each query."""
 
     levels: Tensor
-    """(B, N), integers in 0..num_levels, levels shared with the query."""
+    """(B, N), integers in 0..num_levels, levels shared with the query; small ones where they fit."""
     num_levels: int
     mask: Tensor | None
     """(B, N), True for the items in the set; None for all."""
@@ -56,7 +56,7 @@ def retrieval_set(
     if labels is not None and ref_labels is not None:
         levels, num_levels = _levels(labels, ref_labels, level)
     elif pairs is not None and level is not None:
-        levels, num_levels = pairs[0].long(), 1
+        levels, num_levels = pairs[0].to(torch.int8), 1
     else:
         missing = "labels" if labels is None else "ref_labels"
         raise ValueError(f"{missing}: wanted labels to tell positives from negatives, got None")
@@ -68,7 +68,7 @@ def retrieval_set(
     own = query, self_indices[query]
     if include_self:
         if pairs is not None:
-            levels = levels.index_put(own, torch.full_like(query, num_levels))
+            levels = levels.index_put(own, torch.full_like(query, num_levels, dtype=levels.dtype))
             mask = pairs[0] | pairs[1]
             mask[own] = True
     else:
@@ -86,9 +86,10 @@ def _levels(labels: Tensor, ref_labels: Tensor, level: int | None) -> tuple[Tens
         )
     if level is None:
         check_tree(labels if ref_labels is labels else torch.cat([labels, ref_labels]))
-        return common_levels(labels, ref_labels), num_levels
+        dtype = torch.int8 if num_levels < 127 else torch.long
+        return common_levels(labels, ref_labels, dtype), num_levels
     level = checked_level(level, num_levels)
-    return (labels[:, level].unsqueeze(1) == ref_labels[:, level]).long(), 1
+    return (labels[:, level].unsqueeze(1) == ref_labels[:, level]).view(torch.int8), 1
 
 
 def _pair_masks(indices_tuple: Sequence[Tensor], shape: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -151,28 +151,34 @@ def test_argsort_is_stable_and_ascending():
     scores = (torch.randn(5, 300) * 3).round() / 3
     scores[0, ::3] = -0.0
     order = ordering.argsort_rows(scores)
-    torch.testing.assert_close(order, torch.sort(scores, dim=1, stable=True).indices)
+    expected = torch.sort(scores, dim=1, stable=True).indices + 300 * torch.arange(5)[:, None]
+    torch.testing.assert_close(order.view(5, 300), expected)
 
 
-@pytest.mark.parametrize("or_equal", [False, True])
+def test_ends_of_ties():
+    values = torch.tensor([[1.0, 1.0, 2.0, 3.0, 3.0, 3.0], [3.0, 4.0, 4.0, 5.0, 6.0, 6.0]])
+    begin, end = ordering.tie_ends(values)
+    assert begin.tolist() == [0, 0, 2, 3, 3, 3, 6, 7, 7, 9, 10, 10]
+    assert end.tolist() == [2, 2, 3, 6, 6, 6, 7, 9, 9, 10, 12, 12]
+    assert ordering.tie_ends(values[:, 1:4]) is not None
+    assert ordering.tie_ends(values[:1, 1:4]) is None
+
+
 @pytest.mark.parametrize("counts", [[3, 0, 5, 2], [0, 0, 0, 0], [4, 4, 4, 4]])
-def test_both_searches_find_the_same(or_equal, counts):
+def test_both_searches_find_the_same(counts):
     values = (torch.randn(2, 40, dtype=torch.float64) * 3).round().sort(dim=1).values
     splits = torch.tensor([0, *counts]).cumsum(0)
     rows = [
         values[index % 2, torch.randperm(40)[:n]].sort().values for index, n in enumerate(counts)
     ]
     targets = torch.cat(rows)
-    arguments = (values, targets, splits, or_equal)
-    found = ordering._first_above_at_once(*arguments)
-    assert found.tolist() == ordering._first_above_row_by_row(*arguments).tolist()
+    found = ordering._first_above_at_once(values, targets, splits)
+    assert found.tolist() == ordering._first_above_row_by_row(values, targets, splits).tolist()
     for index, n in enumerate(counts):
         for target, position in zip(
             rows[index], found[splits[index] : splits[index] + n], strict=True
         ):
-            row = values[index % 2]
-            above = (row >= target) if or_equal else (row > target)
-            assert position == 40 - above.sum()
+            assert position == 40 - (values[index % 2] > target).sum()
 
 
 def test_says_why_it_cannot():
@@ -194,8 +200,8 @@ def test_says_why_it_cannot():
 def eager_auto(monkeypatch):
     ranks_module = sys.modules["pml_suprank.functional.ranks"]
     monkeypatch.setattr(ranks_module, "DENSE_COMPARISONS", 0)
-    monkeypatch.setattr(ranks_module, "FAST_COMPARISONS", 1)
-    monkeypatch.setattr(ranks_module, "FAST_RANKED", 1)
+    monkeypatch.setattr(ranks_module, "FAST_RANKED", 0)
+    monkeypatch.setattr(ranks_module, "FAST_RANKED_OTHERS", 0)
     monkeypatch.setattr(ranks_module, "_logged", set())
 
 

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pml_suprank import functional as F
-from pml_suprank.functional._backends import blocked
+from pml_suprank.functional._backends import blocked, sup_blocks
+from pml_suprank.functional.ranks import LevelRelevance
+from pml_suprank.relevance import level_counts
 from tests.functional.problems import Problem, keep, problems
 from tests.reference import rank_losses as reference
 
@@ -129,6 +131,61 @@ def test_blocked_equals_dense_over_many_blocks(monkeypatch):
             )
             for got, expected in zip(blocked_result, dense_result, strict=True):
                 close_to_largest(got, expected, 1e-12)
+
+
+@pytest.mark.parametrize("small", [True, False])
+@pytest.mark.parametrize("name", [*SURROGATES, "sup_no_line", "sup_no_delta", "sup_no_start"])
+@given(problem=problems(max_queries=6, max_items=20))
+@settings(max_examples=25, deadline=None)
+def test_blocked_takes_the_relevance_of_levels(name, small, problem):
+    surrogate = {
+        "sup_no_line": F.SupRank(rho=-1),
+        "sup_no_delta": F.SupRank(delta=None, offset=0.7),
+        "sup_no_start": F.SupRank(start=0.0, offset=1.44),
+    }.get(name) or SURROGATES[name][0]
+    levels = problem.levels.clamp(min=0)
+    if problem.mask is not None:
+        levels = levels.masked_fill(~problem.mask, -1)
+    counts = level_counts(levels, problem.num_levels)
+    table = torch.rand(counts.shape, dtype=torch.float64).index_fill_(1, torch.tensor([0]), 0.0)
+    relevance = LevelRelevance(table, counts)
+    with pytest.MonkeyPatch.context() as patch:
+        if small:
+            for name_ in ("BLOCK_ELEMENTS", "RUN_ELEMENTS", "SAVED_ELEMENTS"):
+                patch.setattr(sup_blocks, name_, 50)
+        results = []
+        for backend in BACKENDS:
+            scores = problem.scores.clone().requires_grad_()
+            value = F.hierarchical_average_precision(
+                scores, levels, relevance, surrogate=surrogate, backend=backend
+            )
+            (value + 0 * scores.sum()).sum().backward()
+            results.append((value, scores.grad))
+    for got, expected in zip(*results, strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("backend", ["blocked", "fast"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("name", SURROGATES)
+def test_threads_change_nothing(name, objective, backend):
+    torch.manual_seed(3)
+    scores = 0.2 * torch.randn(40, 4000)
+    levels = torch.randint(0, 4, scores.shape) * (torch.rand(scores.shape) < 0.05)
+    relevance = torch.tensor([0.0, 0.3, 0.1, 1.0])[levels]
+    problem = Problem(scores, levels, relevance, None, 3)
+    options = {"surrogate": SURROGATES[name][0], "backend": backend}
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = value_and_gradient(objective, problem, **options)
+        torch.set_num_threads(3)
+        together = value_and_gradient(objective, problem, **options)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    for got, expected in zip(together, alone, strict=True):
+        torch.testing.assert_close(got, expected, rtol=0, atol=0 if backend == "fast" else 1e-6)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

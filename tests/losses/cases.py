@@ -17,7 +17,7 @@ TREE = Hierarchy.from_paths(
 )
 DIM = 8
 
-RANK_LOSSES = {
+SURROGATE_LOSSES = {
     "SupAPLoss": lambda **o: losses.SupAPLoss(**o),
     "SupAPLoss[level=1]": lambda **o: losses.SupAPLoss(**{"level": 1, "hierarchy": TREE} | o),
     "SmoothAPLoss": lambda **o: losses.SmoothAPLoss(**o),
@@ -31,9 +31,23 @@ RANK_LOSSES = {
     ),
     "SmoothHAPLoss": lambda **o: losses.SmoothHAPLoss(**{"hierarchy": TREE} | o),
 }
+# every query by itself
+RANK_LOSSES = SURROGATE_LOSSES | {
+    "BlackBoxAPLoss": lambda **o: losses.BlackBoxAPLoss(**o),
+    "SoftBinAPLoss": lambda **o: losses.SoftBinAPLoss(**o),
+    "HMCELoss[unconstrained]": lambda **o: losses.HMCELoss(
+        **{"hierarchy": TREE, "constrained": False} | o
+    ),
+}
 PAIR_LOSSES = {
     "CalibrationLoss": lambda **o: losses.CalibrationLoss(**o),
     "ROADMAPLoss": lambda **o: losses.ROADMAPLoss(**o),
+}
+HIERARCHICAL_BASELINES = {
+    "HierarchicalTripletMarginLoss": lambda **o: losses.HierarchicalTripletMarginLoss(
+        **{"margins": (0.1, 0.2, 0.3), "hierarchy": TREE} | o
+    ),
+    "HMCELoss": lambda **o: losses.HMCELoss(**{"hierarchy": TREE} | o),
 }
 PROXY_LOSSES = {
     "ProxyClusterLoss": lambda **o: losses.ProxyClusterLoss(6, DIM, **{"hierarchy": TREE} | o),
@@ -45,7 +59,7 @@ PROXY_LOSSES = {
     ),
     "CSLLoss": lambda **o: losses.CSLLoss(TREE, DIM, **o),
 }
-ALL_LOSSES = RANK_LOSSES | PAIR_LOSSES | PROXY_LOSSES
+ALL_LOSSES = RANK_LOSSES | PAIR_LOSSES | HIERARCHICAL_BASELINES | PROXY_LOSSES
 
 
 def make(name, **options):

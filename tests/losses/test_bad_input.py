@@ -3,6 +3,7 @@
 import pytest
 import torch
 from pytorch_metric_learning.distances import LpDistance
+from pytorch_metric_learning.reducers import ThresholdReducer
 
 from pml_suprank import HierarchyError, losses
 from tests.losses.cases import ALL_LOSSES, DIM, RANK_LOSSES, TREE, batch, make
@@ -112,7 +113,15 @@ def test_references_with_other_columns():
 
 @pytest.mark.parametrize(
     "name",
-    ["SupAPLoss", "SupHAPLoss", "CalibrationLoss", "ProxyClusterLoss", "CSLLoss", "ROADMAPLoss"],
+    [
+        "SupAPLoss",
+        "SupHAPLoss",
+        "CalibrationLoss",
+        "ProxyClusterLoss",
+        "CSLLoss",
+        "ROADMAPLoss",
+        "HMCELoss",
+    ],
 )
 def test_distance_must_be_a_similarity(name):
     with pytest.raises(ValueError, match="distance: wanted a similarity.*got LpDistance"):
@@ -167,6 +176,37 @@ def test_distance_must_be_a_similarity(name):
         (lambda: losses.SupAPLoss(distance="cosine"), "distance: wanted a similarity"),
         (lambda: losses.CSLLoss(TREE, 4, scale=0), "scale: wanted"),
         (lambda: losses.CSLLoss(TREE, 4, reduce_levels="max"), "reduce_levels: wanted"),
+        (lambda: losses.BlackBoxAPLoss(lambda_val=0), "lambda_val: wanted a positive"),
+        (lambda: losses.BlackBoxAPLoss(margin=-0.1), "margin: wanted a finite number >= 0"),
+        (lambda: losses.HMCELoss(0.0), "temperature: wanted a positive"),
+        (lambda: losses.HMCELoss(level_weights=(1, -1)), "level_weights: wanted one number for"),
+        (lambda: losses.HMCELoss(level_weights="12"), "level_weights: wanted one number for"),
+        (
+            lambda: losses.HMCELoss(level_weights=(1, 2), hierarchy=TREE),
+            "level_weights: wanted 3 numbers, >= 0, finest level first",
+        ),
+        (
+            lambda: losses.HMCELoss(level_weights=(1, 2))(EMBEDDINGS, TREE.expand(LABELS)),
+            "level_weights: wanted 3 numbers",
+        ),
+        (
+            lambda: losses.HierarchicalTripletMarginLoss(-0.1),
+            "margins: wanted one number for each level",
+        ),
+        (
+            lambda: losses.HierarchicalTripletMarginLoss((0.1, 0.2), level=1),
+            "margins: wanted 1 numbers",
+        ),
+        (
+            lambda: losses.HierarchicalTripletMarginLoss(reducer=ThresholdReducer(low=0.1))(
+                EMBEDDINGS, LABELS
+            ),
+            "reducer: without a miner's triplets wanted AvgNonZeroReducer.*got ThresholdReducer",
+        ),
+        (lambda: losses.SoftBinAPLoss(num_bins=1), "num_bins: wanted an integer >= 2"),
+        (lambda: losses.SoftBinAPLoss(score_range=(1, 1)), "score_range: wanted two finite"),
+        (lambda: losses.SoftBinAPLoss(score_range=1), "score_range: wanted two finite"),
+        (lambda: losses.SoftBinAPLoss(score_range=(0, 1, 2)), "score_range: wanted two finite"),
     ],
 )
 def test_hyper_parameters(build, message):

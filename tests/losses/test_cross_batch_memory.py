@@ -9,9 +9,24 @@ from pytorch_metric_learning import miners
 from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
 
 from pml_suprank import losses
-from tests.losses.cases import DIM, PAIR_LOSSES, RANK_LOSSES, TREE, batch, make, similarity
+from tests.losses.cases import (
+    DIM,
+    HIERARCHICAL_BASELINES,
+    PAIR_LOSSES,
+    RANK_LOSSES,
+    TREE,
+    batch,
+    make,
+    similarity,
+)
 
-OURS = [*RANK_LOSSES, *PAIR_LOSSES, "HAPPIERLoss", "DecomposableRankLoss"]
+OURS = [
+    *RANK_LOSSES,
+    *PAIR_LOSSES,
+    *HIERARCHICAL_BASELINES,
+    "HAPPIERLoss",
+    "DecomposableRankLoss",
+]
 
 
 def pml_loss(name):

@@ -12,9 +12,23 @@ from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
 from torch.utils.data import DataLoader, Dataset
 
 from pml_suprank import losses
-from tests.losses.cases import DIM, PAIR_LOSSES, RANK_LOSSES, TREE, batch, make
+from tests.losses.cases import (
+    DIM,
+    HIERARCHICAL_BASELINES,
+    PAIR_LOSSES,
+    RANK_LOSSES,
+    TREE,
+    batch,
+    make,
+)
 
-OURS = [*RANK_LOSSES, *PAIR_LOSSES, "HAPPIERLoss", "DecomposableRankLoss"]
+OURS = [
+    *RANK_LOSSES,
+    *PAIR_LOSSES,
+    *HIERARCHICAL_BASELINES,
+    "HAPPIERLoss",
+    "DecomposableRankLoss",
+]
 SIZE = 30
 
 

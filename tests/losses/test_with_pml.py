@@ -21,6 +21,7 @@ from tests.losses.cases import (
     similarity,
     value_and_gradient,
 )
+from tests.reference import baselines as reference
 
 every_loss = pytest.mark.parametrize("name", ALL_LOSSES)
 every_rank_loss = pytest.mark.parametrize("name", RANK_LOSSES)
@@ -270,6 +271,111 @@ def test_metric_loss_only(name, two_dimensional):
     after = loss_fn(trunk(dataset.points), dataset.labels).item()
     assert len(seen) == 20
     assert after < before
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_hmce_of_one_level_is_supervised_contrastive(level):
+    embeddings, labels = batch()
+    column = TREE.expand(labels)[:, level]
+    expected = value_and_gradient(pml_losses.SupConLoss(temperature=0.2), embeddings, column)
+    loss_fn = losses.HMCELoss(0.2, level_weights=1, level=level, hierarchy=TREE)
+    torch.testing.assert_close(value_and_gradient(loss_fn, embeddings, labels), expected)
+
+
+CLOSED_FORM = {
+    "AvgNonZeroReducer": reducers.AvgNonZeroReducer,
+    "MeanReducer": reducers.MeanReducer,
+    "SumReducer": reducers.SumReducer,
+}
+
+
+@pytest.mark.parametrize("reducer", CLOSED_FORM)
+@pytest.mark.parametrize("distance", [LpDistance, similarity], ids=["distance", "similarity"])
+@pytest.mark.parametrize("tuples", ["all", "pairs", "triplets"])
+def test_triplets_of_one_level_are_those_of_pml(reducer, distance, tuples):
+    embeddings, labels = batch(dtype=torch.float64)
+    options = {"distance": distance(), "reducer": CLOSED_FORM[reducer]()}
+    mined = {
+        "all": None,
+        "pairs": miners.PairMarginMiner(0.9, 0.1, distance=similarity())(embeddings, labels),
+        "triplets": MINERS["triplet"]()(embeddings, labels),
+    }[tuples]
+    theirs = pml_losses.TripletMarginLoss(margin=0.3, **options)
+    ours = losses.HierarchicalTripletMarginLoss(0.3, **options)
+    expected = value_and_gradient(theirs, embeddings, labels, mined)
+    assert expected[0] > 0
+    torch.testing.assert_close(value_and_gradient(ours, embeddings, labels, mined), expected)
+
+
+@pytest.mark.parametrize("reducer", CLOSED_FORM)
+@pytest.mark.parametrize("references", [False, True])
+@pytest.mark.parametrize("regularized", [False, True])
+def test_triplets_across_levels_one_by_one(reducer, references, regularized):
+    """The closed form equals the brute force, and the list of all triplets as a tuple."""
+    embeddings, labels = batch(10, dtype=torch.float64)
+    ref_emb, ref_labels = batch(14, seed=3, dtype=torch.float64) if references else (None, None)
+    options = {"embedding_regularizer": regularizers.LpRegularizer()} if regularized else {}
+    margins = (0.2, 0.1, 0.05)
+    loss_fn = losses.HierarchicalTripletMarginLoss(
+        margins,
+        hierarchy=TREE,
+        distance=similarity(),
+        reducer=CLOSED_FORM[reducer](),
+        collect_stats=True,
+        **options,
+    )
+    unit = torch.nn.functional.normalize(embeddings)
+    items = torch.nn.functional.normalize(ref_emb) if references else unit
+    keep = torch.ones(10, len(items), dtype=torch.bool)
+    if not references:
+        keep.fill_diagonal_(False)
+    levels = TREE.common_levels(labels, ref_labels if references else labels)
+    found = reference.triplets((unit @ items.T).tolist(), levels.tolist(), keep.tolist(), margins)
+    hinges = torch.tensor(list(found.values()), dtype=torch.float64)
+    expected = {
+        "AvgNonZeroReducer": hinges[hinges > 0].mean(),
+        "MeanReducer": hinges.mean(),
+        "SumReducer": hinges.sum(),
+    }[reducer]
+    if regularized:
+        expected = expected + embeddings.norm(dim=1).mean()
+    arguments = {"ref_emb": ref_emb, "ref_labels": ref_labels}
+    got = value_and_gradient(loss_fn, embeddings, labels, **arguments)
+    torch.testing.assert_close(got[0], expected)
+    assert loss_fn.num_triplets == len(found)
+    assert loss_fn.num_violations == int((hinges > 0).sum())
+    listed = tuple(torch.tensor(list(found)).unbind(1))
+    torch.testing.assert_close(
+        value_and_gradient(loss_fn, embeddings, labels, listed, **arguments), got
+    )
+    assert loss_fn.num_triplets == len(found)
+
+
+def test_any_reducer_takes_the_triplets_of_a_miner():
+    embeddings, labels = batch()
+    triplets = MINERS["triplet"]()(embeddings, labels)
+    per_triplet = losses.HierarchicalTripletMarginLoss(0.3, reducer=reducers.DoNothingReducer())
+    found = per_triplet(embeddings, labels, triplets)["loss"]
+    assert all(map(torch.equal, found["indices"], triplets))
+    got = losses.HierarchicalTripletMarginLoss(0.3, reducer=reducers.ThresholdReducer(low=0.2))(
+        embeddings, labels, triplets
+    )
+    torch.testing.assert_close(got, found["losses"][found["losses"] > 0.2].mean())
+
+
+def test_triplets_that_are_none_do_not_count():
+    """The anchor as its own positive, and a negative of the positive's level."""
+    embeddings, _ = batch(6)
+    labels = torch.tensor([0, 0, 1, 1, 4, 5])
+    loss_fn = losses.HierarchicalTripletMarginLoss(2.0, hierarchy=TREE, collect_stats=True)
+    triplets = torch.tensor([[0, 0, 4], [0, 2, 3], [0, 4, 2], [0, 1, 2]]).unbind(1)
+    loss_fn(embeddings, labels, triplets)
+    assert loss_fn.num_triplets == 1
+    assert loss_fn.num_queries_without_positives == 5
+    assert loss_fn(embeddings, labels, [t[:3] for t in triplets]) == 0
+    assert loss_fn.num_queries_without_positives == 6
+    loss_fn(embeddings[:5], labels[:5])
+    assert loss_fn.num_queries_without_positives == 1  # the elm, alone of its kingdom
 
 
 def test_own_labels_of_the_batch_as_references_are_kept():

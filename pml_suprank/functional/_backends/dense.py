@@ -2,7 +2,7 @@
 
 import torch
 
-from pml_suprank.functional._backends.request import RankRequest, Ranks
+from pml_suprank.functional._backends.request import RankRequest, TargetRanks, targets_of
 
 
 def why_not(request: RankRequest) -> str | None:
@@ -10,23 +10,24 @@ def why_not(request: RankRequest) -> str | None:
     return None
 
 
-def ranks(request: RankRequest) -> Ranks:
+def ranks(request: RankRequest) -> TargetRanks:
     """Rank every positive item; dimension 1 is the item i, dimension 2 its competitor j."""
-    scores, levels, relevance, mask, surrogate = request
+    scores, levels, surrogate = request.scores, request.levels, request.surrogate
     num_items = scores.shape[1]
     competes = ~torch.eye(num_items, dtype=torch.bool, device=scores.device).unsqueeze(0)
-    if mask is not None:
-        competes = competes & mask.unsqueeze(1)
-    ranked = request.ranked
+    if request.masked:
+        competes = competes & (levels >= 0).unsqueeze(1)
     t = scores.unsqueeze(1) - scores.unsqueeze(2)
 
     lower = levels.unsqueeze(1) < levels.unsqueeze(2)
     behind = surrogate.competitor(t, lower).masked_fill(~competes, 0.0).sum(dim=2)
-    rank = torch.where(ranked, 1 + behind, torch.ones_like(scores))
+    targets = targets_of(levels)
+    rank = 1 + behind[targets]
+    relevance = request.item_relevance()
     if relevance is None:
-        return Ranks(rank, None)
+        return TargetRanks(*targets, rank, None)
 
     higher = levels.unsqueeze(1) > levels.unsqueeze(2)
     shared = torch.minimum(relevance.unsqueeze(1), relevance.unsqueeze(2))
     ahead = (surrogate.numerator(t, higher) * shared).masked_fill(~competes, 0.0).sum(dim=2)
-    return Ranks(rank, torch.where(ranked, relevance + ahead, torch.zeros_like(scores)))
+    return TargetRanks(*targets, rank, (relevance + ahead)[targets])

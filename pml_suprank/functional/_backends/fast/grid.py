@@ -6,6 +6,7 @@ with a constant matrix, and a polynomial in u at each target.
 """
 
 import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -21,118 +22,140 @@ BLOCK = 40
 MAX_CELLS = 1 << 16
 """A finer grid costs more than it is worth."""
 
+_NODES = np.cos(np.pi * (np.arange(ORDER) + 0.5) / ORDER)
+_TO_NODES = np.linalg.inv(np.vander(_NODES, increasing=True))
+
 
 class Grid:
-    """The cells of a chunk of sorted rows."""
+    """The cells of a chunk of rows; ``cell`` and ``place`` of every item, flat."""
 
-    def __init__(self, values: Tensor, tau: float) -> None:
+    def __init__(self, scores: Tensor, tau: float) -> None:
         self.tau, self.width = tau, CELL * tau
+        low, high = scores.aminmax(dim=1)
         # an odd shift keeps round scores away from the edges
-        self.low = values[:, :1].double() - 0.37 * self.width
-        span = float((values[:, -1:].double() - self.low).max())
-        self.num_cells = int(span / self.width) + 1
-        edges = self.edge(torch.arange(self.num_cells + 1, device=values.device))
-        self.starts = torch.searchsorted(values.double(), edges)
-        self.starts[:, 0], self.starts[:, -1] = 0, values.shape[1]
-        counts = self.starts.diff(dim=1)
-        cells = torch.arange(self.num_cells, device=values.device).expand_as(counts)
-        self.cell = torch.repeat_interleave(cells.flatten(), counts.flatten()).view(values.shape)
-        self.place = self.place_in(self.cell, values)
+        self.low = low.double() - 0.37 * self.width
+        self.num_rows = len(scores)
+        self.num_cells = int(float((high.double() - self.low).max()) / self.width) + 1
+        cell, place = self._locate(scores.double() - self.low.unsqueeze(1), scores.dtype)
+        self.cell, self.place = cell.flatten(), place.flatten()
 
-    def edge(self, cell: Tensor) -> Tensor:
-        """Return the lower edge of cells, (R, ...), float64."""
-        return self.low + cell.double() * self.width
+    def locate(self, row: Tensor, values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Return the cells of float64 values and their places in them; beyond the grid the last cell."""
+        height = values - self.low.index_select(0, row)
+        return self._locate(height.clamp_(max=self.num_cells * self.width), dtype)
 
-    def place_in(self, cell: Tensor, values: Tensor) -> Tensor:
-        """Return the place of values in their cells, in [-1, 1]."""
-        place = (values - self.edge(cell)) * (2 / self.width) - 1
-        return place.to(values.dtype)
+    def _locate(self, height: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        height.mul_(1 / self.width)
+        cell = height.long().clamp_(max=self.num_cells - 1)
+        return cell, height.frac_().mul_(2).sub_(1).to(dtype)
 
-    def cell_of(self, row: Tensor, values: Tensor) -> Tensor:
-        """Return the cell of any float64 values, the last one for those beyond the grid."""
-        low = self.low.flatten()[row]
-        cell = ((values - low) / self.width).long()
-        cell = cell - (values < low + cell.double() * self.width).long()
-        cell = cell + (values >= low + (cell + 1).double() * self.width).long()
-        return cell.clamp(0, self.num_cells - 1)
+    def slots(self, row: Tensor | None, level: Tensor, num_levels: int, cell: Tensor) -> Tensor:
+        """Return ``(row * num_levels + level) * num_cells + cell``; None for the rows of all items."""
+        if row is not None:
+            level = level + row * num_levels
+        elif self.num_rows > 1:
+            rows = torch.arange(self.num_rows, device=level.device).mul_(num_levels)
+            level = (level.view(self.num_rows, -1) + rows.unsqueeze(1)).flatten()
+        return (level * self.num_cells).add_(cell)
 
-    def moments(
-        self, place: Tensor, slot: Tensor, num_slots: int, weight: Tensor | None = None
-    ) -> Tensor:
-        """Return (num_slots, ORDER) sums of ``weight * place^m`` over the points of each slot."""
-        power = torch.ones_like(place) if weight is None else weight
-        columns = []
-        for degree in range(ORDER):
-            power = power * place if degree else power
-            columns.append(power.new_zeros(num_slots).scatter_add_(0, slot, power))
-        return torch.stack(columns, dim=1)
+
+def moments(place: Tensor, slot: Tensor, num_slots: int, weight: Tensor | None = None) -> Tensor:
+    """Return (num_slots, ORDER) sums of ``weight * place^m`` over the points of each slot."""
+    power = torch.ones_like(place) if weight is None else weight.clone()
+    columns = power.new_zeros(ORDER, num_slots)
+    for degree in range(ORDER):
+        if degree:
+            power *= place
+        columns[degree].scatter_add_(0, slot, power)
+    return columns.t().contiguous()
 
 
 def evaluate(polynomials: Tensor, slot: Tensor, place: Tensor) -> Tensor:
-    """Return the polynomial of each slot, (num_slots, ORDER), at the places."""
-    columns = polynomials.t().contiguous()
+    """Return the polynomial of each slot, (..., ORDER), at the places."""
+    columns = polynomials.reshape(-1, ORDER).t().contiguous()
     value = columns[-1].index_select(0, slot)
     for degree in range(ORDER - 2, -1, -1):
-        value = value * place + columns[degree].index_select(0, slot)
+        value.mul_(place).add_(columns[degree].index_select(0, slot))
     return value
 
 
-def convolve(moments: Tensor, matrix: Tensor, far_ahead: bool) -> Tensor:
-    """Return the polynomials of a kernel summed over all sources.
+def convolve(moments: Sequence[Tensor], matrix: Tensor) -> Tensor:
+    """Return the polynomials of kernels summed over all sources in the near blocks.
 
     Args:
-        moments: (..., cells, ORDER) of the sources.
-        matrix: (3 BLOCK ORDER, K BLOCK ORDER), the kernel between a block and its two neighbours.
-        far_ahead: whether the kernel is 1 for sources further ahead (it is 0 behind).
+        moments: S times (..., cells, ORDER), of S kinds of source.
+        matrix: (S 3 BLOCK ORDER, K BLOCK ORDER), the kernels between three blocks and the middle one.
 
     Returns:
-        (..., cells, K, ORDER), of the targets.
+        (K, ..., cells, ORDER), of the targets.
     """
-    *batch, num_cells, _ = moments.shape
+    num_cells = moments[0].shape[-2]
+    near = torch.cat([block for kind in moments for block in _near_blocks(kind)], dim=-1)
+    result = (near @ matrix).unflatten(-1, (-1, BLOCK, ORDER)).movedim(-3, 0)
+    return result.flatten(-3, -2)[..., :num_cells, :]
+
+
+def _near_blocks(moments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the moments of the blocks behind, of each block, and ahead: (..., blocks, BLOCK ORDER)."""
+    num_cells = moments.shape[-2]
     num_blocks = -(-num_cells // BLOCK)
     padded = pad(moments, (0, 0, BLOCK, (num_blocks + 1) * BLOCK - num_cells))
-    blocks = padded.reshape(*batch, num_blocks + 2, BLOCK * ORDER)
-    near = torch.cat([blocks[..., :-2, :], blocks[..., 1:-1, :], blocks[..., 2:, :]], dim=-1)
-    result = (near @ matrix).view(*batch, num_blocks * BLOCK, -1, ORDER)[..., :num_cells, :, :]
-    if far_ahead and num_blocks > 2:
-        counts = pad(moments[..., 0], (0, num_blocks * BLOCK - num_cells))
-        counts = counts.view(*batch, num_blocks, BLOCK).sum(dim=-1)
-        ahead = pad(counts[..., 2:].flip(-1).cumsum(-1).flip(-1), (0, 2))
-        result = result.clone()
-        result[..., 0, 0] += ahead.repeat_interleave(BLOCK, dim=-1)[..., :num_cells]
-    return result
+    blocks = padded.unflatten(-2, (-1, BLOCK)).flatten(-2)
+    return blocks[..., :-2, :], blocks[..., 1:-1, :], blocks[..., 2:, :]
+
+
+def far_ahead(counts: Tensor) -> Tensor:
+    """Return, for each cell (..., cells), the count of sources in blocks ahead of the near ones."""
+    num_cells = counts.shape[-1]
+    num_blocks = -(-num_cells // BLOCK)
+    blocks = pad(counts, (0, num_blocks * BLOCK - num_cells)).unflatten(-1, (-1, BLOCK)).sum(dim=-1)
+    ahead = pad(blocks[..., 2:].flip(-1).cumsum(-1).flip(-1), (0, min(2, num_blocks)))
+    return ahead.repeat_interleave(BLOCK, dim=-1)[..., :num_cells]
+
+
+Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Of the distance source - target in temperatures, and of the number of cells between them."""
+
+
+def kernel_matrix(kernel: Kernel) -> np.ndarray:
+    """Return (3 BLOCK ORDER, BLOCK ORDER), from the moments of sources to the polynomials of targets."""
+    cells = (np.arange(-BLOCK, 2 * BLOCK)[:, None] - np.arange(BLOCK))[:, :, None, None]
+    distance = CELL * (cells + (_NODES[:, None] - _NODES) / 2)
+    values = kernel(distance, cells)
+    matrix = np.einsum("mk,abkl,nl->ambn", _TO_NODES, values, _TO_NODES)
+    return matrix.reshape(3 * BLOCK * ORDER, BLOCK * ORDER)
+
+
+def sigmoid(t: np.ndarray) -> np.ndarray:
+    """Return the sigmoid at temperature 1."""
+    return 1 / (1 + np.exp(-np.clip(t, -50, 50)))
+
+
+def sigmoid_slope(t: np.ndarray) -> np.ndarray:
+    """Return its slope."""
+    return sigmoid(t) * sigmoid(-t)
 
 
 @functools.lru_cache(maxsize=32)
 def sigmoid_matrices(tau: float, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the matrices of (sigmoid, its slope) from sources to targets, and of the slope back."""
-    nodes = np.cos(np.pi * (np.arange(ORDER) + 0.5) / ORDER)
-    to_nodes = np.linalg.inv(np.vander(nodes, increasing=True))
-    cells = np.arange(-BLOCK, 2 * BLOCK)[:, None] - np.arange(BLOCK)[None, :]
-    t = CELL * (cells[:, :, None, None] + (nodes[:, None] - nodes[None, :]) / 2)
-    value = 1 / (1 + np.exp(-np.clip(t, -50, 50)))
-    slope = value * (1 - value) / tau
-
-    def matrix(*kernels: np.ndarray) -> Tensor:
-        blocks = [np.einsum("mk,abkl,nl->ambn", to_nodes, k, to_nodes) for k in kernels]
-        stacked = np.stack(blocks, axis=3).reshape(3 * BLOCK * ORDER, -1)
-        return torch.from_numpy(stacked).to(device, dtype)
-
-    # back: sources and targets change roles, t changes sign, and the slope is even
-    return matrix(value, slope), matrix(slope)
+    value = kernel_matrix(lambda t, _: sigmoid(t))
+    slope = kernel_matrix(lambda t, _: sigmoid_slope(t) / tau)  # even: the same way back
+    both = np.concatenate([value, slope], axis=1)
+    return torch.from_numpy(both).to(device, dtype), torch.from_numpy(slope).to(device, dtype)
 
 
 def with_itself(matrix: Tensor, place: Tensor) -> Tensor:
-    """Return what :func:`convolve` makes of a point as its own source, for the first kernels.
+    """Return what :func:`convolve` makes of a point as its own source.
 
     Args:
-        matrix: as :func:`convolve` takes it.
+        matrix: as :func:`convolve` takes it, with K kernels.
         place: (T,), of the points in their cells.
 
     Returns:
         (K, T).
     """
-    kernels = matrix[BLOCK * ORDER : (BLOCK + 1) * ORDER].view(ORDER, BLOCK, -1, ORDER)[:, 0]
+    kernels = matrix[BLOCK * ORDER : (BLOCK + 1) * ORDER].view(ORDER, -1, BLOCK, ORDER)[:, :, 0]
     products = kernels.new_zeros(kernels.shape[1], 2 * ORDER - 1)
     for degree in range(ORDER):
         products[:, degree : degree + ORDER] += kernels[degree]
@@ -140,22 +163,6 @@ def with_itself(matrix: Tensor, place: Tensor) -> Tensor:
     for degree in range(2 * ORDER - 3, -1, -1):
         value = value * place + products[:, degree : degree + 1]
     return value
-
-
-def geometric(cells: Tensor, ratio: float) -> Tensor:
-    """Return, for each cell of the last dimension, the sum over later cells of ratio^distance."""
-    total = cells
-    reach, factor = 1, ratio
-    while reach < cells.shape[-1] and factor > 1e-12:
-        total = total + factor * pad(total[..., reach:], (0, reach))
-        reach, factor = 2 * reach, factor * factor
-    return ratio * pad(total[..., 1:], (0, 1))
-
-
-def exponential_polynomial(rate: float) -> np.ndarray:
-    """Return the polynomial in u that interpolates exp(-rate (u + 1) / 2) on [-1, 1]."""
-    nodes = np.cos(np.pi * (np.arange(ORDER) + 0.5) / ORDER)
-    return np.linalg.solve(np.vander(nodes, increasing=True), np.exp(-rate * (nodes + 1) / 2))
 
 
 def num_cells(span: float, tau: float) -> int:

@@ -3,55 +3,54 @@
 import torch
 from torch import Tensor
 
-from pml_suprank.functional._backends.fast.chunk import Chunk
+from pml_suprank.functional._backends.fast.chunk import SortedChunk
 from pml_suprank.functional.steps import HRankStep
 
 
-def step_numerator(chunk: Chunk, pair_weight: Tensor, levels: range) -> Tensor:
+def step_numerator(chunk: SortedChunk, pair_weight: Tensor) -> Tensor:
     """Return, for the targets, the weights of the items not behind, themselves included, (T,).
 
     Args:
         chunk: sorted rows.
-        pair_weight: (R, L, L + 1), for the level of the target (from 1) and of the competitor (from 0).
-        levels: the levels of targets to fill in.
+        pair_weight: (R, L, L + 1), for the level of the target (from 1) and of the competitor (from 0); 0 for
+            competitors of level 0.
     """
-    total = torch.zeros(len(chunk.flat), dtype=torch.float64, device=chunk.values.device)
-    for level in levels:
-        target = chunk.of_level(level)
-        if target.start < target.stop:
-            weight = chunk.table(pair_weight[:, level - 1])
-            (total[target],) = chunk.suffix(weight, target, chunk.first_equal[target])
+    total = torch.zeros(len(chunk.position), dtype=torch.float64, device=chunk.values.device)
+    # the weight of level x for all of levels x, x + 1, ..., as an increase over that of x - 1
+    increase = pair_weight.double().diff(dim=2)
+    for level, target in chunk.levels:
+        row = chunk.target_row[target]
+        for other in range(1, chunk.num_levels + 1):
+            count = chunk.not_behind.at_least(other, target)
+            total[target] += increase[:, level - 1, other - 1].index_select(0, row) * count
     return total
 
 
 class HigherCompetitors:
     """Sums of HAPPIER's G over the competitors of a higher level, weighted by pairs of levels."""
 
-    def __init__(self, chunk: Chunk, step: HRankStep, pair_weight: Tensor) -> None:
+    def __init__(self, chunk: SortedChunk, step: HRankStep, pair_weight: Tensor) -> None:
         self.chunk, self.step = chunk, step
         level = torch.arange(pair_weight.shape[2], device=pair_weight.device)
         higher = level > torch.arange(1, pair_weight.shape[1] + 1, device=level.device).unsqueeze(1)
         self.pair_weight = pair_weight * higher
         self.rising = step.gamma <= 1
         reach = (1 - step.gamma) / step.beta if self.rising and step.beta > 0 else float("inf")
-        self.levels = range(1, pair_weight.shape[1])  # nothing is above the last level
-        self.top = chunk.first_ahead
-        if self.rising:
-            self.top = chunk.beyond(reach)
+        last = pair_weight.shape[1]  # nothing is above it
+        self.levels = [entry for entry in chunk.levels if entry[0] < last]
+        self.begin = chunk.row_end - chunk.num_items
+        self.top = chunk.beyond(reach) if self.rising else chunk.first_ahead
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """Return the sums, and their derivative by the target's score, (T,)."""
         chunk, step = self.chunk, self.step
-        value = torch.zeros(len(chunk.flat), dtype=torch.float64, device=chunk.values.device)
+        value = torch.zeros(len(chunk.position), dtype=torch.float64, device=chunk.values.device)
         slope = torch.zeros_like(value)
-        for level in self.levels:
-            target = chunk.of_level(level)
-            if target.start == target.stop:
-                continue
+        for level, target in self.levels:
             weight = chunk.table(self.pair_weight[:, level - 1]).double()
-            positions = chunk.first[target], chunk.first_ahead[target], self.top[target]
+            positions = self.begin[target], chunk.first_ahead[target], self.top[target]
             n_all, n_ahead, n_top = chunk.suffix(weight, target, *positions)
-            sums = chunk.suffix(weight * chunk.exact, target, *positions)
+            sums = chunk.suffix(weight * chunk.values.double(), target, *positions)
             own = chunk.target_value[target].double()
             behind = (sums[0] - sums[1]) - own * (n_all - n_ahead)
             between = (sums[1] - sums[2]) - own * (n_ahead - n_top)
@@ -62,17 +61,13 @@ class HigherCompetitors:
         return value, slope
 
     def backward(self, weight: Tensor) -> Tensor:
-        """Return the gradient of the items as competitors, (R, N), for d loss / d sum (T,)."""
+        """Return the gradient of the items as competitors, in order, for d loss / d sum (T,)."""
         chunk, step = self.chunk, self.step
-        gradient = torch.zeros(chunk.values.shape, dtype=torch.float64, device=chunk.values.device)
-        for level in self.levels:
-            target = chunk.of_level(level)
-            if target.start == target.stop:
-                continue
+        gradient = torch.zeros(len(chunk.order), dtype=torch.float64, device=weight.device)
+        for level, target in self.levels:
             pull = weight[target].double()
-            everywhere = chunk.spread(pull, chunk.first[target])
-            ahead = chunk.spread(pull, chunk.first_ahead[target])
-            top = chunk.spread(pull, self.top[target])
-            slope = step.leak * (everywhere - ahead) + step.beta * (ahead - top)
+            ahead = chunk.first_ahead[target]
+            behind = chunk.spread(step.leak * pull, self.begin[target], ahead)
+            slope = behind + chunk.spread(step.beta * pull, ahead, self.top[target])
             gradient += slope * chunk.table(self.pair_weight[:, level - 1])
         return gradient

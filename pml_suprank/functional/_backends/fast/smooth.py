@@ -8,6 +8,8 @@ from pml_suprank.functional._backends.fast.grid import (
     Grid,
     convolve,
     evaluate,
+    far_ahead,
+    moments,
     sigmoid_matrices,
     with_itself,
 )
@@ -17,68 +19,63 @@ class SigmoidSums:
     """Sums of the sigmoid over all competitors, with a weight for each pair of levels.
 
     Args:
-        chunk: sorted rows.
-        tau: temperature.
+        chunk: rows.
+        item: (T,), the targets.
+        grid: the cells of the chunk.
         pair_weight: (R, L, L + 1), for the level of the target (from 1) and of the competitor (from 0).
     """
 
-    def __init__(self, chunk: Chunk, grid: Grid, pair_weight: Tensor) -> None:
+    def __init__(self, chunk: Chunk, item: Tensor, grid: Grid, pair_weight: Tensor) -> None:
         # in float64: a target has to cancel out of its own sums
-        self.chunk, self.grid = chunk, grid
-        self.place = grid.place.double().flatten()
+        self.chunk, self.grid, self.item = chunk, grid, item
+        self.place = grid.place.double()
         self.pair_weight = pair_weight.double()
-        self.matrices = sigmoid_matrices(grid.tau, torch.float64, chunk.values.device)
-        _, self.num_levels, _ = pair_weight.shape
-        self.target_cell = grid.cell.flatten().index_select(0, chunk.flat)
-        self.target_place = self.place.index_select(0, chunk.flat)
-        level = chunk.target_level.long()
-        self.target_slot = (chunk.row * self.num_levels + level - 1) * grid.num_cells
-        self.target_slot += self.target_cell
-        self.own = self.pair_weight[chunk.row, level - 1, level]
+        self.matrices = sigmoid_matrices(grid.tau, torch.float64, chunk.scores.device)
+        level = chunk.level.index_select(0, item).long()
+        row = chunk.row_of(item)
+        cell = grid.cell.index_select(0, item)
+        self.target_place = self.place.index_select(0, item)
+        self.target_slot = grid.slots(row, level - 1, chunk.num_levels, cell)
+        # a slot of its own for the items outside
+        outside = torch.where(chunk.level < 0, chunk.num_levels + 1, chunk.level)
+        self.slot = grid.slots(None, outside.long(), chunk.num_levels + 2, grid.cell)
+        self.own = self.pair_weight[row, level - 1, level]
         # as the grid has it
         self.own_value, self.own_slope = self.own * with_itself(self.matrices[0], self.target_place)
 
     def forward(self, *, with_slope: bool) -> tuple[Tensor, Tensor]:
         """Return the sums without the target itself, and their derivative by the target's score."""
-        chunk, grid = self.chunk, self.grid
-        slots = self.num_levels + 2
-        level = chunk.level.long()
-        level = torch.where(level < 0, self.num_levels + 1, level)
-        row = torch.arange(chunk.num_rows, device=level.device).unsqueeze(1)
-        slot = ((row * slots + level) * grid.num_cells + grid.cell).flatten()
-        moments = grid.moments(self.place, slot, chunk.num_rows * slots * grid.num_cells)
-        moments = moments.view(chunk.num_rows, slots, -1)[:, :-1]
-        moments = (self.pair_weight @ moments).view(
-            chunk.num_rows, self.num_levels, grid.num_cells, -1
+        num_rows, num_levels, num_cells = (
+            self.chunk.num_rows,
+            self.chunk.num_levels,
+            self.grid.num_cells,
         )
-        polynomials = convolve(moments, self.matrices[0], far_ahead=True)
-        value = self._at_targets(polynomials[..., 0, :]) - self.own_value
-        slope = value.new_zeros(0)
-        if with_slope:
-            slope = self._at_targets(polynomials[..., 1, :]) - self.own_slope
-        return value, -slope
-
-    def _at_targets(self, polynomials: Tensor) -> Tensor:
-        return evaluate(
-            polynomials.reshape(-1, polynomials.shape[-1]), self.target_slot, self.target_place
-        )
+        slots = num_levels + 2
+        sources = moments(self.place, self.slot, num_rows * slots * num_cells)
+        sources = self.pair_weight @ sources.view(num_rows, slots, -1)[:, :-1]
+        sources = sources.view(num_rows, num_levels, num_cells, -1)
+        polynomials = convolve([sources], self.matrices[0])
+        polynomials[0, ..., 0] += far_ahead(sources[..., 0])
+        place = self.target_slot, self.target_place
+        value = evaluate(polynomials[0], *place) - self.own_value
+        if not with_slope:
+            return value, value.new_zeros(0)
+        return value, self.own_slope - evaluate(polynomials[1], *place)
 
     def backward(self, weight: Tensor) -> Tensor:
-        """Return the gradient of the items as competitors, (R, N), for d loss / d sum (T,)."""
-        chunk, grid = self.chunk, self.grid
-        num_slots = chunk.num_rows * self.num_levels * grid.num_cells
+        """Return the gradient of the items as competitors, flat, for d loss / d sum (T,)."""
+        num_rows, num_levels, num_cells = (
+            self.chunk.num_rows,
+            self.chunk.num_levels,
+            self.grid.num_cells,
+        )
         weight = weight.double()
-        moments = grid.moments(self.target_place, self.target_slot, num_slots, weight)
-        moments = self.pair_weight.mT @ moments.view(chunk.num_rows, self.num_levels, -1)
-        moments = moments.view(chunk.num_rows, self.num_levels + 1, grid.num_cells, -1)
-        polynomials = convolve(moments, self.matrices[1], far_ahead=False)[..., 0, :]
-        level = chunk.level.long().clamp(min=0)
-        row = torch.arange(chunk.num_rows, device=level.device).unsqueeze(1)
-        slot = (row * (self.num_levels + 1) + level) * grid.num_cells + grid.cell
-        gradient = evaluate(
-            polynomials.reshape(-1, polynomials.shape[-1]), slot.flatten(), self.place
-        ).view(chunk.values.shape)
-        own = torch.zeros_like(gradient).flatten()
-        own[chunk.flat] = weight * self.own_slope
-        gradient = gradient - own.view_as(gradient)
-        return gradient.masked_fill_(chunk.level < 0, 0.0) if chunk.masked else gradient
+        pulls = moments(
+            self.target_place, self.target_slot, num_rows * num_levels * num_cells, weight
+        )
+        pulls = self.pair_weight.mT @ pulls.view(num_rows, num_levels, -1)
+        pulls = pulls.view(num_rows, num_levels + 1, num_cells, -1)
+        (polynomials,) = convolve([pulls], self.matrices[1])
+        polynomials = torch.nn.functional.pad(polynomials, (0, 0, 0, 0, 0, 1))
+        gradient = evaluate(polynomials, self.slot, self.place)
+        return gradient.index_add_(0, self.item, weight * self.own_slope, alpha=-1)

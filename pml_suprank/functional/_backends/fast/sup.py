@@ -1,226 +1,169 @@
-"""SupRank of one chunk of queries: steps and lines from prefix sums, the sigmoid from the grid."""
+"""SupRank of one chunk of queries: steps and lines from prefix sums, the sigmoid from the grid.
 
-import math
+Beyond delta the line takes the place of start + sigmoid, which is start + 1 but for a tail. The tail of competitors in
+later cells than the one that delta ends in comes from the grid; in that cell from prefix sums, see :mod:`.tail`.
+"""
 
 import torch
 from torch import Tensor
 
-from pml_suprank.functional._backends.fast.chunk import Chunk
+from pml_suprank.functional._backends.fast.chunk import Counts, SortedChunk
 from pml_suprank.functional._backends.fast.grid import (
     CELL,
     ORDER,
     Grid,
     convolve,
     evaluate,
-    exponential_polynomial,
-    geometric,
-    sigmoid_matrices,
+    far_ahead,
+    moments,
 )
-from pml_suprank.functional._backends.fast.tail import tail_beyond
+from pml_suprank.functional._backends.fast.tail import sup_matrices, tail_beyond
 from pml_suprank.functional.steps import SupRank
 
 
 class LowerCompetitors:
-    """Sums of C over the competitors of a lower level, for the targets of a chunk."""
+    """Sums of C over the competitors of a lower level, for the targets of a chunk.
 
-    def __init__(self, chunk: Chunk, step: SupRank, num_levels: int) -> None:
-        self.chunk, self.step, self.num_levels = chunk, step, num_levels
+    After :meth:`forward` and :meth:`forget` it holds what :meth:`backward` needs.
+    """
+
+    def __init__(self, chunk: SortedChunk, step: SupRank) -> None:
+        self.chunk, self.step = chunk, step
         self.linear = step.rho != -1
         self.delta = step.delta or 0.0
-        self.grid = grid = Grid(chunk.values, step.tau)
-        self.matrices = sigmoid_matrices(step.tau, chunk.values.dtype, chunk.values.device)
-        self.target_cell = grid.cell.flatten().index_select(0, chunk.flat)
-        self.target_place = grid.place.flatten().index_select(0, chunk.flat)
-        self.target_slot = self._slot(chunk.row, chunk.target_level.long() - 1, self.target_cell)
-        if self.linear:
-            self.tail = tail_beyond(self.delta / step.tau)
-            self._beyond()
+        self.dtype, device = chunk.scores.dtype, chunk.scores.device
+        in_tau = self.delta / step.tau if self.linear else None
+        self.matrices = sup_matrices(step.tau, in_tau, self.dtype, device)
+        self.grid = grid = Grid(chunk.scores, step.tau)
+        num_levels = chunk.num_levels
+        self.shape = chunk.num_rows, num_levels, grid.num_cells
+        self.slot = grid.slots(None, chunk.source_level, num_levels + 1, grid.cell)
+        self.level = chunk.sorted_level.index_select(0, chunk.position).long() - 1
+        cell = grid.cell.index_select(0, chunk.target_item)
+        self.target_slot = grid.slots(chunk.target_row, self.level, num_levels, cell)
+        self.target_place = grid.place.index_select(0, chunk.target_item)
 
-    def _slot(self, row: Tensor, level: Tensor, cell: Tensor) -> Tensor:
-        return (row * self.num_levels + level) * self.grid.num_cells + cell
-
-    def _beyond(self) -> None:
-        """Find where each target's linear part begins: item, cell, and distance in temperatures."""
-        chunk, grid = self.chunk, self.grid
-        self.position = chunk.beyond(self.delta)
-        reach = chunk.target_value.double() + self.delta
-        self.cell = grid.cell_of(chunk.row, reach)
-        self.slot = self._slot(chunk.row, chunk.target_level.long() - 1, self.cell)
-        ends = grid.starts.flatten()[chunk.row * (grid.num_cells + 1) + self.cell + 1]
-        self.cell_end = torch.maximum(chunk.first + ends, self.position)
-        edge = grid.low.flatten()[chunk.row] + self.cell.double() * grid.width
-        gap = (edge - chunk.target_value.double()) / self.step.tau
-        self.decay = torch.exp(-gap)  # of the target, to the edge of the cell that delta falls in
-        items = (grid.place.double() + 1) * (-CELL / 2)
-        self.item_decay = torch.exp(items)  # of the items, from the edge of their own cell
-
-    def lower(self, level: int) -> Tensor:
-        """Return 1.0 for the items of the retrieval set below a level, (R, N)."""
-        below = self.chunk.level < level
-        if self.chunk.masked:
-            below &= self.chunk.level >= 0
-        return below.to(self.chunk.values.dtype)
+    def _sources(self) -> tuple[Tensor, Tensor]:
+        """Return the moments of the sources of each level of targets, and where cells end, (R C,)."""
+        num_rows, num_levels, num_cells = self.shape
+        of_level = moments(self.grid.place, self.slot, num_rows * (num_levels + 1) * num_cells)
+        of_level = of_level.view(num_rows, num_levels + 1, num_cells, ORDER)
+        ends = of_level[..., 0].sum(dim=1).flatten().cumsum(dim=0, dtype=torch.float64).long()
+        return of_level[:, :num_levels].cumsum(dim=1), ends
 
     def forward(self, *, with_slope: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Return, for the targets: sum of C, its derivative by the target's score, count of lower.
 
-        The count is that of lower competitors not behind. All (T,), float64.
+        The count is that of lower competitors not behind. All (T,).
         """
-        chunk, grid, step = self.chunk, self.grid, self.step
-        level = chunk.level.long()
-        inside = level >= 0
-        row = torch.arange(chunk.num_rows, device=level.device).unsqueeze(1)
-        slot = (row * (self.num_levels + 2) + torch.where(inside, level, self.num_levels + 1)).mul_(
-            grid.num_cells
-        )
-        slot += grid.cell
-        num_slots = chunk.num_rows * (self.num_levels + 2) * grid.num_cells
-        moments = grid.moments(grid.place.flatten(), slot.flatten(), num_slots)
-        moments = moments.view(chunk.num_rows, self.num_levels + 2, grid.num_cells, -1)
-        moments = moments[:, : self.num_levels].cumsum(dim=1)  # lower than level 1, 2, ...
+        chunk, step = self.chunk, self.step
+        sources, ends = self._sources()
+        values = convolve([sources], self.matrices[0])
+        values[0, ..., 0] += far_ahead(sources[..., 0])
+        slopes = convolve([sources], self.matrices[1]) if with_slope else None
+        place = self.target_slot, self.target_place
+        value = evaluate(values[0], *place)
+        slope = value.new_empty(0) if slopes is None else evaluate(slopes[0], *place)
+        count = self._lower_from(chunk.first_equal, chunk.not_behind)
+        if not self.linear:
+            return value, slope.neg_(), count
 
-        polynomials = convolve(moments, self.matrices[0], far_ahead=True)
-        value = self._at_targets(polynomials[..., 0, :]).double()
-        slope = (
-            self._at_targets(polynomials[..., 1, :]).double() if with_slope else value.new_zeros(0)
-        )
-        tails = self._tails_of_cells(moments) if self.linear else []
-        count = torch.zeros_like(value)
-        for level_ in range(1, self.num_levels + 1):
-            target = chunk.of_level(level_)
-            if target.start == target.stop:
-                continue
-            lower = self.lower(level_)
-            here = chunk.first_equal[target]
-            if not self.linear:
-                (count[target],) = chunk.suffix(lower, target, here)
-                continue
-            beyond, end = self.position[target], self.cell_end[target]
-            ahead = chunk.first_ahead[target]
-            numbers = chunk.suffix(lower, target, here, ahead, beyond, end)
-            count[target], n_ahead, n_beyond, n_end = numbers
-            (s_beyond,) = chunk.suffix(lower * chunk.exact, target, beyond)
-            own = chunk.target_value[target].double()
-            distance = s_beyond - (own + self.delta) * n_beyond
-            tail, tail_slope = self._tail(target, lower, n_beyond - n_end, tails)
-            start = step.start if step.delta is not None else 0.0
-            value[target] += (
-                start * (n_ahead - n_beyond)
-                + step.rho * distance
-                + (step.value_at_delta - 1) * n_beyond
-                + tail
-            )
-            if with_slope:
-                slope[target] += step.rho * n_beyond - tail_slope
-        return value, -slope, count
+        self._find_beyond(ends)
+        place = self.reach_slot, self.reach_place
+        value += evaluate(values[1], *place)
+        n_beyond = self._lower_from(self.beyond, chunk.count_from(self.beyond))
+        value.add_(n_beyond, alpha=step.value_at_delta - 1)
+        if step.delta is not None and step.start:
+            n_ahead = self._lower_from(chunk.first_ahead, chunk.count_from(chunk.first_ahead))
+            value.add_(n_ahead.sub_(n_beyond), alpha=step.start)
+        n_after = self._lower_from(self.cell_end, chunk.count_from(self.cell_end))
+        n_within = n_beyond - n_after
+        value.add_(n_within, alpha=self.tail.value[0])
+        if slopes is not None:
+            slope -= evaluate(slopes[1], *place)
+            slope.add_(n_beyond, alpha=step.rho)
+            slope.sub_(n_within, alpha=self.tail.slope[0] / step.tau)
+        for level, target in chunk.levels:
+            lower = chunk.below(level, self.dtype)
+            (beyond,) = chunk.suffix(lower * chunk.values, target, self.beyond[target])
+            reach = chunk.target_value[target].double() + self.delta
+            value[target] += beyond.sub_(reach.mul_(n_beyond[target])).mul_(step.rho)
+            decay, growth = lower, torch.ones_like(self.growth[target])
+            for in_value, in_slope in zip(self.tail.value[1:], self.tail.slope[1:], strict=True):
+                decay = decay.mul_(self.decay)
+                growth = growth.mul_(self.growth[target])
+                sums = chunk.prefix(decay)
+                within = sums.index_select(0, self.cell_end[target])
+                within = within.sub_(sums.index_select(0, self.beyond[target])).to(self.dtype)
+                within *= growth
+                value[target].add_(within, alpha=in_value)
+                if slopes is not None:
+                    slope[target].sub_(within, alpha=in_slope / step.tau)
+        return value, slope.neg_(), count
 
-    def _at_targets(self, polynomials: Tensor) -> Tensor:
-        return evaluate(
-            polynomials.reshape(-1, polynomials.shape[-1]), self.target_slot, self.target_place
-        )
+    def _find_beyond(self, ends: Tensor) -> None:
+        """Find where each target's linear part begins: position, cell, and place in the cell."""
+        chunk, grid = self.chunk, self.grid
+        self.tail = tail_beyond(self.delta / self.step.tau)
+        self.beyond = chunk.beyond(self.delta)
+        reach = chunk.target_value.double() + self.delta
+        cell, self.reach_place = grid.locate(chunk.target_row, reach, self.dtype)
+        self.reach_slot = grid.slots(chunk.target_row, self.level, self.shape[1], cell)
+        end = ends.index_select(0, chunk.target_row * self.shape[2] + cell)
+        self.cell_end = torch.maximum(end, self.beyond)
+        # of the targets from the lower edge of that cell, of the items from that of their own
+        self.growth = torch.exp((self.reach_place + 1) * (CELL / 2))
+        self.decay = torch.exp((grid.place + 1) * (-CELL / 2)).index_select(0, chunk.order)
 
-    def _tails_of_cells(self, moments: Tensor) -> list[Tensor]:
-        """Return, for each power, the decayed sums over the cells after each cell, flat."""
-        tails = []
-        for power in range(1, len(self.tail.coefficients) + 1):
-            polynomial = torch.from_numpy(exponential_polynomial(power * CELL)).to(moments)
-            tails.append(geometric(moments @ polynomial, math.exp(-power * CELL)).flatten())
-        return tails
+    def _lower_from(self, position: Tensor, counts: Counts) -> Tensor:
+        """Return how many items below each target's level stand from positions on."""
+        count = self.chunk.row_end - position
+        for level, target in self.chunk.levels:
+            count[target] -= counts.at_least(level, target)
+        return count.to(self.dtype)
 
-    def _tail(
-        self, target: slice, lower: Tensor, count: Tensor, tails: list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Return the sums of 1 - sigmoid, and of the sigmoid's slope, beyond delta."""
-        powers = []
-        positions = self.position[target], self.cell_end[target]
-        for power in range(1, self.tail.exact + 1):
-            sums = self.chunk.prefix(lower * _power(self.item_decay, power))
-            powers.append(sums.index_select(0, positions[1]) - sums.index_select(0, positions[0]))
-        total, slope = torch.zeros_like(count), torch.zeros_like(count)
-        decay, slot = self.decay[target], self.slot[target]
-        for index, coefficient in enumerate(self.tail.coefficients):
-            power = index + 1
-            if index < self.tail.exact:
-                within = powers[index]
-            else:
-                constant, linear = self.tail.lines[index]
-                within = constant * count + linear * powers[0]
-            part = (
-                coefficient
-                * _power(decay, power)
-                * (within + tails[index].index_select(0, slot).double())
-            )
-            total += part
-            slope += part * (power / self.step.tau)
-        return total, slope
+    def forget(self) -> None:
+        """Drop what the way back does not need, and halve the integers."""
+        del self.grid.cell, self.level
+        self.slot, self.target_slot = self.slot.int(), self.target_slot.int()
+        if self.linear:
+            self.reach_slot = self.reach_slot.int()
+            self.beyond, self.cell_end = self.beyond.int(), self.cell_end.int()
 
     def backward(self, weight: Tensor) -> Tensor:
-        """Return the gradient of the items as competitors, (R, N), for d loss / d rank (T,)."""
-        chunk, grid = self.chunk, self.grid
-        values = chunk.values
-        num_slots = chunk.num_rows * self.num_levels * grid.num_cells
-        moments = grid.moments(
-            self.target_place, self.target_slot, num_slots, weight.to(values.dtype)
-        ).view(chunk.num_rows, self.num_levels, grid.num_cells, -1)
-        polynomials = convolve(moments, self.matrices[1], far_ahead=False)[..., 0, :]
+        """Return the gradient of the items as competitors, flat, for d loss / d rank (T,)."""
+        chunk, grid, step = self.chunk, self.grid, self.step
+        num_rows, num_levels, num_cells = self.shape
+        num_slots = num_rows * num_levels * num_cells
+        weight = weight.to(self.dtype)
+        kinds = [moments(self.target_place, self.target_slot.long(), num_slots, weight)]
         if self.linear:
-            polynomials = polynomials - self._tails_of_targets(weight).to(polynomials.dtype)
+            kinds.append(moments(self.reach_place, self.reach_slot.long(), num_slots, weight))
         # a source of level x competes with the targets of levels x + 1, x + 2, ...
-        polynomials = polynomials.flip(1).cumsum(dim=1).flip(1)
-        level = chunk.level.long()
-        competes = (level >= 0) & (level < self.num_levels)
-        row = torch.arange(chunk.num_rows, device=level.device).unsqueeze(1)
-        slot = self._slot(row, level.clamp(0, self.num_levels - 1), grid.cell)
-        gradient = evaluate(
-            polynomials.reshape(-1, polynomials.shape[-1]), slot.flatten(), grid.place.flatten()
-        )
-        gradient = gradient.view(values.shape).masked_fill_(~competes, 0.0)
+        kinds = [kind.view(*self.shape, ORDER).flip(1).cumsum(dim=1).flip(1) for kind in kinds]
+        (polynomials,) = convolve(kinds, self.matrices[2])
         if self.linear:
-            for level_ in range(1, self.num_levels + 1):
-                target = chunk.of_level(level_)
-                if target.start < target.stop:
-                    gradient += self._beyond_backward(target, weight[target]) * self.lower(level_)
+            ended = kinds[1][..., 0]
+            polynomials[..., 0] += step.rho * (ended.cumsum(dim=-1) - ended)
+        polynomials = torch.nn.functional.pad(polynomials, (0, 0, 0, 0, 0, 1))
+        gradient = evaluate(polynomials, self.slot, grid.place)
+        if self.linear:
+            within = torch.zeros_like(gradient)
+            for level, target in chunk.levels:
+                of_level = self._within_backward(target, weight[target])
+                within += of_level.mul_(chunk.below(level, self.dtype))
+            gradient.scatter_add_(0, chunk.order.long(), within)
         return gradient
 
-    def _tails_of_targets(self, weight: Tensor) -> Tensor:
-        """Return the polynomials of the sigmoid's slope from targets whose delta ends in earlier cells."""
-        grid = self.grid
-        shape = self.chunk.num_rows, self.num_levels, grid.num_cells
-        total = torch.zeros((*shape, ORDER), dtype=torch.float64, device=weight.device)
-        for index, coefficient in enumerate(self.tail.coefficients):
-            power = index + 1
-            part = weight * _power(self.decay, power) * (coefficient * power / self.step.tau)
-            cells = torch.zeros(math.prod(shape), dtype=torch.float64, device=weight.device)
-            cells = cells.index_add_(0, self.slot, part).view(shape)
-            before = geometric(cells.flip(-1), math.exp(-power * CELL)).flip(-1)
-            polynomial = torch.from_numpy(exponential_polynomial(power * CELL)).to(before)
-            total += before.unsqueeze(-1) * polynomial
-        return total
-
-    def _beyond_backward(self, target: slice, weight: Tensor) -> Tensor:
-        """Return what the linear part and the tail within a cell give to the items, (R, N)."""
-        chunk, grid = self.chunk, self.grid
-        position = self.position[target]
-        gradient = chunk.spread(self.step.rho * weight, position)
-        within = position < self.cell_end[target]
-        position, weight, decay = position[within], weight[within], self.decay[target][within]
-        parts = [torch.zeros_like(weight) for _ in range(self.tail.exact + 1)]
-        for index, coefficient in enumerate(self.tail.coefficients):
-            power = index + 1
-            part = weight * _power(decay, power) * (coefficient * power / self.step.tau)
-            if index < self.tail.exact:
-                parts[power] = parts[power] + part
-            else:
-                parts[0] = parts[0] + self.tail.lines[index, 0] * part
-                parts[1] = parts[1] + self.tail.lines[index, 1] * part
-        start = grid.starts.gather(1, grid.cell)
-        for power, part in enumerate(parts):
-            spread = chunk.spread(part, position)
-            earlier = torch.nn.functional.pad(spread, (1, 0)).gather(1, start)
-            inside = spread - earlier
-            gradient -= inside * _power(self.item_decay, power) if power else inside
+    def _within_backward(self, target: slice, weight: Tensor) -> Tensor:
+        """Return what the targets give to the items ahead in the cell that delta ends in, in order."""
+        step, tail = self.step, self.tail
+        positions = self.beyond[target].long(), self.cell_end[target].long()
+        first = step.rho - tail.slope[0] / step.tau
+        gradient = self.chunk.spread(first * weight, *positions)
+        decay = self.decay
+        for degree, in_slope in enumerate(tail.slope[1:]):
+            decay = decay * self.decay if degree else decay
+            weight = weight * self.growth[target]
+            gradient -= self.chunk.spread(weight * (in_slope / step.tau), *positions).mul_(decay)
         return gradient
-
-
-def _power(base: Tensor, exponent: int) -> Tensor:
-    return base if exponent == 1 else base**exponent

@@ -1,0 +1,71 @@
+"""Contrastive learning on all levels of a hierarchy."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ["hierarchical_contrastive"]
+
+
+def hierarchical_contrastive(
+    scores: Tensor,
+    levels: Tensor,
+    mask: Tensor | None = None,
+    *,
+    level_weights: Sequence[float],
+    temperature: float = 0.07,
+    constrained: bool = True,
+) -> Tensor:
+    r"""Return the hierarchical contrastive loss of every query.
+
+    With the pair loss :math:`\ell_{ip} = \log \sum_a e^{s_{ia} / T} - s_{ip} / T` over the items a of the retrieval
+    set, and :math:`P_c(i)` the items whose finest column in common with query i is c,
+
+    .. math::
+        \frac{1}{L} \sum_{c=0}^{L-1} \frac{\lambda_c}{|P_c(i)|} \sum_{p \in P_c(i)} \max(\ell_{ip}, m_c), \qquad
+        m_c = \max_{q,\ p \in P_b(q),\ b < c} \ell_{qp}
+
+    where :math:`m_0 = -\infty`. The constraint m says that a pair of a coarser level loses at least as much as
+    any pair of a finer level, of any query in the batch; without it, m is left out.
+
+    Args:
+        scores: (B, N), higher is closer.
+        levels: (B, N), integers in 0..L, levels shared with the query.
+        mask: (B, N), False for items that are not in the retrieval set.
+        level_weights: lambda, L numbers, finest level first.
+        temperature: T, > 0.
+        constrained: whether to apply the constraint.
+
+    Returns:
+        (B,), 0 without gradient for a query that shares no level with any item.
+
+    Example:
+        >>> scores, levels = torch.tensor([[0.7, 0.7, 0.7]]), torch.tensor([[2, 1, 0]])
+        >>> hierarchical_contrastive(scores, levels, level_weights=(3.0, 1.0)).item()  # (3 + 1) / 2 of log 3
+        2.197...
+
+    References:
+        Zhang et al., Use All The Labels: A Hierarchical Multi-Label Contrastive Learning Framework,
+        arXiv 2204.13207.
+    """
+    scores = scores.to(torch.promote_types(torch.float32, scores.dtype))
+    num_levels = len(level_weights)
+    logits = scores / temperature
+    # finite, so that an empty retrieval set has loss and gradient 0
+    among = logits if mask is None else logits.masked_fill(~mask, -1e30)
+    pair_losses = among.logsumexp(dim=1, keepdim=True) - logits
+    result = torch.zeros_like(pair_losses[:, 0])
+    floor = None
+    for column, weight in enumerate(level_weights):
+        positive = levels == num_levels - column
+        if mask is not None:
+            positive = positive & mask
+        if not positive.any():
+            continue
+        losses = pair_losses if floor is None else torch.maximum(pair_losses, floor)
+        mean = losses.masked_fill(~positive, 0.0).sum(dim=1) / positive.sum(dim=1).clamp(min=1)
+        result = result + weight / num_levels * mean
+        if constrained:
+            floor = losses[positive].max()
+    return result

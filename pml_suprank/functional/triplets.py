@@ -1,0 +1,108 @@
+"""All triplets of a batch without a list of them."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+__all__ = ["TripletSums", "triplet_hinge_sums"]
+
+
+class TripletSums(NamedTuple):
+    """Sums over the triplets of each anchor."""
+
+    total: Tensor
+    """(B,), sum of the hinges, differentiable."""
+    num_violations: Tensor
+    """(B,), int64, triplets whose hinge is above 0."""
+    num_triplets: Tensor
+    """(B,), int64."""
+
+
+def triplet_hinge_sums(
+    scores: Tensor, levels: Tensor, mask: Tensor | None = None, *, margins: Sequence[float]
+) -> TripletSums:
+    r"""Sum the hinges of all triplets across levels, for each anchor.
+
+    .. math:: \sum_{p,\, n :\, \ell_p > \ell_n} \max(0,\ s_n - s_p + m_{\ell_p})
+
+    Each row is sorted once; what lies above :math:`s_p - m` is then a difference of prefix sums. With L levels, time is
+    O(L B N log N) at most, memory O(B N); the comparisons and sums are in float64. The gradient of a score is the
+    number of hinges that it is in, exactly.
+
+    Args:
+        scores: (B, N), finite, higher is closer.
+        levels: (B, N), integers in 0..L, levels shared with the anchor.
+        mask: (B, N), False for items that the anchor forms no triplets with.
+        margins: m, L numbers for the finest column that a and p have in common, finest first, in score units.
+
+    Example:
+        >>> scores, levels = torch.tensor([[0.5, 0.75, 0.25]]), torch.tensor([[1, 0, 0]])
+        >>> sums = triplet_hinge_sums(scores, levels, margins=(0.125,))
+        >>> sums.total.item(), sums.num_violations.item(), sums.num_triplets.item()
+        (0.375, 1, 2)
+    """
+    return TripletSums(*_HingeSums.apply(scores, levels, mask, tuple(margins)))
+
+
+class _HingeSums(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        scores: Tensor,
+        levels: Tensor,
+        mask: Tensor | None,
+        margins: tuple[float, ...],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        exact = scores.detach().double()
+        ordered, order = exact.sort(dim=1)
+        total = exact.new_zeros(len(exact))
+        violations = torch.zeros_like(order[:, 0])
+        triplets = torch.zeros_like(violations)
+        pull = torch.zeros_like(scores)
+        for column, margin in enumerate(margins):
+            shared = len(margins) - column
+            positive, negative = levels == shared, levels < shared
+            if mask is not None:
+                positive, negative = positive & mask, negative & mask
+            if not positive.any():
+                continue
+            row, item, place = _packed(positive)
+            # a threshold above all scores, where a row has fewer positives than another
+            thresholds = exact.new_full(
+                (len(exact), int(place.max()) + 1), float(ordered.max()) + 1
+            )
+            thresholds[row, place] = exact[row, item] - margin
+
+            in_order = negative.gather(1, order)
+            count = pad(in_order.cumsum(dim=1), (1, 0))
+            sums = pad((ordered * in_order).cumsum(dim=1), (1, 0))
+            start = torch.searchsorted(ordered, thresholds, right=True)
+            above = count[:, -1:] - count.gather(1, start)
+            total += (sums[:, -1:] - sums.gather(1, start) - above * thresholds).sum(dim=1)
+            violations += above.sum(dim=1)
+            triplets += positive.sum(dim=1) * negative.sum(dim=1)
+
+            if ctx.needs_input_grad[0]:
+                pull[row, item] -= above[row, place].to(pull.dtype)
+                below = torch.searchsorted(thresholds.sort(dim=1).values, exact)
+                pull += below.masked_fill_(~negative, 0)
+        ctx.save_for_backward(pull)
+        ctx.mark_non_differentiable(violations, triplets)
+        return total.to(scores.dtype), violations, triplets
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, None, None, None]:
+        (pull,) = ctx.saved_tensors
+        return pull * grad.unsqueeze(1), None, None, None
+
+
+def _packed(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return row and column of what is chosen, and its number within the row."""
+    row, item = chosen.nonzero(as_tuple=True)
+    counts = chosen.sum(dim=1)
+    number = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+    return row, item, number
