@@ -16,6 +16,15 @@ import torch
 ROOT = Path(__file__).parents[1]
 
 
+def seconds(function: Callable[[], object]) -> float:
+    """Return the seconds of one call, work on a GPU included."""
+    start = time.perf_counter()
+    function()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
 def paired_medians(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     """Run the functions in turn, so that noise hits all of them, and return median seconds."""
     times: dict[str, list[float]] = {name: [] for name in functions}
@@ -23,16 +32,14 @@ def paired_medians(functions: Mapping[str, Callable[[], object]], repeats: int) 
         function()
     for _ in range(repeats):
         for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(seconds(function))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
 def peak_memory(module: str, *arguments: object) -> float:
     """Run ``module.peak(*arguments)`` in a fresh process and return the MiB it took above its inputs."""
+    if module == "__main__":  # what ``python -m`` runs; the other process needs its real name
+        module = sys.modules[module].__spec__.name
     code = f"import {module} as m; print(m.peak(*{list(map(str, arguments))!r}))"
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -40,8 +47,16 @@ def peak_memory(module: str, *arguments: object) -> float:
     return float(result.stdout.split()[-1])
 
 
-def resident() -> float:
-    """Return the peak resident memory of this process so far, in MiB."""
+def memory_of(function: Callable[[], object]) -> float:
+    """Return the MiB by which a call raises the resident memory of this process at its peak."""
+    # makes the present memory the peak, whatever was taken to build the inputs
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _peak_resident()
+    function()
+    return _peak_resident() - before
+
+
+def _peak_resident() -> float:
     # not ru_maxrss: a new process inherits that of its parent
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM"):

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-from benchmarks.measuring import paired_medians, peak_memory, resident, write
+from benchmarks.measuring import memory_of, paired_medians, peak_memory, write
 from pml_suprank import losses
 
 DIM, BATCH = 512, 256
@@ -72,9 +72,9 @@ def peak(name: str, backend: str, num_references: str) -> float:
     data = problem(int(num_references))
     small = Problem(data.queries[:4], data.labels[:4], None, None)
     step(make(name, backend), small)
-    before = resident()
-    product(data) if name == "product" else step(make(name, backend), data)
-    return resident() - before
+    if name == "product":
+        return memory_of(lambda: product(data))
+    return memory_of(lambda: step(make(name, backend), data))
 
 
 def check_parity(data: Problem, *loss_fns: torch.nn.Module) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from pml_suprank.checks import checked_depths
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.metrics import catalogue, definitions
-from pml_suprank.metrics.evaluation import checked_block_size
+from pml_suprank.metrics.execution import Execution
 from pml_suprank.metrics.inputs import RetrievalInputs
 from pml_suprank.metrics.neighbours import ExactKNN
 from pml_suprank.metrics.result import MetricResult
@@ -31,7 +31,7 @@ from pml_suprank.metrics.selection import (
     read_off,
     split_level,
 )
-from pml_suprank.metrics.streaming import Metric, collect
+from pml_suprank.metrics.streaming import Metric, collect, measure
 from pml_suprank.relevance import Relevance
 
 
@@ -77,7 +77,7 @@ class AccuracyCalculator(pml.AccuracyCalculator):
         relevance: of H-AP; ``PopulationRelevance()`` by default.
         recall_at: depths of ``recall_at_<k>``; those named in ``include`` are added.
         similarity: "euclidean" (as PML's default search), "cosine" or "dot".
-        block_size: queries ranked at a time; None fits memory to the number of references.
+        block_size, max_memory, distributed: as in :func:`pml_suprank.metrics.evaluate`.
         progress: whether to show a progress bar.
 
     Raises:
@@ -111,6 +111,8 @@ class AccuracyCalculator(pml.AccuracyCalculator):
         recall_at: int | Sequence[int] = (1, 2, 4, 8),
         similarity: str | None = None,
         block_size: int | None = None,
+        max_memory: int | None = None,
+        distributed: bool = False,
         progress: bool = False,
     ) -> None:
         if similarity not in (None, *SIMILARITIES):
@@ -127,8 +129,7 @@ class AccuracyCalculator(pml.AccuracyCalculator):
             [*checked_depths(recall_at, "recall_at"), *depths], "recall_at"
         )
         self.similarity = similarity or "euclidean"
-        self.block_size = checked_block_size(block_size)
-        self.progress = progress
+        self.execution = Execution(block_size, max_memory, distributed, progress)
         self._custom_knn = knn_func is not None
         self._default_kmeans = kmeans_func is None
         for name in (*HIERARCHICAL_METRICS, *(f"recall_at_{each}" for each in self.recall_at)):
@@ -285,9 +286,9 @@ class AccuracyCalculator(pml.AccuracyCalculator):
             whole = any(name in HIERARCHICAL_METRICS for name in names)
             depth = max(*cuts, *self.recall_at, data.num_others if whole else 1)
             lists = data.neighbours(self.knn_func, min(depth, data.num_others))
+            results = collect(lists, functions)
         else:
-            lists = data.rankings(self.similarity, self.block_size, self.progress)
-        results = collect(lists, functions)
+            results = measure(data.task(self.similarity), functions, self.execution)
         if not any(bool(result.num_valid) for result in results.values()):
             c_f.LOGGER.warning("No query has a reference of its label.")
         return {

@@ -34,12 +34,14 @@ def _share(total: Tensor, of: Tensor, valid: Tensor) -> Values:
     return torch.where(valid, total / torch.where(valid, of, 1), 0.0), valid
 
 
-def precision_sum(hits: Hits, depth: Tensor | None = None) -> Tensor:
-    """Sum over the positives of the precision at their ranks, to a depth (Q,) or to the end."""
-    precision = hits.order / hits.rank.double()
-    if depth is not None:
-        precision = precision * (hits.rank <= depth[hits.query])
-    return hits.sums(precision)
+def precision_sum(hits: Hits, depth: Tensor) -> Tensor:
+    """Sum over the positives of the precision at their ranks, down to a depth (Q,)."""
+    return hits.sums(hits.precision * _within(hits, depth))
+
+
+def _within(hits: Hits, depth: Tensor) -> Tensor:
+    """(M,) whether a positive is among the first items of its list, to a depth (Q,)."""
+    return hits.rank <= hits.spread(depth.to(hits.rank.dtype))
 
 
 def _cut(lists: RankedLists, k: int | None) -> Tensor:
@@ -60,8 +62,8 @@ def average_precision(lists: RankedLists, level: int = 0, k: int | None = None) 
         [0.75]
     """
     hits, count = _positives(lists, level)
-    depth = None if k is None else _cut(lists, k)
-    return _share(precision_sum(hits, depth), count, count > 0)
+    total = hits.precision_sum if k is None else precision_sum(hits, _cut(lists, k))
+    return _share(total, count, count > 0)
 
 
 def average_precision_at_k(lists: RankedLists, k: int, level: int = 0) -> Values:
@@ -105,7 +107,7 @@ def r_precision(lists: RankedLists, level: int = 0, k: int | None = None) -> Val
     """
     hits, count = _positives(lists, level)
     depth = torch.minimum(count, _cut(lists, k))
-    return _share(hits.sums(hits.rank <= depth[hits.query]), depth, count > 0)
+    return _share(hits.sums(_within(hits, depth)), depth, count > 0)
 
 
 def precision_at_k(lists: RankedLists, k: int, level: int = 0) -> Values:
@@ -129,7 +131,8 @@ def recall_at_k(lists: RankedLists, k: int, level: int = 0) -> Values:
         ([0.0], [1.0])
     """
     hits, count = _positives(lists, level)
-    return hits.sums((hits.order == 1) & (hits.rank <= k)), count > 0
+    found = (hits.first > 0) & (hits.first <= k)
+    return found.double(), count > 0
 
 
 def mean_reciprocal_rank(lists: RankedLists, level: int = 0, k: int | None = None) -> Values:
@@ -141,8 +144,8 @@ def mean_reciprocal_rank(lists: RankedLists, level: int = 0, k: int | None = Non
         [0.5]
     """
     hits, count = _positives(lists, level)
-    first = (hits.order == 1) & (hits.rank <= _cut(lists, k)[hits.query])
-    return hits.sums(first / hits.rank.double()), count > 0
+    found = (hits.first > 0) & (hits.first <= _cut(lists, k))
+    return torch.where(found, 1 / hits.first.clamp(min=1).double(), 0.0), count > 0
 
 
 def hierarchical_average_precision(lists: RankedLists, table: Tensor) -> Values:
@@ -171,31 +174,54 @@ def hierarchical_average_precision(lists: RankedLists, table: Tensor) -> Values:
         Rank 1 gives 0.5; rank 2 gives (0.5 + 1) / 2 = 0.75; the relevances sum to 1.5.
     """
     table = table.double()
-    relevance = table[lists.query, lists.level]
+    mass = (lists.counts * table).sum(1)
+    # The relevance of a level without items has no effect: it takes that of the level below.
+    table = (
+        table.masked_fill(lists.counts == 0, 0.0).cummax(1).values.where(lists.counts == 0, table)
+    )
+    steps = table.diff(dim=1)
+    monotone = (steps >= 0).all(1)
+    total = torch.zeros_like(mass)
+    for level in range(1, lists.num_levels + 1):
+        total += steps[:, level - 1] * lists.at_least(level).precision_sum
+    if not bool(monotone.all()):
+        total[~monotone] = _threshold_sum(lists.select(~monotone), table[~monotone])
+    return _share(total, mass, mass > 0)
+
+
+def _threshold_sum(lists: RankedLists, table: Tensor) -> Tensor:
+    """(Q,) sum over the thresholds of a query of step times precision sum, for any table."""
+    levels = range(1, lists.num_levels + 1)
+    of_level = torch.stack([lists.at_least(level).precision_sum for level in levels], 1)
     thresholds = table[:, 1:].sort(dim=1).values
     steps = thresholds.diff(dim=1, prepend=torch.zeros_like(thresholds[:, :1]))
-    total = torch.zeros(lists.num_queries, dtype=torch.float64, device=table.device)
+    total = torch.zeros_like(table[:, 0])
     for threshold, step in zip(thresholds.unbind(1), steps.unbind(1), strict=True):
-        reached = lists.where(relevance >= threshold[lists.query])
-        total += step * precision_sum(reached)
-    mass = (lists.counts * table).sum(1)
-    return _share(total, mass, mass > 0)
+        reached = table[:, 1:] >= threshold[:, None]
+        # Where all levels from some level on reach the threshold, the sum is that of the level.
+        known = (reached[:, 1:] >= reached[:, :-1]).all(1)
+        lowest = reached.int().argmax(1, keepdim=True)
+        total += torch.where(known, step * of_level.gather(1, lowest).squeeze(1), 0.0)
+        wanted = ~known & (step > 0)
+        if bool(wanted.any()):
+            hits = lists.hits.where(lists.is_in(reached & wanted[:, None]))
+            total += step * hits.precision_sum
+    return total
 
 
 @lru_cache(maxsize=4)
 def _discounts(length: int, device: torch.device) -> Tensor:
-    """1 / log2(1 + n) for n = 1..length."""
+    """1 / log2(1 + n) for n = 1..length, and 0 for n = 0."""
     ranks = torch.arange(1, length + 1, dtype=torch.float64, device=device)
-    return 1 / torch.log2(1 + ranks)
+    return torch.nn.functional.pad(1 / torch.log2(1 + ranks), (1, 0))
 
 
 @lru_cache(maxsize=8)
 def _prefix_sums(kind: str, length: int, device: torch.device) -> Tensor:
     """Sums over n = 1..m for m = 0..length of 1 / log2(1 + n) ("discount") or 1 / n ("harmonic")."""
     if kind == "discount":
-        terms = _discounts(length, device)
-    else:
-        terms = 1 / torch.arange(1, length + 1, dtype=torch.float64, device=device)
+        return _discounts(length, device).cumsum(0)
+    terms = 1 / torch.arange(1, length + 1, dtype=torch.float64, device=device)
     return torch.nn.functional.pad(terms.cumsum(0), (1, 0))
 
 
@@ -217,14 +243,17 @@ def ndcg(lists: RankedLists, k: int | None = None) -> Values:
         ([0.5], [0.0])
     """
     device, length = lists.counts.device, _longest(lists)
-    gains = _discounts(length, device)[lists.rank - 1] * (2.0 ** lists.level.double() - 1)
-    if k is not None:
-        gains = gains * (lists.rank <= k)
-    dcg = Hits(lists.query, lists.rank, lists.rank, lists.num_queries).sums(gains)
+    discounts = _discounts(length, device)
     sums, depth = _prefix_sums("discount", length, device), _cut(lists, k)
+    dcg = torch.zeros(lists.num_queries, dtype=torch.float64, device=device)
     ideal = torch.zeros_like(dcg)
     for level in range(1, lists.num_levels + 1):
         # The gain of level x is the sum of the increments 2^(y-1) of the levels y up to x.
+        hits = lists.at_least(level)
+        terms = discounts.index_select(0, hits.rank)
+        if k is not None:
+            terms *= hits.rank <= k
+        dcg += 2.0 ** (level - 1) * hits.sums(terms)
         ideal += 2.0 ** (level - 1) * sums[torch.minimum(lists.num_at_least(level), depth)]
     return _share(dcg, ideal, ideal > 0)
 
@@ -249,10 +278,11 @@ def asi(lists: RankedLists) -> Values:
     harmonic = _prefix_sums("harmonic", _longest(lists), lists.counts.device)
     related = lists.num_at_least(1)
     total = torch.zeros(lists.num_queries, dtype=torch.float64, device=harmonic.device)
+    ends = harmonic[related]
     for level in range(1, lists.num_levels + 1):
-        hits = lists.where(lists.level == level)
-        above = lists.num_at_least(level + 1)[hits.query]
-        enters = torch.maximum(hits.rank, above + hits.order)
-        last = harmonic[related[hits.query]]
-        total += hits.sums((last - harmonic[enters - 1]).clamp(min=0))
+        hits = lists.of_level(level)
+        above = lists.num_at_least(level + 1).to(hits.rank.dtype)
+        enters = torch.maximum(hits.rank, hits.order + hits.spread(above)).sub_(1)
+        gone = harmonic.index_select(0, enters)
+        total += hits.sums((hits.spread(ends) - gone).clamp_(min=0))
     return _share(total, related, related > 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +11,11 @@ from torch import Tensor
 from pml_suprank.hierarchy import Hierarchy, as_level_labels
 from pml_suprank.hierarchy.labels import integer_tensor
 from pml_suprank.metrics import catalogue
+from pml_suprank.metrics.execution import Execution
+from pml_suprank.metrics.levels import TreeLevels
 from pml_suprank.metrics.result import EvaluationResult
-from pml_suprank.metrics.scores import Scorer, checked_embeddings
-from pml_suprank.metrics.streaming import Task, TreeLevels, collect, ranked_blocks
+from pml_suprank.metrics.scores import checked_embeddings
+from pml_suprank.metrics.streaming import Task, measure
 from pml_suprank.relevance import Relevance
 
 
@@ -33,13 +34,16 @@ def evaluate(
     ref_includes_query: bool = False,
     query_indices: Any = None,
     block_size: int | None = None,
+    max_memory: int | None = None,
+    distributed: bool = False,
     progress: bool = False,
 ) -> EvaluationResult:
     """Rank the gallery for every query and measure the rankings.
 
-    The whole gallery is ranked; memory stays at one block of queries times the gallery. Scores
-    are computed in the precision of the embeddings (float32 at least), everything after them in
-    float64. Among equal scores less relevant items come first: a tie counts against the model.
+    The whole gallery is ranked. Memory stays at a copy of the gallery and one block of queries times the
+    gallery in each of torch's threads (``torch.set_num_threads``). Scores are computed in the precision of
+    the embeddings (float32 at least), everything after them in float64. Among equal scores less relevant
+    items come first: a tie counts against the model.
     A query that is in the gallery is taken out by its index, and counts in no population.
 
     Args:
@@ -56,7 +60,11 @@ def evaluate(
         similarity: "cosine", "dot" or "euclidean".
         ref_includes_query: whether the first Q items of the gallery are the queries.
         query_indices: (Q,) position of each query in the gallery, -1 where it is not in it.
-        block_size: queries ranked at a time; None fits the memory of a block to the gallery.
+        block_size: queries ranked at a time by each thread; None fits the memory of a block to the gallery.
+        max_memory: bytes that the ranking may take beside inputs and results, its copy of the gallery
+            included, in place of ``block_size``.
+        distributed: share the queries among the processes of ``torch.distributed``. Every process calls with
+            the same arguments and gets the whole result, the same as of one process.
         progress: whether to show a progress bar.
 
     Returns:
@@ -105,22 +113,8 @@ def evaluate(
     levels = TreeLevels(query_labels.to(query.device), gallery_labels.to(query.device))
     chosen = catalogue.choose(metrics, k, levels.num_levels)
     functions = {choice.name: catalogue.metric(choice, relevance) for choice in chosen}
-    score = Scorer(gallery, similarity)
-    task = Task(query, score, levels, levels.num_levels, len(gallery), own)
-    return collect(ranked_blocks(task, checked_block_size(block_size), progress), functions)
-
-
-def checked_block_size(block_size: Any) -> int | None:
-    """None or an int >= 1; ValueError otherwise."""
-    if block_size is None:
-        return None
-    try:
-        size = operator.index(block_size)
-    except TypeError:
-        size = 0
-    if size < 1 or isinstance(block_size, bool):
-        raise ValueError(f"block_size: wanted an integer >= 1 or None, got {block_size!r}")
-    return size
+    task = Task(query, gallery, similarity, levels, levels.num_levels, own)
+    return measure(task, functions, Execution(block_size, max_memory, distributed, progress))
 
 
 def check_ref_includes_query(

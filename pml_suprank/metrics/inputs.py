@@ -12,14 +12,16 @@ from torch import Tensor
 
 from pml_suprank.hierarchy import Hierarchy, HierarchyError, as_level_labels
 from pml_suprank.metrics.evaluation import check_ref_includes_query
+from pml_suprank.metrics.levels import TreeLevels
 from pml_suprank.metrics.neighbours import (
     NeighbourFunction,
     lists_from_neighbours,
     neighbour_blocks,
 )
 from pml_suprank.metrics.ranked_lists import RankedLists
-from pml_suprank.metrics.scores import Scorer, checked_embeddings
-from pml_suprank.metrics.streaming import LevelFunction, Task, TreeLevels, ranked_blocks
+from pml_suprank.metrics.scores import checked_embeddings
+from pml_suprank.metrics.sorting import LevelFunction
+from pml_suprank.metrics.streaming import Task
 
 _FLOAT32_EXACT = 2**24
 _FLOAT64_EXACT = 2**53
@@ -148,14 +150,10 @@ class RetrievalInputs:
             query, reference = self._tree.query_ids(level), self._tree.gallery_ids(level)
         return self.query, query, self.reference, reference
 
-    def rankings(
-        self, similarity: str, block_size: int | None, progress: bool
-    ) -> Iterator[RankedLists]:
-        """Exact rankings of all references, in query blocks."""
+    def task(self, similarity: str) -> Task:
+        """The ranking of all references for every query."""
         own = torch.arange(len(self.query), device=self.query.device) if self.own else None
-        score = Scorer(self.reference, similarity)
-        task = Task(self.query, score, self.levels, self.num_levels, self.num_items, own)
-        return ranked_blocks(task, block_size, progress)
+        return Task(self.query, self.reference, similarity, self.levels, self.num_levels, own)
 
     def neighbours(self, function: NeighbourFunction, k: int) -> Iterator[RankedLists]:
         """Lists of the k neighbours that a function finds."""

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from pml_suprank.metrics.blocks import blocks
 from pml_suprank.metrics.ranked_lists import RankedLists
 from pml_suprank.metrics.scores import Scorer
-from pml_suprank.metrics.streaming import LevelFunction, auto_block_size, blocks
+from pml_suprank.metrics.sorting import LevelFunction
+from pml_suprank.metrics.streaming import auto_block_size
 
 NeighbourFunction = Callable[[Tensor, int, Tensor, bool], tuple[Tensor, Tensor]]
 """(query, k, reference, ref_includes_query) -> distances and indices, each (Q, k)."""

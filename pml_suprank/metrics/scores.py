@@ -40,49 +40,90 @@ class Scorer:
     dot product less half the squared norm of the item, which ranks as the negative distance does.
 
     Gallery rows that are equal get equal scores. A matrix product alone does not grant that: its
-    rounding depends on where in the matrix an entry stands.
+    rounding depends on where in the matrix an entry stands. ``copies`` and ``originals`` say which
+    entries of a product repeat which.
 
     Args:
         gallery: (N, D) checked embeddings.
         similarity: "cosine", "dot" or "euclidean".
+        order: (N,) int64, the order in which to keep the gallery; None as it is.
 
     Raises:
         ValueError: another similarity.
     """
 
-    def __init__(self, gallery: Tensor, similarity: str) -> None:
+    def __init__(self, gallery: Tensor, similarity: str, order: Tensor | None = None) -> None:
         if similarity not in SIMILARITIES:
             raise ValueError(f"similarity: wanted one of {SIMILARITIES}, got {similarity!r}")
         self._cosine = similarity == "cosine"
-        self._gallery = self._rows(gallery)
-        self._copies, self._originals = equal_rows(self._gallery)
-        self._offset = self._gallery.square().sum(1) / 2 if similarity == "euclidean" else None
-        self._largest = float(torch.linalg.vector_norm(self._gallery.double(), dim=1).max())
+        self.gallery = self._arranged(gallery, order)
+        self._copied = self.gallery is not gallery
+        self.copies, self.originals = equal_rows(self.gallery)
+        parts = self.gallery.split(_ROWS)
+        self.offset: Tensor | None = None
+        if similarity == "euclidean":
+            self.offset = torch.cat([part.square().sum(1) / 2 for part in parts])
+        self._largest = _largest_norm(self.gallery)
 
-    def _rows(self, embeddings: Tensor) -> Tensor:
+    def _arranged(self, gallery: Tensor, order: Tensor | None) -> Tensor:
+        """The rows in order, as they enter the product; one copy at most, made in parts."""
+        if order is None and not self._cosine:
+            return gallery
+        rows = torch.empty_like(gallery)
+        for part in range(0, len(gallery), _ROWS):
+            here = slice(part, part + _ROWS)
+            rows[here] = self.rows(gallery[here] if order is None else gallery[order[here]])
+        return rows
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the copy of the gallery, if there is one."""
+        return self._copied * self.gallery.nbytes
+
+    def rows(self, embeddings: Tensor) -> Tensor:
+        """Embeddings as they enter the product."""
         return torch.nn.functional.normalize(embeddings, dim=1) if self._cosine else embeddings
 
-    def __call__(self, query: Tensor) -> Tensor:
-        """Scores (b, N) of a block of queries (b, D) in the dtype of the embeddings.
+    def bound(self, query: Tensor) -> float:
+        """A number that no score of the queries (b, D) exceeds in magnitude, rounded as it is.
 
         Raises:
-            ValueError: the products overflow.
+            ValueError: the products may overflow.
         """
-        query = self._rows(query)
-        norm = float(torch.linalg.vector_norm(query.double(), dim=1).max())
+        norm = 1.0 if self._cosine else _largest_norm(query)
         limit = torch.finfo(query.dtype).max
         if self._largest * max(norm, self._largest) > limit / 2:
             raise ValueError(
                 f"query, gallery: wanted products below {limit:.1e} ({query.dtype}), got norms "
                 f"up to {norm:.1e} and {self._largest:.1e}"
             )
+        offset = 0.0 if self.offset is None else self._largest**2 / 2
+        rounding = 2 * query.shape[1] * torch.finfo(query.dtype).eps
+        return (norm * self._largest + offset) * (1 + rounding)
+
+    def __call__(self, query: Tensor) -> Tensor:
+        """Scores (b, N) of a block of queries (b, D) in the dtype of the embeddings.
+
+        Raises:
+            ValueError: the products may overflow.
+        """
+        self.bound(query)
         with torch.autocast(query.device.type, enabled=False):
-            scores = query @ self._gallery.T
-        if self._offset is not None:
-            scores -= self._offset
-        if len(self._copies):
-            scores[:, self._copies] = scores[:, self._originals]
+            scores = self.rows(query) @ self.gallery.T
+        if self.offset is not None:
+            scores -= self.offset
+        if len(self.copies):
+            scores[:, self.copies] = scores[:, self.originals]
         return scores
+
+
+_ROWS = 2**14
+"""Rows of a gallery that are handled at a time where a pass over it needs memory of its own."""
+
+
+def _largest_norm(rows: Tensor) -> float:
+    norms = [torch.linalg.vector_norm(part.double(), dim=1).max() for part in rows.split(_ROWS)]
+    return float(torch.stack(norms).max())
 
 
 def equal_rows(rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,179 +1,180 @@
-"""Rankings of query blocks: scores, order with ties, the query removed, memory bounded."""
+"""Metrics of block after block of queries: memory bounded, in threads and processes."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from pml_suprank.hierarchy.labels import HierarchyError, check_nested
+from pml_suprank.metrics.blocks import blocks, largest_block, progress_bar, run
 from pml_suprank.metrics.definitions import Values
+from pml_suprank.metrics.execution import Execution
+from pml_suprank.metrics.levels import TreeLevels
+from pml_suprank.metrics.packed import MOST_LEVELS, PackedRanker, Workspace
 from pml_suprank.metrics.ranked_lists import RankedLists
 from pml_suprank.metrics.result import EvaluationResult, MetricResult
-
-PAIRS_PER_BLOCK = 2**21
-"""(query, item) pairs of an automatic block; each takes about 50 bytes at the peak."""
+from pml_suprank.metrics.scores import Scorer
+from pml_suprank.metrics.sharding import Shard
+from pml_suprank.metrics.sorting import LevelFunction, sorted_levels
 
 Metric = Callable[[RankedLists], Values]
-LevelFunction = Callable[[slice], Tensor]
-"""Block of queries -> (b, N) integer levels against the whole gallery."""
 
+PAIRS_PER_BLOCK = 2**21
+"""(query, item) pairs of an automatic block that is sorted together with its order."""
 
-def auto_block_size(num_items: int) -> int:
-    """Number of queries whose pairs with the gallery fit the memory of one block."""
-    return max(1, PAIRS_PER_BLOCK // max(1, num_items))
+BYTES_PER_PAIR = 50
+"""Memory of those at the peak, measured."""
 
-
-class TreeLevels:
-    """Levels of query blocks against the gallery, from labels that form a tree.
-
-    Args:
-        query_labels: (Q, L) int64, column 0 finest.
-        gallery_labels: (N, L) int64; the same tensor where the gallery is the queries.
-
-    Raises:
-        HierarchyError: different numbers of columns, or an id under two ids of the next column,
-            so that the number of equal columns would be no depth.
-    """
-
-    def __init__(self, query_labels: Tensor, gallery_labels: Tensor) -> None:
-        self.num_levels = query_labels.shape[1]
-        if gallery_labels.shape[1] != self.num_levels:
-            raise HierarchyError(
-                f"gallery_labels: wanted {self.num_levels} columns as in query_labels, "
-                f"got {gallery_labels.shape[1]}"
-            )
-        split = len(query_labels)
-        columns = []
-        for column in torch.cat([query_labels, gallery_labels]).unbind(1):
-            raw, ids = column.unique(return_inverse=True)
-            columns.append((raw, ids))
-        for level, (fine, coarse) in enumerate(itertools.pairwise(columns)):
-            check_nested(level, fine, coarse)
-        self._query = [ids[:split].int() for _, ids in columns]
-        self._gallery = [ids[split:].int() for _, ids in columns]
-
-    def query_ids(self, level: int) -> Tensor:
-        """(Q,) int64: the queries' labels of a column, numbered in their order."""
-        return self._query[level].long()
-
-    def gallery_ids(self, level: int) -> Tensor:
-        """(N,) int64: the gallery's labels of a column, under the same numbers."""
-        return self._gallery[level].long()
-
-    def __call__(self, block: slice) -> Tensor:
-        """(b, N) in 0..L: the number of columns a query shares with an item."""
-        shape = (len(self._query[0][block]), len(self._gallery[0]))
-        dtype = torch.int8 if self.num_levels < 127 else torch.int16
-        levels = torch.zeros(shape, dtype=dtype, device=self._query[0].device)
-        for query, gallery in zip(self._query, self._gallery, strict=True):
-            levels += query[block, None] == gallery
-        return levels
-
-
-def sorted_levels(scores: Tensor, levels: Tensor, self_index: Tensor | None) -> Tensor:
-    """Levels in order of rank.
-
-    Ties count against the model: among equal scores, lower levels come first. The query's own
-    entry is taken out by its index.
-
-    Args:
-        scores: (b, N), finite; overwritten.
-        levels: (b, N) integers in 0..L; overwritten.
-        self_index: (b,) int64, the query's own position in the gallery, -1 for none; or None.
-
-    Returns:
-        (b, N); where a query was taken out its row ends with -1, no item.
-
-    Example:
-        >>> sorted_levels(torch.tensor([[0.5, 0.9, 0.5]]), torch.tensor([[1, 0, 0]]).char(), None)
-        tensor([[0, 0, 1]], dtype=torch.int8)
-    """
-    if self_index is not None:
-        # At the end of the list, where it shifts no rank.
-        rows = (self_index >= 0).nonzero().flatten()
-        scores[rows, self_index[rows]] = -torch.inf
-        levels[rows, self_index[rows]] = -1
-    values, order = scores.sort(dim=1, descending=True)
-    ranked = levels.gather(1, order)
-    del order
-    same = values[:, 1:] == values[:, :-1]
-    if bool(same.any()):
-        # Of the items that tie, in the order of the lists: number of the tie and level sort as one
-        # integer, and every tie keeps its places.
-        follows = torch.nn.functional.pad(same, (1, 0))
-        tied = follows | torch.nn.functional.pad(same, (0, 1))
-        tie = (~follows[tied]).cumsum(0)
-        base = int(levels.max()) + 2
-        key = tie.mul_(base).add_(ranked[tied]).add_(1)
-        ranked[tied] = key.sort().values.remainder_(base).sub_(1).to(ranked.dtype)
-    return ranked
+PACKED_PAIRS_PER_BLOCK = 2**26
+PACKED_QUERIES_PER_BLOCK = 128
+"""Limits of an automatic block of packed keys. Smaller products are slower per pair."""
 
 
 class Task(NamedTuple):
-    """What to rank."""
+    """What to rank.
+
+    ``query`` and ``gallery`` are checked embeddings of one dtype on one device; ``self_index`` is the
+    position of each query in the gallery, -1 for none, or None for none of all.
+    """
 
     query: Tensor
-    score: Callable[[Tensor], Tensor]
+    gallery: Tensor
+    similarity: str
     levels: LevelFunction
     num_levels: int
-    num_items: int
     self_index: Tensor | None
 
+    @property
+    def packable(self) -> bool:
+        """Whether score and level fit the integers of :mod:`pml_suprank.metrics.packed`."""
+        return (
+            self.query.device.type == "cpu"
+            and self.query.dtype == torch.float32
+            and isinstance(self.levels, TreeLevels)
+            and self.num_levels <= MOST_LEVELS
+        )
 
-def ranked_blocks(
-    task: Task, block_size: int | None = None, progress: bool = False
-) -> Iterator[RankedLists]:
-    """Rank the gallery for one block of queries after the other.
 
-    Args:
-        task: queries, how to score and to label them.
-        block_size: queries at a time; None takes ``auto_block_size``.
-        progress: whether to show a bar.
+class _Plan(NamedTuple):
+    rank: Callable[[slice, Any], Iterable[RankedLists]]
+    block_size: int
+    threads: int
+    workspace: Callable[[], Any]
+    order: Tensor
+    """(Q,) the order in which the blocks have the queries."""
 
-    Yields:
-        The lists of each block, in the order of the queries.
+
+def measure(task: Task, metrics: dict[str, Metric], how: Execution) -> EvaluationResult:
+    """Rank the gallery for one block of queries after the other, and measure the rankings.
+
+    Raises:
+        ValueError: ``max_memory`` is not enough for one query; products overflow; processes that
+            share the queries have different tasks.
     """
-    size = auto_block_size(task.num_items) if block_size is None else block_size
-    for block in progress_bar(blocks(len(task.query), size), progress):
-        index = None if task.self_index is None else task.self_index[block]
-        ranked = sorted_levels(task.score(task.query[block]), task.levels(block), index)
-        yield RankedLists.from_sorted(ranked, task.num_levels)
+    plan = _packed_plan(task, how) if task.packable else _sorted_plan(task, how)
+    shard = Shard(how.distributed, (*_fingerprint(task), plan.block_size, *metrics))
+    values = torch.zeros(len(metrics), len(task.query), dtype=torch.float64)
+    valid = torch.zeros(len(metrics), len(task.query), dtype=torch.bool)
 
+    def work(block: slice, workspace: Any) -> None:
+        row = block.start
+        # Not inherited from the thread that called evaluate.
+        with torch.no_grad():
+            for lists in plan.rank(block, workspace):
+                places = slice(row, row := row + lists.num_queries)
+                for index, metric in enumerate(metrics.values()):
+                    values[index, places], valid[index, places] = metric(lists)
 
-def blocks(length: int, size: int) -> list[slice]:
-    """Slices of at most ``size`` that cover 0..length."""
-    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
-
-
-def progress_bar(items: Sequence[slice], show: bool) -> Iterator[slice]:
-    """The items, behind a tqdm bar that counts queries if wanted."""
-    if not show:
-        yield from items
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=items[-1].stop, unit="query", desc="ranking") as bar:
-        for item in items:
-            yield item
-            bar.update(item.stop - item.start)
+    jobs = shard.part(blocks(len(task.query), plan.block_size))
+    done = run(work, jobs, plan.workspace, plan.threads)
+    for _ in progress_bar(done, sum(job.stop - job.start for job in jobs), how.progress):
+        pass
+    place = plan.order.argsort()
+    values, valid = shard.merge(values)[:, place], shard.merge(valid)[:, place]
+    return EvaluationResult(
+        {
+            name: MetricResult(values[index].clone(), valid[index].clone())
+            for index, name in enumerate(metrics)
+        }
+    )
 
 
 def collect(lists: Iterator[RankedLists], metrics: dict[str, Metric]) -> EvaluationResult:
-    """Values of all metrics on all blocks."""
-    values: dict[str, list[Tensor]] = {name: [] for name in metrics}
-    valid: dict[str, list[Tensor]] = {name: [] for name in metrics}
+    """Values of all metrics on lists that were made elsewhere."""
+    found: dict[str, list[Values]] = {name: [] for name in metrics}
     for block in lists:
         for name, metric in metrics.items():
-            of_block, defined = metric(block)
-            values[name].append(of_block)
-            valid[name].append(defined)
+            found[name].append(metric(block))
     return EvaluationResult(
         {
-            name: MetricResult(torch.cat(values[name]).cpu(), torch.cat(valid[name]).cpu())
-            for name in metrics
+            name: MetricResult(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
+            for name, parts in found.items()
         }
+    )
+
+
+def auto_block_size(num_items: int) -> int:
+    """Number of queries whose pairs with the gallery fit the memory of one sorted block."""
+    return max(1, PAIRS_PER_BLOCK // max(1, num_items))
+
+
+def _packed_plan(task: Task, how: Execution) -> _Plan:
+    assert isinstance(task.levels, TreeLevels)
+    order, gallery_order, intervals = task.levels.sorted_by_path()
+    own = task.self_index
+    if own is not None:
+        place = gallery_order.argsort()
+        own = own[order]
+        own = torch.where(own >= 0, place[own.clamp(min=0)], -1)
+    scorer = Scorer(task.gallery, task.similarity, gallery_order)
+    rank = PackedRanker(task.query, order, scorer, intervals, own)
+    items, threads = len(task.gallery), torch.get_num_threads()
+    size = min(PACKED_QUERIES_PER_BLOCK, max(1, PACKED_PAIRS_PER_BLOCK // items))
+    threads, size = _block_size(
+        how, scorer, min(size, len(order)), threads, lambda queries: Workspace.size(queries, items)
+    )
+    threads = min(threads, -(-len(order) // size))
+    return _Plan(rank, size, threads, lambda: Workspace(min(size, len(order)), items), order)
+
+
+def _sorted_plan(task: Task, how: Execution) -> _Plan:
+    scorer = Scorer(task.gallery, task.similarity)
+    items = len(task.gallery)
+
+    def rank(block: slice, workspace: None) -> Iterator[RankedLists]:
+        index = None if task.self_index is None else task.self_index[block]
+        ranked = sorted_levels(scorer(task.query[block]), task.levels(block), index)
+        yield RankedLists.from_sorted(ranked, task.num_levels)
+
+    _, size = _block_size(
+        how, scorer, auto_block_size(items), 1, lambda queries: BYTES_PER_PAIR * queries * items
+    )
+    return _Plan(rank, size, 1, lambda: None, torch.arange(len(task.query)))
+
+
+def _block_size(
+    how: Execution, scorer: Scorer, most: int, threads: int, bytes_of: Callable[[int], int]
+) -> tuple[int, int]:
+    """Threads and queries of a block."""
+    if how.block_size is not None:
+        return threads, how.block_size
+    if how.max_memory is None:
+        return threads, most
+    return largest_block(how.max_memory, scorer.nbytes, most, threads, bytes_of)
+
+
+def _fingerprint(task: Task) -> tuple[Any, ...]:
+    """What tells tasks apart, nearly surely, without a look at every number."""
+    rows = [
+        task.query[:: max(1, len(task.query) // 64)],
+        task.gallery[:: max(1, len(task.gallery) // 64)],
+    ]
+    return (
+        len(task.query),
+        len(task.gallery),
+        task.similarity,
+        *(zlib.crc32(part.cpu().contiguous().numpy().tobytes()) for part in rows),
     )

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from pml_suprank import metrics
 from pml_suprank.hierarchy import Hierarchy, HierarchyError
-from pml_suprank.metrics import streaming
 from pml_suprank.metrics.scores import Scorer, equal_rows
 from pml_suprank.relevance import ExponentialGain, PopulationRelevance
 from tests.reference import metrics as reference
@@ -416,24 +415,6 @@ class TestErrors:
         tree = Hierarchy.from_paths(["a/b", "a/c"])
         with pytest.raises(HierarchyError, match=r"query_labels: .* got 1 unknown: 5"):
             metrics.evaluate(self.query, torch.tensor([0, 1, 5]), hierarchy=tree)
-
-
-class TestMemory:
-    def test_no_block_exceeds_its_share(self, monkeypatch):
-        """The automatic block shrinks as the gallery grows, to one query at least."""
-        monkeypatch.setattr(streaming, "PAIRS_PER_BLOCK", 100)
-        assert streaming.auto_block_size(30) == 3
-        assert streaming.auto_block_size(1000) == 1
-        seen = []
-        original = streaming.sorted_levels
-
-        def spy(scores, levels, self_index):
-            seen.append(tuple(scores.shape))
-            return original(scores, levels, self_index)
-
-        monkeypatch.setattr(streaming, "sorted_levels", spy)
-        metrics.evaluate(torch.randn(30, 4), torch.arange(30) % 5)
-        assert seen == [(3, 30)] * 10
 
 
 def test_population_relevance_is_the_default():

@@ -1,0 +1,244 @@
+"""Rankings on the CPU: score and level packed into one integer, sorted in place.
+
+A key holds the score in its high bits, best first, and the level in its low bits, lowest first: one
+sort of integers ranks a gallery with ties against the model, and no order has to be kept. Queries
+and gallery are sorted by label path beforehand, so that the items that share levels with a query
+are slices of its row, and most of the cost after the sort is proportional to them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pml_suprank.metrics.key_sort import sorted_levels_of_keys
+from pml_suprank.metrics.levels import Intervals
+from pml_suprank.metrics.ranked_lists import Hits, RankedLists
+from pml_suprank.metrics.scores import Scorer
+
+COLUMNS = 1024
+"""Items per matrix product: the scores of 128 queries stay in a second-level cache."""
+
+HITS = 2**17
+"""Related items whose metrics are computed together, unless one query has more of them."""
+
+BYTES_PER_HIT = 120
+"""Memory of the metrics per related item, measured."""
+
+BYTES_PER_ITEM = 24
+"""Memory of a radix pass over one row, per item."""
+
+MOST_LEVELS = 15
+"""More would leave the score too few of 32 bits."""
+
+
+class Workspace:
+    """Memory that a thread uses again for every block.
+
+    Args:
+        num_queries: queries of a block.
+        num_items: N.
+    """
+
+    def __init__(self, num_queries: int, num_items: int) -> None:
+        # Two rows of 32 bits make one of 64.
+        self.keys = np.empty((num_queries + num_queries % 2, num_items), np.int32)
+        self.levels = np.empty((num_queries, num_items), np.uint8)
+        self.scores = np.empty((num_queries, min(COLUMNS, num_items)), np.float32)
+        self.bits = np.empty(self.scores.shape, np.int32)
+
+    @staticmethod
+    def fixed_size(num_queries: int, num_items: int) -> int:
+        """Bytes of a workspace."""
+        keys = (num_queries + num_queries % 2) * 4 + num_queries
+        return keys * num_items + num_queries * min(COLUMNS, num_items) * 8
+
+    @classmethod
+    def size(cls, num_queries: int, num_items: int) -> int:
+        """Bytes of a workspace and of all that ranking and metrics take beside it."""
+        hits = min(num_queries * num_items, max(HITS, num_items))
+        passes = BYTES_PER_ITEM * num_items
+        return cls.fixed_size(num_queries, num_items) + BYTES_PER_HIT * hits + passes
+
+
+class PackedRanker:
+    """Ranks the gallery for blocks of queries; everything in the order of label paths.
+
+    Args:
+        query: (Q, D) float32 embeddings.
+        order: (Q,) int64, the queries by label path; blocks are of this order.
+        scorer: of the gallery by label path.
+        intervals: of the related items of each query, in its place in the order.
+        own: (Q,) int64, position in the gallery of each query in order, or -1; None for none.
+    """
+
+    def __init__(
+        self,
+        query: Tensor,
+        order: Tensor,
+        scorer: Scorer,
+        intervals: Intervals,
+        own: Tensor | None,
+    ) -> None:
+        self._query, self._order, self._scorer = query, order, scorer
+        self._start, self._stop = intervals.start.numpy(), intervals.stop.numpy()
+        self._own = None if own is None else own.numpy()
+        self._num_items = len(scorer.gallery)
+        self._bits = int(intervals.start.shape[1]).bit_length()
+        self._bound = scorer.bound(query)
+
+    def __call__(self, block: slice, space: Workspace) -> Iterator[RankedLists]:
+        """The lists of a block, in parts that follow each other."""
+        if self._pack(block, space, wide=False):
+            yield from self._ranked(block, space.keys[: block.stop - block.start], space)
+            return
+        half = max(1, len(space.keys) // 2)
+        wide = space.keys.reshape(-1).view(np.int64).reshape(-1, self._num_items)
+        for start in range(block.start, block.stop, half):
+            part = slice(start, min(start + half, block.stop))
+            self._pack(part, space, wide=True)
+            yield from self._ranked(part, wide[: part.stop - part.start], space)
+
+    def _pack(self, block: slice, space: Workspace, wide: bool) -> bool:
+        """Write the keys of a block; False if 32 bits do not hold its scores exactly."""
+        count = block.stop - block.start
+        query = -self._scorer.rows(
+            self._query[self._order[block]]
+        )  # ascending keys: best score first
+        keys: NDArray[Any] = space.keys
+        if wide:
+            keys = keys.reshape(-1).view(np.int64).reshape(-1, self._num_items)
+        check = _Collisions(count)
+        code = _Code.wide(self._bits) if wide else _Code.narrow(self._bits, self._bound)
+        for start in range(0, self._num_items, COLUMNS):
+            items = self._scorer.gallery[start : start + COLUMNS]
+            columns = slice(start, start + len(items))
+            scores = space.scores[:count, : len(items)]
+            with torch.autocast("cpu", enabled=False):
+                torch.mm(query, items.T, out=torch.from_numpy(scores))
+            if self._scorer.offset is not None:
+                scores += self._scorer.offset[columns].numpy()
+            code.write(scores, keys[:count, columns], space.bits[:count, : len(items)], check)
+        if check.found():
+            return False
+        if len(self._scorer.copies):
+            copies, originals = self._scorer.copies.numpy(), self._scorer.originals.numpy()
+            for row in keys[:count]:
+                row[copies] = row[originals]
+        self._add_levels(block, keys)
+        return True
+
+    def _add_levels(self, block: slice, keys: NDArray[Any]) -> None:
+        for column in range(self._start.shape[1]):
+            bounds = zip(
+                self._start[block, column].tolist(), self._stop[block, column].tolist(), strict=True
+            )
+            row = 0
+            for (start, stop), same in itertools.groupby(bounds):
+                rows = slice(row, row := row + len(list(same)))
+                keys[rows, start:stop] += 1
+        if self._own is not None:
+            own = self._own[block]
+            present = np.flatnonzero(own >= 0)
+            keys[present, own[present]] = np.iinfo(keys.dtype).max
+
+    def _ranked(self, block: slice, keys: NDArray[Any], space: Workspace) -> Iterator[RankedLists]:
+        """Sort the keys and read the related items off them."""
+        counts = self._counts(block)
+        related = counts[:, 1:].sum(1)
+        levels = space.levels[: len(keys)]
+        sorted_levels_of_keys(keys, self._bits, levels)
+        if self._own is not None:
+            levels[self._own[block] >= 0, -1] = 0
+        for rows in _parts(related, HITS):
+            of_rows, number = levels[rows], related[rows]
+            places = np.flatnonzero(of_rows != 0)
+            first = np.arange(len(number)) * self._num_items - 1
+            rank = np.subtract(places, np.repeat(first, number)).astype(np.int32)
+            level = of_rows.reshape(-1).take(places)
+            hits = Hits(torch.from_numpy(rank), torch.from_numpy(number))
+            yield RankedLists(hits, torch.from_numpy(level), torch.from_numpy(counts[rows]))
+
+    def _counts(self, block: slice) -> NDArray[np.int64]:
+        """(b, L+1) number of items of each level, the query itself not among them."""
+        at_least = self._stop[block] - self._start[block]
+        total = np.full((len(at_least), 1), self._num_items)
+        counts = np.concatenate([total, at_least], 1)
+        if self._own is not None:
+            counts -= (self._own[block] >= 0)[:, None]
+        counts[:, :-1] -= counts[:, 1:]
+        return counts
+
+
+class _Collisions:
+    """Counts scores, row by row, that a code does not tell from 0."""
+
+    def __init__(self, num_queries: int) -> None:
+        self._near = np.zeros(num_queries, np.int64)
+        self._not_zero = np.zeros(num_queries, np.int64)
+
+    def add(self, near: NDArray[np.bool_], bits: NDArray[np.int32]) -> None:
+        self._near += np.count_nonzero(near, axis=1)
+        # 0 is 0.0 and -1 is -0.0, which are one number.
+        self._not_zero += np.count_nonzero(near & (bits != 0) & (bits != -1), axis=1)
+
+    def found(self) -> bool:
+        """Whether two different scores of a row have one code."""
+        return bool(((self._near > 1) & (self._not_zero > 0)).any())
+
+
+class _Code(NamedTuple):
+    """How a float32 score becomes an integer of the same order.
+
+    The bits of a float32, those of the magnitude inverted where it is negative, have its order.
+    Dropping the range of exponents that no score reaches, around 0, leaves room for the level.
+    """
+
+    level_bits: int
+    dropped: int
+
+    @classmethod
+    def wide(cls, level_bits: int) -> _Code:
+        """For 64 bits: every float32 has a code of its own, and -0.0 that of 0.0."""
+        return cls(level_bits, 1)
+
+    @classmethod
+    def narrow(cls, level_bits: int, bound: float) -> _Code:
+        """For 32 bits and scores up to a bound in magnitude."""
+        largest = int(np.float32(min(bound * 1.0001, 3e38)).view(np.int32)) + 1
+        return cls(level_bits, max(1, largest - 2 ** (31 - level_bits) + 2))
+
+    def write(
+        self,
+        scores: NDArray[np.float32],
+        keys: NDArray[Any],
+        scratch: NDArray[np.int32],
+        collisions: _Collisions,
+    ) -> None:
+        """Write the keys of level 0 of a block of scores, which are overwritten."""
+        bits = scores.view(np.int32)
+        np.right_shift(bits, 31, out=scratch)
+        np.bitwise_and(scratch, 0x7FFFFFFF, out=scratch)
+        np.bitwise_xor(bits, scratch, out=scratch)
+        np.clip(scratch, -self.dropped, self.dropped - 1, out=bits)
+        np.subtract(scratch, bits, out=scratch)
+        if self.dropped > 1 and np.count_nonzero(scratch) < scratch.size:
+            collisions.add(scratch == 0, bits)
+        np.left_shift(scratch, self.level_bits, out=keys, dtype=keys.dtype)
+
+
+def _parts(lengths: NDArray[np.int64], most: int) -> Iterator[slice]:
+    """Slices of rows whose lengths sum to at most ``most``, or of one row."""
+    ends = lengths.cumsum()
+    start = 0
+    while start < len(lengths):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
+        yield slice(start, stop)
+        start = stop
