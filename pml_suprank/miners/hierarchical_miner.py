@@ -1,0 +1,250 @@
+"""The adapter between PML's miner interface and the selection of pairs and triplets."""
+
+import math
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import torch
+from pytorch_metric_learning.distances import BaseDistance
+from pytorch_metric_learning.miners import BaseMiner
+from torch import Tensor
+
+from pml_suprank.checks import check_embeddings, checked_level
+from pml_suprank.hierarchy import Hierarchy, as_level_labels
+from pml_suprank.losses.rank_loss import check_references, similarity
+from pml_suprank.losses.retrieval_set import retrieval_set
+
+Margins = float | tuple[float, ...]
+
+
+class HierarchicalMiner(BaseMiner):
+    """A PML miner that knows how many levels two items share.
+
+    Subclasses say what is mined (``select``). The mathematics runs in float32 at least, autocast or not.
+
+    Args:
+        level: label column that makes an item positive, for PML's binary mining on it; None for the whole
+            hierarchy.
+        hierarchy: expands 1-D labels to all levels; with it the miners take PML's ordinary labels.
+        **kwargs: PML's ``distance`` (a distance or a similarity) and ``collect_stats``.
+
+    Raises:
+        ValueError: ``level`` is not an integer >= 0 or, where it is known, not a level of ``hierarchy``;
+            ``distance`` is none of PML's.
+    """
+
+    takes_self_indices = True
+    """Memories pass ``self_indices`` to miners that have this."""
+
+    def __init__(
+        self, *, level: int | None = None, hierarchy: Hierarchy | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(self.distance, BaseDistance):
+            raise ValueError(
+                "distance: wanted a PML distance such as LpDistance() or CosineSimilarity(), "
+                f"got {self.distance!r}"
+            )
+        num_levels = None if hierarchy is None else hierarchy.num_levels
+        self.level = None if level is None else checked_level(level, num_levels)
+        self.hierarchy = hierarchy
+
+    def extra_repr(self) -> str:
+        """Show the level."""
+        return f"level={self.level}"
+
+    def select(self, distances: Tensor, levels: Tensor, num_levels: int) -> tuple[Tensor, ...]:
+        """Return the indices of triplets or pairs.
+
+        Args:
+            distances: (B, N), smaller is closer: of a similarity, its negative.
+            levels: (B, N), levels shared, -1 for an item that the anchor is not compared with.
+            num_levels: L.
+        """
+        raise NotImplementedError
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        ref_emb: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+        self_indices: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Return PML's tuple of triplets or of pairs.
+
+        Args:
+            embeddings: (B, D), the anchors.
+            labels: (B,) class labels, or (B, L) with column 0 the finest level.
+            ref_emb: (N, D), where positives and negatives are; None for the batch itself.
+            ref_labels: (N,) or (N, L).
+            self_indices: (B,), where each anchor stands among the references, -1 for nowhere. Left at None it is
+                known when the references are the batch (the same tensor or a detached one); memories pass it.
+
+        Returns:
+            (anchor, positive, negative) or (anchor, positive, other anchor, negative), int64, on the device of
+            the embeddings; empty where nothing is selected.
+
+        Raises:
+            ValueError: embeddings that are empty, not finite or not of one width; labels missing, of the wrong
+                length, form or dtype, or no tree; references without labels; ``self_indices`` of another length
+                or outside the references.
+        """
+        self.reset_stats()
+        check_embeddings("embeddings", embeddings)
+        check_references(embeddings, ref_emb, ref_labels, needs_labels=True)
+        if ref_emb is None:
+            ref_emb, ref_labels = embeddings, labels
+        if is_same_data(embeddings, ref_emb):
+            self_indices = torch.arange(len(embeddings), device=embeddings.device)
+        elif self_indices is not None:
+            self_indices = _checked_self_indices(self_indices, embeddings, len(ref_emb))
+        with torch.no_grad():
+            output = self.mine(
+                embeddings,
+                self._level_labels("labels", labels, embeddings),
+                ref_emb,
+                self._level_labels("ref_labels", ref_labels, ref_emb),
+                self_indices,
+            )
+        self.output_assertion(output)
+        return output
+
+    def mine(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        ref_emb: Tensor,
+        ref_labels: Tensor,
+        self_indices: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Return the indices, for labels of shape (B, L) and (N, L)."""
+        items = retrieval_set(
+            (len(embeddings), len(ref_emb)),
+            labels,
+            ref_labels,
+            level=self.level,
+            self_indices=self_indices,
+        )
+        levels = items.levels.long()
+        if items.mask is not None:
+            levels = levels.masked_fill(~items.mask, -1)
+        distances = similarity(self.distance, embeddings, ref_emb)
+        if self.distance.is_inverted:
+            distances = -distances
+        return self.select(distances, levels, items.num_levels)
+
+    def _level_labels(self, name: str, labels: Any, embeddings: Tensor) -> Tensor:
+        labels = as_level_labels(labels, self.hierarchy, name=name, length=len(embeddings))
+        return labels.to(embeddings.device)
+
+    def _known_levels(self) -> int | None:
+        """Return the number of levels that are told apart, where it is known before the first batch."""
+        if self.level is not None:
+            return 1
+        return None if self.hierarchy is None else self.hierarchy.num_levels
+
+    def _record_margins(self, name: str, margins: Margins) -> None:
+        """Make margins recordable: under their name, or one by one with the level."""
+        if not isinstance(margins, tuple):
+            self.add_to_recordable_attributes(name=name, is_stat=False)
+            return
+        for column, margin in enumerate(margins):
+            setattr(self, f"{name}_level{column}", margin)
+            self.add_to_recordable_attributes(name=f"{name}_level{column}", is_stat=False)
+
+    def _mined_pairs(
+        self, positive: Tensor, negative: Tensor, levels: Tensor, num_levels: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the pairs of positive violation, (B, N) each, and record them."""
+        a1, p = (positive > 0).nonzero(as_tuple=True)
+        a2, n = (negative > 0).nonzero(as_tuple=True)
+        if self.collect_stats:
+            columns = num_levels - levels[a1, p], num_levels - 1 - levels[a2, n]
+            self._record_levels("pos_pair", columns[0], positive[a1, p], num_levels)
+            self._record_levels("neg_pair", columns[1], negative[a2, n], num_levels)
+        return a1, p, a2, n
+
+    def _record_levels(
+        self, kind: str, columns: Tensor, violation: Tensor, num_levels: int
+    ) -> None:
+        """Set ``num_<kind>s_level<l>`` and ``<kind>_violation_level<l>``, its mean, for every level.
+
+        Args:
+            kind: what was mined.
+            columns: (M,), the level of each.
+            violation: (M,), of each.
+            num_levels: L.
+        """
+        counts = columns.bincount(minlength=num_levels)
+        sums = columns.bincount(violation.double(), minlength=num_levels)
+        means = sums / counts.clamp(min=1)
+        for column, (count, mean) in enumerate(zip(counts.tolist(), means.tolist(), strict=True)):
+            level = column if self.level is None else self.level
+            names = f"num_{kind}s_level{level}", f"{kind}_violation_level{level}"
+            self.add_to_recordable_attributes(list_of_names=names, is_stat=True)
+            for name, value in zip(names, (count, mean), strict=True):
+                setattr(self, name, value)
+
+
+def is_same_data(embeddings: Tensor, ref_emb: Tensor) -> bool:
+    """Whether two tensors are one, or one is the other detached."""
+    return ref_emb is embeddings or (
+        ref_emb.data_ptr() == embeddings.data_ptr()
+        and ref_emb.shape == embeddings.shape
+        and ref_emb.stride() == embeddings.stride()
+        and ref_emb.dtype == embeddings.dtype
+    )
+
+
+def checked_margins(
+    name: str, margins: Any, num_levels: int | None, *, least: float = 0.0
+) -> Margins:
+    """Return a number, or one number per level as a tuple.
+
+    Args:
+        name: the argument's name, for the messages.
+        margins: what the user gave.
+        num_levels: L, or None where it is not known yet.
+        least: the least number allowed.
+
+    Raises:
+        ValueError: not numbers, not finite, below ``least``, or not one per level.
+    """
+    several = isinstance(margins, Sequence) and not isinstance(margins, str)
+    values = margins if several else (margins,)
+    bounds = "finite numbers" if least == -math.inf else f"finite numbers >= {least:g}"
+    for value in values:
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value) or value < least:
+            raise ValueError(
+                f"{name}: wanted one or, as a list with the finest level first, several "
+                f"{bounds}, got {margins!r}"
+            )
+    if not several:
+        return float(margins)
+    if len(values) == 0 or (num_levels is not None and len(values) != num_levels):
+        levels = "each level" if num_levels is None else f"each of the {num_levels} levels"
+        raise ValueError(
+            f"{name}: wanted one number, or one for {levels}, finest first, got {len(values)}"
+        )
+    return tuple(map(float, values))
+
+
+def _checked_self_indices(self_indices: Any, embeddings: Tensor, num_refs: int) -> Tensor:
+    if (
+        not torch.is_tensor(self_indices)
+        or self_indices.dtype != torch.long
+        or self_indices.shape != (len(embeddings),)
+        or int(self_indices.min()) < -1
+        or int(self_indices.max()) >= num_refs
+    ):
+        got = self_indices
+        if torch.is_tensor(got):
+            got = f"{got.dtype} of shape {tuple(got.shape)}, {got.min()}..{got.max()}"
+        raise ValueError(
+            f"self_indices: wanted int64 of shape ({len(embeddings)},), each -1 or an index of one of "
+            f"the {num_refs} references, got {got}"
+        )
+    return self_indices.to(embeddings.device)

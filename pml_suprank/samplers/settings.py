@@ -1,0 +1,113 @@
+"""Checks of a sampler's arguments; the errors say what would work."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from torch import distributed
+
+from pml_suprank.checks import checked_level
+from pml_suprank.hierarchy import Hierarchy, as_level_labels
+
+
+def checked_integer(name: str, value: Any, least: int) -> int:
+    """Return an integer, or raise a ValueError unless it is one of at least ``least``."""
+    try:
+        number = least - 1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise ValueError(f"{name}: wanted an integer >= {least}, got {value!r}")
+    return number
+
+
+def checked_group_sizes(group_sizes: Any) -> tuple[int, ...]:
+    """Return the group sizes as a tuple, or raise a ValueError unless they are one or more integers >= 1."""
+    if not isinstance(group_sizes, Iterable) or not (sizes := tuple(group_sizes)):
+        raise ValueError(
+            "group_sizes: wanted a sequence (samples_per_class, classes_per_parent, ...), "
+            f"got {group_sizes!r}"
+        )
+    return tuple(
+        checked_integer(f"group_sizes[{level}]", size, 1) for level, size in enumerate(sizes)
+    )
+
+
+def label_columns(
+    labels: Any,
+    hierarchy: Hierarchy | None,
+    levels: Sequence[int] | None,
+    num_groups: int,
+    num_samples: int | None,
+) -> np.ndarray:
+    """Return (N, K), the label column for each group size.
+
+    Raises:
+        ValueError: no samples, as many levels as group sizes do not exist, or levels that do not fit.
+        HierarchyError: labels in none of the three forms, or of another length than ``num_samples``.
+    """
+    rows = as_level_labels(labels, hierarchy, length=num_samples).cpu().numpy()
+    if len(rows) == 0:
+        raise ValueError("labels: wanted one row per sample of the data set, got none")
+    num_levels = rows.shape[1]
+    if levels is None:
+        if num_groups > num_levels:
+            raise ValueError(
+                f"group_sizes: wanted at most {num_levels}, one for each level of the labels, "
+                f"got {num_groups}"
+            )
+        return rows[:, :num_groups]
+    columns = [checked_level(level, num_levels) for level in levels]
+    if len(columns) != num_groups or columns != sorted(set(columns)):
+        raise ValueError(
+            f"levels: wanted {num_groups} ascending label columns below {num_levels}, one for "
+            f"each group size, got {tuple(levels)!r}"
+        )
+    return rows[:, columns]
+
+
+def check_batch_size(batch_size: int, block: int, most: int, any_number: bool, where: str) -> None:
+    """Raise a ValueError that names the nearest batch size that works, unless this one does.
+
+    Args:
+        batch_size: as asked for.
+        block: the product of the group sizes, which divides it.
+        most: samples there are.
+        any_number: whether any number of samples works, or even ones only.
+        where: what the limits come from, for the message.
+    """
+    step = block if any_number or block % 2 == 0 else 2 * block
+    if batch_size % step == 0 and batch_size <= most:
+        return
+    below = min(batch_size, most) // step * step
+    nearest = [size for size in (below, below + step) if 0 < size <= most]
+    if not nearest:
+        raise ValueError(
+            f"batch_size: wanted a multiple of {step} of at most {most}, {where}; there is none, "
+            f"so smaller group_sizes or more samples are needed, got {batch_size}"
+        )
+    raise ValueError(
+        f"batch_size: wanted a multiple of {step} of at most {most}, {where}; nearest "
+        f"{' and '.join(map(str, nearest))}, got {batch_size}"
+    )
+
+
+def checked_process(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """Return rank and number of processes; None takes torch.distributed's, where it runs."""
+    if (rank is None) != (world_size is None):
+        raise ValueError(
+            f"rank: wanted rank and world_size or neither, got rank={rank!r}, "
+            f"world_size={world_size!r}"
+        )
+    if rank is None:
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return 0, 1
+        return distributed.get_rank(), distributed.get_world_size()
+    world_size = checked_integer("world_size", world_size, 1)
+    rank = checked_integer("rank", rank, 0)
+    if rank >= world_size:
+        raise ValueError(f"rank: wanted 0..{world_size - 1}, got {rank}")
+    return rank, world_size
