@@ -29,6 +29,9 @@ compare: $(READY)
 
 bench: $(READY)
 	$(RUN) -m benchmarks.rank_losses $(ARGS)
+	$(RUN) -m benchmarks.evaluation $(ARGS)
+	$(RUN) -m benchmarks.miners
+	$(RUN) -m benchmarks.samplers
 
 test: $(READY)
 	$(RUN) -m pytest $(ARGS)

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+
 from pml_suprank.integrations import require
 from pml_suprank.integrations.pooling import GeM
 from pml_suprank.integrations.timm_weights import (
@@ -13,7 +15,6 @@ from pml_suprank.integrations.timm_weights import (
     load_local_weights,
     load_packaged_weights,
 )
-from torch import nn
 
 timm: Any = require("timm", extra="timm")
 timm_data: Any = require("timm.data", extra="timm")

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pml_suprank.integrations import require
 from torch import nn
+
+from pml_suprank.integrations import require
 
 __all__ = [
     "PACKAGED_MODELS",

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pml_suprank import functional, losses, metrics, relevance
+from pml_suprank import functional, losses, metrics, miners, relevance, samplers
 from pml_suprank.decomposability import decomposability_gap
 from pml_suprank.hierarchy import Hierarchy, HierarchyError
 
@@ -21,7 +21,9 @@ __all__ = [
     "functional",
     "losses",
     "metrics",
+    "miners",
     "relevance",
+    "samplers",
     "testers",
 ]
 

@@ -19,6 +19,7 @@ from statistics import mean
 from typing import Any
 
 import torch
+
 from pml_suprank.recipes.config import Config, add_options, at_least, parse, positive
 from pml_suprank.recipes.data.emoji import LEVEL_NAMES
 from pml_suprank.recipes.evaluation import COLUMNS, TILES

@@ -10,7 +10,10 @@ from typing import Any
 from pml_suprank.recipes.data.emoji import LEVEL_NAMES
 from pml_suprank.recipes.loss_choices import LOSSES
 
-__all__ = ["Config", "add_options", "at_least", "parse", "positive"]
+__all__ = ["GROUP_SIZES", "Config", "add_options", "at_least", "parse", "positive"]
+
+GROUP_SIZES = (2, 2)
+"""Drawings of an emoji in a batch, and emoji of a subgroup."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,11 @@ class Config:
                 f"--level: wanted {LEVEL_NAMES[0]} with --loss {self.loss}, got {self.level}; "
                 f"losses that take another level: {takes_one}"
             )
-        if self.batch_size % 2:
+        group = math.prod(GROUP_SIZES)
+        if self.batch_size % group:
             raise ValueError(
-                f"--batch-size: wanted an even number (two drawings an emoji), got {self.batch_size}"
+                f"--batch-size: wanted a multiple of {group} ({GROUP_SIZES[0]} drawings of an emoji, "
+                f"{GROUP_SIZES[1]} emoji of a subgroup), got {self.batch_size}"
             )
 
 

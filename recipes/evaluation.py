@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
-from pml_suprank.recipes.data.emoji import LEVEL_NAMES, EmojiDataset
 from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
 
 from pml_suprank import AccuracyCalculator
+from pml_suprank.recipes.data.emoji import LEVEL_NAMES, EmojiDataset
 
 __all__ = ["COLUMNS", "METRICS", "ROWS", "TILES", "Metric", "evaluate", "table"]
 

@@ -21,7 +21,8 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from pml_suprank.recipes.config import Config, add_options, parse
+
+from pml_suprank.recipes.config import GROUP_SIZES, Config, add_options, parse
 from pml_suprank.recipes.data.emoji import LICENCES, EmojiDataset, load_emoji, split_emoji
 from pml_suprank.recipes.data.emoji_sources import package_versions
 from pml_suprank.recipes.evaluation import ROWS, TILES, evaluate, table
@@ -110,7 +111,7 @@ def _write(
     """Everything in the run folder that follows from the results."""
     before, after = metrics["before"], metrics["after"]
     title = LOSSES[config.loss].title
-    curve = loss_curve(session.history, session.iterations, title)
+    curve = loss_curve(session.history, len(session.sampler), title)
     h_ap = TILES["H-AP"]
     minutes, seconds = divmod(round(session.seconds), 60)
     report = Report(
@@ -154,7 +155,7 @@ def _setup(
         f"batch-norm statistics frozen; linear embedding of {config.embedding_size} dimensions",
         "Before": "ImageNet features of the backbone, pooled, without the embedding layer",
         "Loss": f"{choice.title} ({choice.library}){level}",
-        "Training": f"MetricLossOnly, MPerClassSampler (m=2), batches of {config.batch_size}, "
+        "Training": f"MetricLossOnly, HierarchicalSampler {GROUP_SIZES}, batches of {config.batch_size}, "
         f"{session.epoch} epochs, {len(session.history)} iterations, AdamW, learning rate {config.lr:g}",
         "Seed": str(config.seed),
         "Versions": ", ".join(f"{name} {number}" for name, number in versions.items()),

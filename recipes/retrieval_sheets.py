@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pml_suprank.recipes.data.emoji import LEVEL_NAMES, VENDORS, EmojiDataset
 
 from pml_suprank.hierarchy import common_levels
+from pml_suprank.recipes.data.emoji import LEVEL_NAMES, VENDORS, EmojiDataset
 
 __all__ = ["STYLE", "Retrieval", "choose_queries", "legend", "retrieve", "sheets"]
 

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from pytorch_metric_learning.trainers import MetricLossOnly
+
 from pml_suprank.integrations.timm_backbones import build_models, build_transforms
-from pml_suprank.recipes.config import Config
+from pml_suprank.recipes.config import GROUP_SIZES, Config
 from pml_suprank.recipes.data.emoji import EmojiDataset
 from pml_suprank.recipes.files import write_atomic
 from pml_suprank.recipes.loss_choices import LOSSES
-from pytorch_metric_learning.samplers import MPerClassSampler
-from pytorch_metric_learning.trainers import MetricLossOnly
+from pml_suprank.samplers import HierarchicalSampler
 
 __all__ = ["BACKBONE", "Session", "load_models", "seed_everything", "stored_config"]
 
-IMAGES_PER_CLASS = 2
 BACKBONE = "tf_efficientnet_lite0"
 # Learning rates of the three parts, as multiples of --lr.
 LR_FACTORS = {"trunk": 1.0, "embedder": 3.0, "metric_loss": 10.0}
@@ -30,7 +30,7 @@ def seed_everything(*seeds: int) -> None:
     """Seed Python, NumPy and torch from several numbers, such as a seed and an epoch."""
     words = np.random.SeedSequence(seeds).generate_state(3)
     random.seed(int(words[0]))
-    np.random.seed(words[1])  # noqa: NPY002  (PML's samplers draw from the global generator)
+    np.random.seed(words[1])  # noqa: NPY002  (transforms may draw from the global generator)
     torch.manual_seed(int(words[2]))
 
 
@@ -84,7 +84,14 @@ class Session:
         self.train_set.label_form = "levels"
         tree = train_set.hierarchy
         self.loss = LOSSES[config.loss].build(tree, config.embedding_size, config.level_index)
-        self.iterations = len(train_set) // config.batch_size
+        self.sampler = HierarchicalSampler(
+            train_set.labels,
+            config.batch_size,
+            GROUP_SIZES,
+            hierarchy=tree,
+            batches_per_epoch=len(train_set) // config.batch_size,
+            seed=config.seed,
+        )
         modules = {**self.models, "metric_loss": self.loss}
         self.optimizers = {
             f"{name}_optimizer": torch.optim.AdamW(
@@ -102,7 +109,7 @@ class Session:
 
     def _lr_factor(self, step: int) -> float:
         """Linear warm-up, then a cosine to 0."""
-        total = max(1, self.iterations * self.config.epochs)
+        total = max(1, len(self.sampler) * self.config.epochs)
         warm_up = max(1.0, WARM_UP * total)
         return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * min(1, step / total)))
 
@@ -115,6 +122,7 @@ class Session:
             batch_size=batch_size,
             loss_funcs={"metric_loss": self.loss},
             dataset=self.train_set,
+            sampler=self.sampler,
             lr_schedulers=self.schedulers,
             data_device=torch.device("cpu"),
             label_hierarchy_level=self.config.level_index,
@@ -126,12 +134,7 @@ class Session:
             start = perf_counter()
             print(f"epoch {epoch} of {self.config.epochs}", flush=True)
             seed_everything(self.config.seed, epoch)
-            trainer.sampler = MPerClassSampler(
-                self.train_set.labels,
-                m=IMAGES_PER_CLASS,
-                batch_size=batch_size,
-                length_before_new_iter=self.iterations * batch_size,
-            )
+            self.sampler.set_epoch(epoch)
             trainer.train(start_epoch=epoch, num_epochs=epoch)
             self.epoch = epoch
             self.seconds += perf_counter() - start

@@ -15,10 +15,12 @@ LAYERS = [
     "checks",
     "hierarchy",
     "relevance",
+    "samplers",
     "functional",
     "metrics",
     "decomposability",
     "losses",
+    "miners",
     "accuracy_calculator",
     "testers",
 ]

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from pml_suprank.recipes.data.emoji_cache import load_rasters
-from pml_suprank.recipes.data.emoji_sources import LICENCES, VENDORS, Emoji, list_emoji
 from torch.utils.data import Dataset
 
 from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.recipes.data.emoji_cache import load_rasters
+from pml_suprank.recipes.data.emoji_sources import LICENCES, VENDORS, Emoji, list_emoji
 
 __all__ = ["LEVEL_NAMES", "LICENCES", "VENDORS", "EmojiDataset", "load_emoji", "split_emoji"]
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
+
 from pml_suprank.recipes.data.emoji_sources import Emoji, package_versions, rasterise
 from pml_suprank.recipes.files import write_atomic
-from tqdm import tqdm
 
 __all__ = ["cache_folder", "load_rasters"]
 

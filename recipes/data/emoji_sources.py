@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
 from pml_suprank.integrations import package_folder, require
 
 __all__ = [

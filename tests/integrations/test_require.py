@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from pml_suprank.integrations import package_folder, require
 
 

@@ -12,6 +12,7 @@ from torch import nn
 pytest.importorskip("timm", reason="needs the timm extra")
 
 import timm
+
 from pml_suprank.integrations.timm_backbones import (
     Embedder,
     build_models,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
 from pml_suprank.recipes.data import emoji_cache
 from pml_suprank.recipes.data.emoji import EmojiDataset, load_emoji, split_emoji
 from pml_suprank.recipes.data.emoji_sources import Emoji, _exact, list_emoji, rasterise

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from pml_suprank.recipes import __main__ as suprank
 from pml_suprank.recipes import compare, quickstart
 from pml_suprank.recipes.config import Config
@@ -189,7 +190,10 @@ def test_every_loss_trains(loss: str, tmp_path: Path, cache_dir: Path) -> None:
         (["--epochs", "-1"], "argument --epochs: wanted an integer >= 0, got '-1'"),
         (["--lr", "nan"], "argument --lr: wanted a positive finite number, got 'nan'"),
         (["--image-size", "big"], "argument --image-size: wanted an integer >= 32, got 'big'"),
-        (["--batch-size", "15"], "--batch-size: wanted an even number (two drawings an emoji)"),
+        (
+            ["--batch-size", "18"],
+            "--batch-size: wanted a multiple of 4 (2 drawings of an emoji, 2 emoji",
+        ),
         (["--batch-size", "500"], "--batch-size: wanted at most"),
         (["--level", "subgroup"], "--level: wanted emoji with --loss happier, got subgroup"),
         (["--resume", "--overwrite"], "not allowed with argument"),

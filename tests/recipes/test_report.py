@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
+
 from pml_suprank.recipes.data.emoji import LICENCES, EmojiDataset
 from pml_suprank.recipes.evaluation import METRICS, ROWS, TILES
 from pml_suprank.recipes.figures import bar_chart, loss_curve
