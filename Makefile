@@ -30,8 +30,8 @@ compare: $(READY)
 bench: $(READY)
 	$(RUN) -m benchmarks.rank_losses $(ARGS)
 	$(RUN) -m benchmarks.evaluation $(ARGS)
-	$(RUN) -m benchmarks.miners
-	$(RUN) -m benchmarks.samplers
+	$(RUN) -m benchmarks.miners $(ARGS)
+	$(RUN) -m benchmarks.samplers $(ARGS)
 
 test: $(READY)
 	$(RUN) -m pytest $(ARGS)

@@ -106,7 +106,9 @@ def main() -> None:
     """Measure, print and write all tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=9)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--quick", action="store_true", help="one repeat")
+    arguments = parser.parse_args()
+    repeats = 1 if arguments.quick else arguments.repeats
     write(
         "miners",
         f"Miners, {BATCH} embeddings of {DIM} dimensions",

@@ -96,9 +96,9 @@ def main() -> None:
     """Measure, print and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=1_000_000)
+    parser.add_argument("--quick", action="store_true", help="100,000 labels instead of a million")
     arguments = parser.parse_args()
-    size, repeats = arguments.samples, arguments.repeats
+    size, repeats = 100_000 if arguments.quick else 1_000_000, arguments.repeats
     tuples = PML_BATCHES_PER_TUPLE * math.comb(SUPER_CLASSES, 4)
     write(
         "samplers",

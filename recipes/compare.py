@@ -38,6 +38,7 @@ DEFAULT_ENTRIES = (
     "supap",
     "multi-similarity",
     "multi-similarity:subgroup",
+    "multi-similarity-mined",
     "ntxent",
     "ntxent:subgroup",
     "smoothap",

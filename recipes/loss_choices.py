@@ -6,7 +6,7 @@ from typing import Any
 
 from pytorch_metric_learning import losses as pml_losses
 
-from pml_suprank import Hierarchy, losses
+from pml_suprank import Hierarchy, losses, miners
 
 __all__ = ["LOSSES", "LossChoice"]
 
@@ -23,12 +23,14 @@ class LossChoice:
         build: from the training hierarchy, the embedding size and the label level.
         levels: "hierarchy" for a loss that sees all levels, "any" for a loss on the labels of
             one level, "finest" for one that also needs equally many images of each class.
+        miner: how to build the miner of the loss's pairs or triplets, from the training hierarchy.
     """
 
     library: str
     title: str
     build: Builder
     levels: str = "any"
+    miner: Callable[[Hierarchy], Any] | None = None
 
 
 def _nodes(tree: Hierarchy, level: int) -> int:
@@ -63,6 +65,13 @@ LOSSES: dict[str, LossChoice] = {
     ),
     "multi-similarity": LossChoice(
         "PML", "MultiSimilarityLoss", lambda tree, size, level: pml_losses.MultiSimilarityLoss()
+    ),
+    "multi-similarity-mined": LossChoice(
+        "PML, miner of pml-suprank",
+        "MultiSimilarityLoss with HierarchicalMultiSimilarityMiner",
+        lambda tree, size, level: pml_losses.MultiSimilarityLoss(),
+        "hierarchy",
+        lambda tree: miners.HierarchicalMultiSimilarityMiner(hierarchy=tree),
     ),
     "ntxent": LossChoice("PML", "NTXentLoss", lambda tree, size, level: pml_losses.NTXentLoss()),
     "smoothap": LossChoice(

@@ -83,7 +83,9 @@ class Session:
         self.train_set = train_set.with_transform(augment)
         self.train_set.label_form = "levels"
         tree = train_set.hierarchy
-        self.loss = LOSSES[config.loss].build(tree, config.embedding_size, config.level_index)
+        choice = LOSSES[config.loss]
+        self.loss = choice.build(tree, config.embedding_size, config.level_index)
+        self.miner = None if choice.miner is None else choice.miner(tree)
         self.sampler = HierarchicalSampler(
             train_set.labels,
             config.batch_size,
@@ -121,6 +123,7 @@ class Session:
             optimizers=self.optimizers,
             batch_size=batch_size,
             loss_funcs={"metric_loss": self.loss},
+            mining_funcs={} if self.miner is None else {"tuple_miner": self.miner},
             dataset=self.train_set,
             sampler=self.sampler,
             lr_schedulers=self.schedulers,

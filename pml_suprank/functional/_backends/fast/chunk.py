@@ -184,9 +184,11 @@ class SortedChunk(Chunk):
 
     def spread(self, weight: Tensor, begin: Tensor, end: Tensor) -> Tensor:
         """Give weights (T',) to the items from one position to before another: (R N,), in order."""
-        sums = weight.new_zeros(len(self.order) + 1)
-        sums.scatter_add_(0, begin, weight).scatter_add_(0, end, -weight)
-        return sums[:-1].cumsum(dim=0)
+        # what is given must be taken back exactly: a remainder would go to all items that follow
+        given = weight.double()
+        sums = given.new_zeros(len(self.order) + 1)
+        sums.scatter_add_(0, begin, given).scatter_add_(0, end, given.neg_())
+        return sums[:-1].cumsum_(dim=0).to(weight.dtype)
 
     def below(self, level: int, dtype: torch.dtype) -> Tensor:
         """Return 1 for the items of the retrieval set below a level, in order, (R N,)."""
