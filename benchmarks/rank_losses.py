@@ -80,7 +80,7 @@ def peak(name: str, backend: str, num_references: str) -> float:
 def check_parity(data: Problem, *loss_fns: torch.nn.Module) -> None:
     """Raise unless all losses agree on the first queries, to the documented error."""
     items = data.queries if data.references is None else data.references
-    count = min(8, max(1, 131072 // len(items)))  # `blocked` compares positives with all items
+    count = min(8, max(1, 131072 // len(items)))
     few = data._replace(queries=data.queries[:count], labels=data.labels[:count])
     if few.references is None:
         few = few._replace(references=data.queries, ref_labels=data.labels)
@@ -117,7 +117,10 @@ def against_references(sizes: list[int], repeats: int) -> list[dict[str, object]
     rows: list[dict[str, object]] = []
     for size in tqdm(sizes, desc="references"):
         data = problem(size)
-        check_parity(data, make("SupHAPLoss", "fast"), make("SupHAPLoss", "blocked"))
+        if (
+            size <= 65536
+        ):  # more takes `blocked`, which compares all positives with all items, minutes
+            check_parity(data, make("SupHAPLoss", "fast"), make("SupHAPLoss", "blocked"))
         loss_fn = make("SupHAPLoss", "auto")
         times = paired_medians(
             {"loss": lambda: step(loss_fn, data), "product": lambda: product(data)},  # noqa: B023
