@@ -12,7 +12,7 @@ from pytorch_metric_learning import miners as pml_miners
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from benchmarks.measuring import paired_medians, peak_memory, resident, write
+from benchmarks.measuring import memory_of, paired_medians, peak_memory, write
 from pml_suprank import miners
 
 BATCH, DIM = 512, 128
@@ -62,9 +62,7 @@ def peak(group: str, name: str) -> float:
     """Return the MiB that mining a batch takes above its inputs, the result included."""
     data = problem()
     mine(group, name, *problem(16))
-    before = resident()
-    mine(group, name, *data)
-    return resident() - before
+    return memory_of(lambda: mine(group, name, *data))
 
 
 def check_parity(group: str, points: Tensor, rows: Tensor) -> None:

@@ -61,25 +61,36 @@ def checked_level(level: Any, num_levels: int | None = None) -> int:
     return column
 
 
-def checked_per_level(name: str, values: Any, num_levels: int | None = None) -> tuple[float, ...]:
+def checked_per_level(
+    name: str, values: Any, num_levels: int | None = None, *, least: float = 0.0
+) -> tuple[float, ...]:
     """Return one number for each level, finest first, from such a list or from one number for all.
 
     Args:
         name: the argument's name, for the message.
-        values: finite numbers >= 0, or one.
+        values: finite numbers, or one.
         num_levels: the wanted number, if it is known.
+        least: the least number allowed.
 
     Raises:
         ValueError: something else, or another number of them.
     """
-    many = isinstance(values, Iterable)
-    given = tuple(values) if many else (values,) * (num_levels or 1)
+    given = tuple(values) if has_items(values) else (values,) * (num_levels or 1)
     wrong_count = num_levels is not None and len(given) != num_levels
-    try:
-        numbers = tuple(float(value + 0.0) for value in given)  # float() reads strings, + does not
+    try:  # float() reads strings, + does not
+        numbers = tuple(math.nan if isinstance(v, bool) else float(v + 0.0) for v in given)
     except (TypeError, ValueError):
         numbers = ()
-    if not numbers or wrong_count or not all(0 <= number < math.inf for number in numbers):
-        count = "one number for each level" if num_levels is None else f"{num_levels} numbers"
-        raise ValueError(f"{name}: wanted {count}, >= 0, finest level first, got {values!r}")
+    if not numbers or wrong_count or not all(least <= x and math.isfinite(x) for x in numbers):
+        levels = "each level" if num_levels is None else f"each of the {num_levels} levels"
+        bound = "" if least == -math.inf else f" >= {least:g}"
+        raise ValueError(
+            f"{name}: wanted one finite number{bound} for {levels}, finest first, or one for all, "
+            f"got {values!r}"
+        )
     return numbers
+
+
+def has_items(values: Any) -> bool:
+    """Whether it is a list of values rather than one; a tensor without dimensions is one value."""
+    return isinstance(values, Iterable) and getattr(values, "ndim", 1) > 0

@@ -1,5 +1,7 @@
 """Checks of arguments."""
 
+import math
+
 import pytest
 import torch
 
@@ -49,6 +51,10 @@ def test_levels():
 def test_one_number_per_level():
     assert checked_per_level("x", 2, 3) == (2.0, 2.0, 2.0)
     assert checked_per_level("x", torch.tensor([1.0, 0.5])) == (1.0, 0.5)
-    for values in ((1,), (1, 2, -1), "123", None, (1, 2, float("nan")), [[1], [2], [3]]):
-        with pytest.raises(ValueError, match="x: wanted 3 numbers, >= 0, finest level first, got"):
+    assert checked_per_level("x", torch.tensor(0.5), 2) == (0.5, 0.5)
+    assert checked_per_level("x", -1, least=-math.inf) == (-1.0,)
+    for values in ((1,), (1, 2, -1), "123", None, True, (1, 2, float("nan")), [[1], [2], [3]]):
+        with pytest.raises(
+            ValueError, match="x: wanted one finite number >= 0 for each of the 3 levels, "
+        ):
             checked_per_level("x", values, 3)

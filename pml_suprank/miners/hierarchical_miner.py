@@ -1,8 +1,5 @@
 """The adapter between PML's miner interface and the selection of pairs and triplets."""
 
-import math
-from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import torch
@@ -10,7 +7,7 @@ from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.miners import BaseMiner
 from torch import Tensor
 
-from pml_suprank.checks import check_embeddings, checked_level
+from pml_suprank.checks import check_embeddings, checked_level, checked_per_level, has_items
 from pml_suprank.hierarchy import Hierarchy, as_level_labels
 from pml_suprank.losses.rank_loss import check_references, similarity
 from pml_suprank.losses.retrieval_set import retrieval_set
@@ -212,24 +209,8 @@ def checked_margins(
     Raises:
         ValueError: not numbers, not finite, below ``least``, or not one per level.
     """
-    several = isinstance(margins, Sequence) and not isinstance(margins, str)
-    values = margins if several else (margins,)
-    bounds = "finite numbers" if least == -math.inf else f"finite numbers >= {least:g}"
-    for value in values:
-        is_number = isinstance(value, Real) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or value < least:
-            raise ValueError(
-                f"{name}: wanted one or, as a list with the finest level first, several "
-                f"{bounds}, got {margins!r}"
-            )
-    if not several:
-        return float(margins)
-    if len(values) == 0 or (num_levels is not None and len(values) != num_levels):
-        levels = "each level" if num_levels is None else f"each of the {num_levels} levels"
-        raise ValueError(
-            f"{name}: wanted one number, or one for {levels}, finest first, got {len(values)}"
-        )
-    return tuple(map(float, values))
+    numbers = checked_per_level(name, margins, num_levels, least=least)
+    return numbers if has_items(margins) else numbers[0]
 
 
 def _checked_self_indices(self_indices: Any, embeddings: Tensor, num_refs: int) -> Tensor:

@@ -183,7 +183,7 @@ def test_distance_must_be_a_similarity(name):
         (lambda: losses.HMCELoss(level_weights="12"), "level_weights: wanted one number for"),
         (
             lambda: losses.HMCELoss(level_weights=(1, 2), hierarchy=TREE),
-            "level_weights: wanted 3 numbers, >= 0, finest level first",
+            "level_weights: wanted one finite number >= 0 for each of the 3 levels, finest first",
         ),
         (
             lambda: losses.HMCELoss(level_weights=(1, 2))(EMBEDDINGS, TREE.expand(LABELS)),

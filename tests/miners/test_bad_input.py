@@ -82,22 +82,28 @@ def test_common_arguments(build, options, message):
     [
         (
             lambda: Triplets(-0.1),
-            "margins: wanted one or, .* several finite numbers >= 0, got -0.1",
+            "margins: wanted one finite number >= 0 for each level, .* got -0.1",
         ),
-        (lambda: Triplets([0.1, -0.1]), r"several finite numbers >= 0, got \[0.1, -0.1\]"),
+        (
+            lambda: Triplets([0.1, -0.1]),
+            r"one finite number >= 0 for each level, .* got \[0.1, -0.1\]",
+        ),
         (lambda: Triplets(NAN), "margins: wanted .* got nan"),
         (lambda: Triplets("wide"), "margins: wanted .* got 'wide'"),
         (lambda: Triplets(None), "margins: wanted .* got None"),
         (lambda: Triplets(True), "margins: wanted .* got True"),
-        (lambda: Triplets([]), "margins: wanted one number, or one for each level, finest first"),
+        (
+            lambda: Triplets([]),
+            "margins: wanted one finite number >= 0 for each level, finest first",
+        ),
         (
             lambda: Triplets([0.1, 0.2], hierarchy=TREE),
-            "margins: wanted one number, or one for each of the 3 levels, finest first, got 2",
+            "margins: wanted one finite number >= 0 for each of the 3 levels, finest first, or one for",
         ),
-        (lambda: Triplets([0.1, 0.2], level=1), "one for each of the 1 levels"),
+        (lambda: Triplets([0.1, 0.2], level=1), "for each of the 1 levels"),
         (
             lambda: Triplets([0.1, 0.2])(EMBEDDINGS, TREE.expand(LABELS)),
-            "margins: wanted one number, or one for each of the 3 levels",
+            "margins: wanted one finite number >= 0 for each of the 3 levels",
         ),
         (
             lambda: Triplets(type_of_triplets="hardest"),
