@@ -48,7 +48,7 @@ def bars(axes: Axes, rows: list[dict[str, Any]], key: str, column: str, title: s
     colors = [OURS if name in ("auto", "ours") else OTHERS for name in names]
     drawn = axes.barh(names, [row[column] for row in rows], color=colors, log=True)
     axes.bar_label(drawn, fmt="%.3g", padding=3)
-    axes.set_xlim(right=axes.get_xlim()[1] * 2.5)
+    axes.set_xlim(1, axes.get_xlim()[1] * 2.5)
     axes.invert_yaxis()
     axes.minorticks_off()
     axes.set(xlabel=column, title=title)
