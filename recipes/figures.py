@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -59,7 +60,7 @@ def bar_chart(values: Mapping[str, Sequence[float]], ours: set[str], axis: str) 
     means = np.array([np.mean(values[name]) for name in names])
     figure, axes = _axes(7.2, 0.6 + 0.34 * len(names))
     colours = [OURS if name in ours else PML for name in names]
-    axes.barh(names, means, color=colours, height=0.68)
+    axes.barh([fill(name, 40) for name in names], means, color=colours, height=0.68)
     for row, (name, mean) in enumerate(zip(names, means, strict=True)):
         low, high = min(values[name]), max(values[name])
         if high > low:

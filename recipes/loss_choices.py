@@ -67,8 +67,8 @@ LOSSES: dict[str, LossChoice] = {
         "PML", "MultiSimilarityLoss", lambda tree, size, level: pml_losses.MultiSimilarityLoss()
     ),
     "multi-similarity-mined": LossChoice(
-        "PML, miner of pml-suprank",
-        "MultiSimilarityLoss with HierarchicalMultiSimilarityMiner",
+        "PML and pml-suprank",
+        "MultiSimilarityLoss + hierarchical miner",
         lambda tree, size, level: pml_losses.MultiSimilarityLoss(),
         "hierarchy",
         lambda tree: miners.HierarchicalMultiSimilarityMiner(hierarchy=tree),
