@@ -179,23 +179,29 @@ def test_distance_must_be_a_similarity(name):
         (lambda: losses.BlackBoxAPLoss(lambda_val=0), "lambda_val: wanted a positive"),
         (lambda: losses.BlackBoxAPLoss(margin=-0.1), "margin: wanted a finite number >= 0"),
         (lambda: losses.HMCELoss(0.0), "temperature: wanted a positive"),
-        (lambda: losses.HMCELoss(level_weights=(1, -1)), "level_weights: wanted one number for"),
-        (lambda: losses.HMCELoss(level_weights="12"), "level_weights: wanted one number for"),
+        (
+            lambda: losses.HMCELoss(level_weights=(1, -1)),
+            "level_weights: wanted one finite number >= 0 for",
+        ),
+        (
+            lambda: losses.HMCELoss(level_weights="12"),
+            "level_weights: wanted one finite number >= 0 for",
+        ),
         (
             lambda: losses.HMCELoss(level_weights=(1, 2), hierarchy=TREE),
             "level_weights: wanted one finite number >= 0 for each of the 3 levels, finest first",
         ),
         (
             lambda: losses.HMCELoss(level_weights=(1, 2))(EMBEDDINGS, TREE.expand(LABELS)),
-            "level_weights: wanted 3 numbers",
+            "level_weights: wanted one finite number >= 0 for each of the 3 levels",
         ),
         (
             lambda: losses.HierarchicalTripletMarginLoss(-0.1),
-            "margins: wanted one number for each level",
+            "margins: wanted one finite number >= 0 for each level",
         ),
         (
             lambda: losses.HierarchicalTripletMarginLoss((0.1, 0.2), level=1),
-            "margins: wanted 1 numbers",
+            "margins: wanted one finite number >= 0 for each of the 1 levels",
         ),
         (
             lambda: losses.HierarchicalTripletMarginLoss(reducer=ThresholdReducer(low=0.1))(

@@ -116,7 +116,7 @@ def test_common_arguments(build, options, message):
         (lambda: Triplets(per_anchor=-3), "per_anchor: wanted an integer >= 1"),
         (lambda: Triplets(per_anchor=1.5), "per_anchor: wanted an integer >= 1"),
         (lambda: Triplets(per_anchor=True), "per_anchor: wanted an integer >= 1"),
-        (lambda: Pairs(-0.1, 1.0), "pos_margins: wanted .* >= 0, got -0.1"),
+        (lambda: Pairs(-0.1, 1.0), "pos_margins: wanted .* >= 0 for each level, .* got -0.1"),
         (lambda: Pairs(0.1, float("inf")), "neg_margins: wanted .* finite"),
         (
             lambda: Pairs([0.1, 0.2], 1.0),
