@@ -1,0 +1,195 @@
+"""The data set of the recipes: images on disk, their labels at every level, and the taxonomy."""
+
+import copy
+import logging
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from pml_suprank.hierarchy import Hierarchy
+
+__all__ = ["BrokenImage", "BrokenImageError", "ImageDataset", "check_images"]
+
+Self = TypeVar("Self", bound="ImageDataset")
+_log = logging.getLogger(__name__)
+_READ_ERRORS: tuple[type[Exception], ...] = (
+    *(OSError, ValueError, SyntaxError, EOFError),
+    *(struct.error, zlib.error, Image.DecompressionBombError),
+)
+
+
+class BrokenImageError(OSError):
+    """An image that is missing or cannot be decoded; the message names the file."""
+
+
+@dataclass(frozen=True)
+class BrokenImage:
+    """One finding of :func:`check_images`."""
+
+    index: int
+    path: Path
+    reason: str
+
+
+class ImageDataset(Dataset[Any]):
+    """Images that are opened when asked for; PML's trainers and testers take it as it is.
+
+    An item is ``(image, labels)``, or ``(image, labels, index)`` with ``return_index``.
+
+    A broken image either raises, or (``on_error="skip"``) its place is taken by the next image
+    in order, after the last one the first, that is whole: the same one every time. Labels and
+    index of the item are those of the image shown. Each broken file is logged once by path and
+    kept in ``broken``; worker processes of a loader each keep their own. To have none of this
+    during training, drop what :func:`check_images` finds: ``data.without(check_images(data))``.
+
+    Args:
+        paths: [N] image files.
+        labels: [N, L] integers, column 0 finest: rows of ``hierarchy.table``.
+        hierarchy: the taxonomy, with L levels.
+        transform: from a PIL image (RGB) to what the model takes; None gives the PIL image.
+        label_form: "levels" gives an int64 tensor [L] per item, "class" an int, the finest.
+        return_index: whether an item ends with its index.
+        on_error: "raise" or "skip".
+
+    Attributes:
+        broken: index to reason, of the images found broken so far in this process.
+
+    Raises:
+        ValueError: another label_form or on_error, or labels that do not fit the paths or tree.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        labels: Tensor,
+        hierarchy: Hierarchy,
+        transform: Callable[[Any], Any] | None = None,
+        *,
+        label_form: str = "levels",
+        return_index: bool = False,
+        on_error: str = "raise",
+    ):
+        if label_form not in ("class", "levels"):
+            raise ValueError(f"label_form: wanted 'class' or 'levels', got {label_form!r}")
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"on_error: wanted 'raise' or 'skip', got {on_error!r}")
+        shape = (len(paths), hierarchy.num_levels)
+        if labels.shape != shape or labels.dtype != torch.int64:
+            raise ValueError(
+                f"labels: wanted int64 {list(shape)}, got {labels.dtype} {list(labels.shape)}"
+            )
+        classes = labels[:, 0]
+        if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < len(hierarchy):
+            raise ValueError(f"labels: wanted classes 0..{len(hierarchy) - 1}, got others")
+        if not torch.equal(hierarchy.table[classes], labels):
+            raise ValueError("labels: wanted rows of hierarchy.table, got others")
+        self.paths = tuple(Path(path) for path in paths)
+        self.labels = labels
+        self.hierarchy = hierarchy
+        self.transform = transform
+        self.label_form = label_form
+        self.return_index = return_index
+        self.on_error = on_error
+        self.broken: dict[int, str] = {}
+
+    @property
+    def level_labels(self) -> Tensor:
+        """[N, L], the same as ``labels``: the name that the emoji data set uses."""
+        return self.labels
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def decode(self, index: int) -> Image.Image:
+        """Read one image, RGB; what a data set that keeps its images otherwise overrides."""
+        with Image.open(self.paths[index]) as image:
+            return image.convert("RGB")
+
+    def image(self, index: int) -> Image.Image:
+        """The untransformed image.
+
+        Raises:
+            BrokenImageError: the file is missing or cannot be decoded.
+        """
+        try:
+            return self.decode(index)
+        except _READ_ERRORS as error:
+            self._report(index, f"{type(error).__name__}: {error}")
+            raise BrokenImageError(
+                f"image {index}: wanted a readable image, got {str(self.paths[index])!r} "
+                f"({self.broken[index]})"
+            ) from error
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index: wanted -{len(self)}..{len(self) - 1}, got {index}")
+        index, image = self._whole(index % len(self))
+        shown = image if self.transform is None else self.transform(image)
+        label: Any = self.labels[index]
+        if self.label_form == "class":
+            label = int(label[0])
+        return (shown, label, index) if self.return_index else (shown, label)
+
+    def _whole(self, index: int) -> tuple[int, Image.Image]:
+        """The image at an index or, where that is to be skipped, the next whole one."""
+        if self.on_error == "raise":
+            return index, self.image(index)
+        for step in range(len(self)):
+            other = (index + step) % len(self)
+            if other not in self.broken:
+                try:
+                    return other, self.image(other)
+                except BrokenImageError:
+                    continue
+        raise BrokenImageError(f"paths: wanted a readable image, got {len(self)} broken ones")
+
+    def _report(self, index: int, reason: str) -> None:
+        if index not in self.broken:
+            self.broken[index] = reason
+            _log.warning("broken image %d: %s (%s)", index, self.paths[index], reason)
+
+    def with_transform(self: Self, transform: Callable[[Any], Any] | None) -> Self:
+        """The same images with another transform."""
+        other = copy.copy(self)
+        other.transform, other.broken = transform, dict(self.broken)
+        return other
+
+    def subset(self: Self, indices: Sequence[int]) -> Self:
+        """Some of the images, in the given order, with the same labels and taxonomy."""
+        other = copy.copy(self)
+        other.paths = tuple(self.paths[index] for index in indices)
+        other.labels = self.labels[torch.as_tensor(list(indices), dtype=torch.long)]
+        other.broken = {}
+        return other
+
+    def without(self: Self, broken: Sequence[BrokenImage]) -> Self:
+        """All images but the given ones; classes that lose all images stay in the taxonomy."""
+        dropped = {item.index for item in broken}
+        return self.subset([index for index in range(len(self)) if index not in dropped])
+
+
+def check_images(data: ImageDataset, *, progress: bool = True) -> list[BrokenImage]:
+    """Decode every image once, before training rather than in the middle of it.
+
+    Args:
+        data: with either ``on_error``; its transform is not applied.
+        progress: show a progress bar.
+
+    Returns:
+        The broken images, by index.
+    """
+    for index in tqdm(range(len(data)), desc="checking images", unit="image", disable=not progress):
+        try:
+            data.image(index)
+        except BrokenImageError:
+            continue
+    return [BrokenImage(i, data.paths[i], data.broken[i]) for i in sorted(data.broken)]
