@@ -13,11 +13,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from pml_suprank.hierarchy import Hierarchy
 
-__all__ = ["BrokenImage", "BrokenImageError", "ImageDataset", "check_images"]
+__all__ = ["BrokenImage", "BrokenImageError", "ImageDataset"]
 
 Self = TypeVar("Self", bound="ImageDataset")
 _log = logging.getLogger(__name__)
@@ -33,7 +32,7 @@ class BrokenImageError(OSError):
 
 @dataclass(frozen=True)
 class BrokenImage:
-    """One finding of :func:`check_images`."""
+    """One broken image that ``check_images`` found."""
 
     index: int
     path: Path
@@ -49,7 +48,7 @@ class ImageDataset(Dataset[Any]):
     in order, after the last one the first, that is whole: the same one every time. Labels and
     index of the item are those of the image shown. Each broken file is logged once by path and
     kept in ``broken``; worker processes of a loader each keep their own. To have none of this
-    during training, drop what :func:`check_images` finds: ``data.without(check_images(data))``.
+    during training, drop what ``check_images`` finds: ``data.without(check_images(data))``.
 
     Args:
         paths: [N] image files.
@@ -175,21 +174,3 @@ class ImageDataset(Dataset[Any]):
         """All images but the given ones; classes that lose all images stay in the taxonomy."""
         dropped = {item.index for item in broken}
         return self.subset([index for index in range(len(self)) if index not in dropped])
-
-
-def check_images(data: ImageDataset, *, progress: bool = True) -> list[BrokenImage]:
-    """Decode every image once, before training rather than in the middle of it.
-
-    Args:
-        data: with either ``on_error``; its transform is not applied.
-        progress: show a progress bar.
-
-    Returns:
-        The broken images, by index.
-    """
-    for index in tqdm(range(len(data)), desc="checking images", unit="image", disable=not progress):
-        try:
-            data.image(index)
-        except BrokenImageError:
-            continue
-    return [BrokenImage(i, data.paths[i], data.broken[i]) for i in sorted(data.broken)]

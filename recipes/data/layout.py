@@ -1,18 +1,18 @@
-"""What the loaders of published data sets share: files that must be there, tables, and labels."""
+"""What the loaders of published data sets share: files that must be there, and tables."""
 
 import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import torch
-from torch import Tensor
-
-from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.recipes.data.images import ImageDataset
-
-__all__ = ["assemble", "choose", "label_chains", "need", "numbered_lines", "read_table"]
+__all__ = [
+    "choose",
+    "need",
+    "numbered_lines",
+    "read_parents",
+    "read_table",
+]
 
 PathLike = str | os.PathLike[str]
 Value = TypeVar("Value")
@@ -90,68 +90,32 @@ def numbered_lines(path: Path, kind: Callable[[str], Value]) -> dict[int, Value]
     return found
 
 
-def label_chains(
-    chains: Sequence[Sequence[str]],
-    level_names: Sequence[str] | None = None,
-    classes: Iterable[Sequence[str]] | None = None,
-) -> tuple[Hierarchy, Tensor]:
-    """The taxonomy of some images and their labels in it.
+def read_parents(
+    path: PathLike, classes: Iterable[int]
+) -> tuple[tuple[str, ...], dict[int, tuple[str, ...]]]:
+    """A taxonomy over numbered classes, from a CSV file.
 
     Args:
-        chains: [N] names from coarse to fine, one chain per image. A name under two parents is
-            two nodes; chains of fewer names are short branches.
-        level_names: finest first.
-        classes: chains of all classes, in the wanted order; None takes those of the images, in
-            order of appearance.
+        path: its columns are class_id and one per level above the classes, finer first.
+        classes: the numbers that it has to hold.
 
     Returns:
-        Taxonomy with the classes 0..C-1, and labels [N, L]. Class names are the names joined by
-        "/", or by a newline where some name holds a "/".
+        The level names, finer first, and the names above every class, coarse to fine.
 
     Raises:
-        HierarchyError: no images, or an empty name.
-        ValueError: an image whose class is not among ``classes``.
+        FileNotFoundError: no such file.
+        ValueError: no level column, or a class without a row.
     """
-    rows = [tuple(chain) for chain in chains]
-    known = {tuple(c): i for i, c in enumerate(dict.fromkeys(map(tuple, classes or rows)))}
-    sep = "\n" if any("/" in name for chain in known for name in chain) else "/"
-    tree = Hierarchy.from_paths(map(sep.join, known), sep=sep, level_names=level_names)
-    unknown = next((row for row in rows if row not in known), None)
-    if unknown is not None:
-        raise ValueError(f"chains: wanted one of the {len(known)} classes, got {unknown}")
-    return tree, tree.expand(torch.tensor([known[row] for row in rows], dtype=torch.long))
-
-
-def assemble(
-    paths: Sequence[Path],
-    chains: Sequence[Sequence[str]],
-    level_names: Sequence[str] | None,
-    listed_in: Path,
-    items: Mapping[str, Any],
-    classes: Iterable[Sequence[str]] | None = None,
-) -> ImageDataset:
-    """The data set of listed images.
-
-    Only the first image is looked for: that finds a wrong root at once, whereas looking for a
-    million takes minutes (``check_images`` does).
-
-    Args:
-        paths: [N] image files.
-        chains: [N] names from coarse to fine.
-        level_names: finest first.
-        listed_in: the file that lists the images, for the messages.
-        items: keyword arguments of :class:`ImageDataset`.
-        classes: as in :func:`label_chains`.
-
-    Raises:
-        ValueError: no image is listed.
-        FileNotFoundError: the first image is missing.
-    """
-    if not paths:
-        raise ValueError(f"{listed_in}: wanted at least one image of the split, got none")
-    if not paths[0].is_file():
-        raise FileNotFoundError(
-            f"{listed_in}: wanted the images that it lists, got no file {str(paths[0])!r}"
-        )
-    hierarchy, labels = label_chains(chains, level_names, classes)
-    return ImageDataset(paths, labels, hierarchy, **items)
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"taxonomy: wanted a CSV file, got {str(file)!r}")
+    with file.open(newline="", encoding="utf-8-sig") as lines:
+        header = [cell.strip() for cell in next(csv.reader(lines), [])]
+    levels = tuple(name for name in header if name != "class_id")
+    if not levels:
+        raise ValueError(f"{file}: wanted class_id and a column per level, got {header}")
+    rows = read_table(file, ["class_id", *reversed(levels)])
+    parents = {int(number): names for number, *names in rows}
+    if missing := sorted(set(classes) - parents.keys()):
+        raise ValueError(f"{file}: wanted a row for every class_id, got none for {missing[:5]}")
+    return levels, {number: tuple(names) for number, names in parents.items()}

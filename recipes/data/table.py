@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pml_suprank.integrations import require
+from pml_suprank.recipes.data.assembly import assemble
 from pml_suprank.recipes.data.images import ImageDataset
-from pml_suprank.recipes.data.layout import PathLike, assemble, need, read_table
+from pml_suprank.recipes.data.layout import PathLike, need, read_table
 
 __all__ = ["load_table"]
 

@@ -8,7 +8,8 @@ from pytorch_metric_learning import testers
 from torch.utils.data import DataLoader
 
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.recipes.data.images import BrokenImageError, ImageDataset, check_images
+from pml_suprank.recipes.data.image_check import check_images
+from pml_suprank.recipes.data.images import BrokenImageError, ImageDataset
 from tests.recipes.data.trees import picture
 
 TREE = Hierarchy.from_paths(["animal/dog", "animal/cat", "plant/oak"])

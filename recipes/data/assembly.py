@@ -1,0 +1,80 @@
+"""From listed images and the names of their classes to a data set with its taxonomy."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.recipes.data.images import ImageDataset
+
+__all__ = ["assemble", "label_chains"]
+
+
+def label_chains(
+    chains: Sequence[Sequence[str]],
+    level_names: Sequence[str] | None = None,
+    classes: Iterable[Sequence[str]] | None = None,
+) -> tuple[Hierarchy, Tensor]:
+    """The taxonomy of some images and their labels in it.
+
+    Args:
+        chains: [N] names from coarse to fine, one chain per image. A name under two parents is
+            two nodes; chains of fewer names are short branches.
+        level_names: finest first.
+        classes: chains of all classes, in the wanted order; None takes those of the images, in
+            order of appearance.
+
+    Returns:
+        Taxonomy with the classes 0..C-1, and labels [N, L]. Class names are the names joined by
+        "/", or by a newline where some name holds a "/".
+
+    Raises:
+        HierarchyError: no images, or an empty name.
+        ValueError: an image whose class is not among ``classes``.
+    """
+    rows = [tuple(chain) for chain in chains]
+    known = {tuple(c): i for i, c in enumerate(dict.fromkeys(map(tuple, classes or rows)))}
+    sep = "\n" if any("/" in name for chain in known for name in chain) else "/"
+    tree = Hierarchy.from_paths(map(sep.join, known), sep=sep, level_names=level_names)
+    unknown = next((row for row in rows if row not in known), None)
+    if unknown is not None:
+        raise ValueError(f"chains: wanted one of the {len(known)} classes, got {unknown}")
+    return tree, tree.expand(torch.tensor([known[row] for row in rows], dtype=torch.long))
+
+
+def assemble(
+    paths: Sequence[Path],
+    chains: Sequence[Sequence[str]],
+    level_names: Sequence[str] | None,
+    listed_in: Path,
+    items: Mapping[str, Any],
+    classes: Iterable[Sequence[str]] | None = None,
+) -> ImageDataset:
+    """The data set of listed images.
+
+    Only the first image is looked for: that finds a wrong root at once, whereas looking for a
+    million takes minutes (``check_images`` does).
+
+    Args:
+        paths: [N] image files.
+        chains: [N] names from coarse to fine.
+        level_names: finest first.
+        listed_in: the file that lists the images, for the messages.
+        items: keyword arguments of :class:`ImageDataset`.
+        classes: as in :func:`label_chains`.
+
+    Raises:
+        ValueError: no image is listed.
+        FileNotFoundError: the first image is missing.
+    """
+    if not paths:
+        raise ValueError(f"{listed_in}: wanted at least one image of the split, got none")
+    if not paths[0].is_file():
+        raise FileNotFoundError(
+            f"{listed_in}: wanted the images that it lists, got no file {str(paths[0])!r}"
+        )
+    hierarchy, labels = label_chains(chains, level_names, classes)
+    return ImageDataset(paths, labels, hierarchy, **items)
