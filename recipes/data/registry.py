@@ -1,0 +1,41 @@
+"""All loaders by name."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pml_suprank.recipes.data.cars import load_cars
+from pml_suprank.recipes.data.cifar import load_cifar100
+from pml_suprank.recipes.data.cub import load_cub
+from pml_suprank.recipes.data.folder import load_folder
+from pml_suprank.recipes.data.images import ImageDataset
+from pml_suprank.recipes.data.layout import PathLike, choose
+from pml_suprank.recipes.data.sop import load_sop
+from pml_suprank.recipes.data.table import load_table
+
+__all__ = ["LOADERS", "load"]
+
+LOADERS: dict[str, Callable[..., ImageDataset]] = {
+    "folder": load_folder,
+    "table": load_table,
+    "cifar100": load_cifar100,
+    "cub": load_cub,
+    "cars": load_cars,
+    "sop": load_sop,
+}
+"""Name to loader; each takes ``(root, split, **options)``."""
+
+
+def load(name: str, root: PathLike, split: str = "train", **options: Any) -> ImageDataset:
+    """One split of a data set.
+
+    Args:
+        name: a key of :data:`LOADERS`.
+        root: folder of the data set, as its loader says.
+        split: as its loader says.
+        **options: of the loader, and arguments of :class:`ImageDataset` such as ``transform``.
+
+    Raises:
+        ValueError: another name, or what the loader raises.
+        FileNotFoundError: a missing file.
+    """
+    return choose("name", name, LOADERS)(root, split, **options)
