@@ -16,6 +16,7 @@ __all__ = [
 
 PathLike = str | os.PathLike[str]
 Value = TypeVar("Value")
+_LONGEST_CELL = 1 << 24  # Google Landmarks lists all images of a landmark in one cell
 
 
 def need(root: PathLike, *places: str) -> Path:
@@ -53,6 +54,7 @@ def read_table(
     Raises:
         ValueError: a column is missing, or a row is too short; names the file and the line.
     """
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, delimiter=delimiter)
         header = [cell.strip() for cell in next(reader, [])]

@@ -8,7 +8,8 @@ from tests.recipes.data.trees import picture
 
 def test_load_by_name(tmp_path: Path) -> None:
     picture(tmp_path / "train/dog/a.png")
-    assert len(load("folder", tmp_path, return_index=True)[0]) == 3
+    assert len(load("folder", tmp_path, "train", return_index=True)[0]) == 3
+    assert load("folder", tmp_path).hierarchy.num_levels == 2  # its own default: no split
     with pytest.raises(ValueError, match="name: wanted one of 'folder', 'table', .*, got 'sopp'"):
         load("sopp", tmp_path)
 
