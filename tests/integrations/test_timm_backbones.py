@@ -212,3 +212,8 @@ def test_bad_arguments() -> None:
         build_trunk(CNN, pooling="max")
     with pytest.raises(ValueError, match=r"weights='packaged': wanted .*efficientnet_lite0"):
         build_trunk(CNN, weights="packaged")
+
+
+def test_a_model_on_the_hub_needs_the_network() -> None:
+    with pytest.raises(ValueError, match="weights: wanted 'hub' for 'hf-hub:org/model'"):
+        build_trunk("hf-hub:org/model")
