@@ -58,6 +58,7 @@ class ImageDataset(Dataset[Any]):
         label_form: "levels" gives an int64 tensor [L] per item, "class" an int, the finest.
         return_index: whether an item ends with its index.
         on_error: "raise" or "skip".
+        captions: [N] texts that say what the images show; None for none.
 
     Attributes:
         broken: index to reason, of the images found broken so far in this process.
@@ -76,6 +77,7 @@ class ImageDataset(Dataset[Any]):
         label_form: str = "levels",
         return_index: bool = False,
         on_error: str = "raise",
+        captions: Sequence[str] | None = None,
     ):
         if label_form not in ("class", "levels"):
             raise ValueError(f"label_form: wanted 'class' or 'levels', got {label_form!r}")
@@ -91,6 +93,11 @@ class ImageDataset(Dataset[Any]):
             raise ValueError(f"labels: wanted classes 0..{len(hierarchy) - 1}, got others")
         if not torch.equal(hierarchy.table[classes], labels):
             raise ValueError("labels: wanted rows of hierarchy.table, got others")
+        if captions is not None and len(captions) != len(paths):
+            raise ValueError(
+                f"captions: wanted {len(paths)}, one for each image, got {len(captions)}"
+            )
+        self.captions = None if captions is None else tuple(captions)
         self.paths = tuple(Path(path) for path in paths)
         self.labels = labels
         self.hierarchy = hierarchy
@@ -167,6 +174,8 @@ class ImageDataset(Dataset[Any]):
         other = copy.copy(self)
         other.paths = tuple(self.paths[index] for index in indices)
         other.labels = self.labels[torch.as_tensor(list(indices), dtype=torch.long)]
+        if self.captions is not None:
+            other.captions = tuple(self.captions[index] for index in indices)
         other.broken = {}
         return other
 

@@ -7,6 +7,7 @@ from pml_suprank.recipes.data.cars import load_cars
 from pml_suprank.recipes.data.cifar import load_cifar100
 from pml_suprank.recipes.data.cub import load_cub
 from pml_suprank.recipes.data.dyml import load_dyml
+from pml_suprank.recipes.data.emoji_images import load_emoji_images
 from pml_suprank.recipes.data.folder import load_folder
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.inaturalist import load_inaturalist
@@ -29,16 +30,19 @@ LOADERS: dict[str, Callable[..., ImageDataset]] = {
     "landmarks": load_landmarks,
     "dyml": load_dyml,
     "revisited": load_revisited,
+    "emoji": load_emoji_images,
 }
 """Name to loader; each takes ``(root, split, **options)``."""
 
 
-def load(name: str, root: PathLike, split: str | None = None, **options: Any) -> ImageDataset:
+def load(
+    name: str, root: PathLike | None, split: str | None = None, **options: Any
+) -> ImageDataset:
     """One split of a data set.
 
     Args:
         name: a key of :data:`LOADERS`.
-        root: folder of the data set, as its loader says.
+        root: folder of the data set, as its loader says; only the emoji need none.
         split: as its loader says; None is the default of the loader.
         **options: of the loader, and arguments of :class:`ImageDataset` such as ``transform``.
 

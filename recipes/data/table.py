@@ -20,6 +20,7 @@ def load_table(
     levels: Sequence[str],
     path_column: str = "path",
     split_column: str = "split",
+    caption_column: str | None = None,
     delimiter: str = ",",
     **items: Any,
 ) -> ImageDataset:
@@ -33,6 +34,7 @@ def load_table(
             the finest levels make a short branch. Whole numbers and text are both names.
         path_column: the column of the image files.
         split_column: the column of the splits; read only if ``split`` is given.
+        caption_column: the column of texts that say what the images show; None for none.
         delimiter: between the cells of a CSV file.
         **items: arguments of :class:`ImageDataset`, such as ``transform``.
 
@@ -48,7 +50,8 @@ def load_table(
     if not levels:
         raise ValueError("levels: wanted at least one column, got none")
     file = need(root, table)
-    columns = [path_column, *levels, *([split_column] if split is not None else [])]
+    columns = [path_column, *levels, *([caption_column] if caption_column else [])]
+    columns += [split_column] if split is not None else []
     rows: Iterable[tuple[str, ...]]
     if file.suffix.lower() in (".parquet", ".pq"):
         rows = _read_parquet(file, columns)
@@ -56,6 +59,7 @@ def load_table(
         rows = read_table(file, columns, delimiter)
     paths: list[Path] = []
     chains: list[tuple[str, ...]] = []
+    captions: list[str] = []
     for number, row in enumerate(rows, 1):
         if split is not None and row[-1] != split:
             continue
@@ -69,6 +73,10 @@ def load_table(
             )
         paths.append(Path(root) / row[0])
         chains.append(tuple(reversed(names)))
+        if caption_column:
+            captions.append(row[1 + len(levels)])
+    if caption_column:
+        items["captions"] = captions
     depth = max(map(len, chains), default=0)
     return assemble(paths, chains, list(levels)[len(levels) - depth :], file, items)
 

@@ -82,6 +82,12 @@ def test_table(table: dict) -> None:
     assert len(load_table(**table, split="test", levels=["kind"])[0][1]) == 1
 
 
+def test_a_column_of_captions(table: dict) -> None:
+    data = load_table(**table, levels=LEVELS, split="train", caption_column="kind")
+    assert data.captions == tuple(row[2] for row in ROWS if row[3] == "train")
+    assert load_table(**table, levels=LEVELS).captions is None
+
+
 def test_table_errors(table: dict) -> None:
     root = table["root"]
     with pytest.raises(ValueError, match=r"images\..*: wanted the columns \['genus'\], got \["):
