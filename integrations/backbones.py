@@ -46,6 +46,12 @@ class RetrievalModel(nn.Module):
         return self._transforms(train_options, eval_options)
 
     @property
+    def preprocessing(self) -> dict[str, Any]:
+        """What the transforms follow: timm's data settings or OpenCLIP's. It belongs to the weights: keep both."""
+        clip = hasattr(self.trunk, "clip")
+        return self.trunk.preprocess if clip else self.trunk.data_config
+
+    @property
     def has_text(self) -> bool:
         """Whether text has embeddings in the space of those of images."""
         return hasattr(self.trunk, "encode_text") and isinstance(self.embedder, nn.Identity)

@@ -9,6 +9,9 @@ __all__ = ["RECIPES", "main"]
 RECIPES = {
     "quickstart": "fine-tune a packaged backbone on emoji and write a report",
     "compare": "the same budget for several losses, as a table and a plot",
+    "finetune": "fine-tune a timm or OpenCLIP backbone on anybody's images",
+    "report": "a page about a run, or about several side by side",
+    "clip_emoji": "an OpenCLIP model for emoji, by image and by text, against its own loss",
 }
 
 

@@ -23,9 +23,9 @@ import torch
 from pml_suprank.recipes.config import Config, add_options, at_least, parse, positive
 from pml_suprank.recipes.data.emoji import LEVEL_NAMES
 from pml_suprank.recipes.evaluation import COLUMNS, TILES
-from pml_suprank.recipes.figures import bar_chart
 from pml_suprank.recipes.files import write_atomic, write_csv, write_text
 from pml_suprank.recipes.loss_choices import LOSSES
+from pml_suprank.recipes.pages.figures import bar_chart
 from pml_suprank.recipes.quickstart import run
 
 __all__ = ["Entry", "best_runs", "main", "parse_entry"]

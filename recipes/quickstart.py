@@ -26,11 +26,11 @@ from pml_suprank.recipes.config import GROUP_SIZES, Config, add_options, parse
 from pml_suprank.recipes.data.emoji import LICENCES, EmojiDataset, load_emoji, split_emoji
 from pml_suprank.recipes.data.emoji_sources import package_versions
 from pml_suprank.recipes.evaluation import ROWS, TILES, evaluate, table
-from pml_suprank.recipes.figures import loss_curve
 from pml_suprank.recipes.files import write_atomic, write_csv, write_json, write_text
 from pml_suprank.recipes.loss_choices import LOSSES
-from pml_suprank.recipes.report import Report, render
-from pml_suprank.recipes.retrieval_sheets import Retrieval, choose_queries, retrieve, sheets
+from pml_suprank.recipes.pages.figures import loss_curve
+from pml_suprank.recipes.pages.quickstart_page import Report, render
+from pml_suprank.recipes.pages.quickstart_sheets import Retrieval, choose_queries, retrieve, sheets
 from pml_suprank.recipes.training import BACKBONE, Session, stored_config
 
 __all__ = ["main", "run"]

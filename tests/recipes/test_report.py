@@ -9,9 +9,9 @@ import torch
 
 from pml_suprank.recipes.data.emoji import LICENCES, EmojiDataset
 from pml_suprank.recipes.evaluation import METRICS, ROWS, TILES
-from pml_suprank.recipes.figures import bar_chart, loss_curve
-from pml_suprank.recipes.report import Report, render
-from pml_suprank.recipes.retrieval_sheets import choose_queries, retrieve, sheets
+from pml_suprank.recipes.pages.figures import bar_chart, loss_curve
+from pml_suprank.recipes.pages.quickstart_page import Report, render
+from pml_suprank.recipes.pages.quickstart_sheets import choose_queries, retrieve, sheets
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -1,0 +1,221 @@
+"""Embeddings of images in one file, with labels and where the images are."""
+
+import csv
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.integrations import require
+from pml_suprank.recipes.data.assembly import label_chains
+from pml_suprank.recipes.files import write_atomic
+
+__all__ = ["EmbeddingError", "EmbeddingSet"]
+
+SUFFIXES = (".npz", ".safetensors")
+
+
+class EmbeddingError(ValueError):
+    """Embeddings that are damaged, not finite, or do not fit their labels."""
+
+
+@dataclass(frozen=True)
+class EmbeddingSet:
+    """Embeddings and what they are of.
+
+    Attributes:
+        embeddings: [N, D], float32 or float16, finite.
+        labels: [N, L] int64, column 0 finest, nodes of each level numbered from 0; None where unknown.
+        paths: [N] image files, relative to ``root`` or absolute; None where unknown.
+        level_names: L names, finest first.
+        node_names: for each level the names of its nodes.
+        root: folder of the images.
+
+    Raises:
+        EmbeddingError: shapes that do not fit, or numbers that are not finite.
+    """
+
+    embeddings: Tensor
+    labels: Tensor | None = None
+    paths: tuple[str, ...] | None = None
+    level_names: tuple[str, ...] | None = None
+    node_names: tuple[tuple[str, ...], ...] | None = None
+    root: str = ""
+
+    def __post_init__(self) -> None:
+        if self.embeddings.ndim != 2 or 0 in self.embeddings.shape:
+            raise EmbeddingError(f"embeddings: wanted [N, D], got {list(self.embeddings.shape)}")
+        if not self.embeddings.is_floating_point():
+            raise EmbeddingError(f"embeddings: wanted floating point, got {self.embeddings.dtype}")
+        broken = (~self.embeddings.isfinite().all(1)).nonzero().flatten().tolist()
+        if broken:
+            raise EmbeddingError(f"embeddings: wanted finite rows, got others at {broken[:5]}")
+        count = len(self.embeddings)
+        if self.paths is not None and len(self.paths) != count:
+            raise EmbeddingError(f"paths: wanted {count}, one for each row, got {len(self.paths)}")
+        if self.labels is None:
+            return
+        if self.labels.ndim != 2 or len(self.labels) != count or self.labels.dtype != torch.int64:
+            shape = list(self.labels.shape)
+            raise EmbeddingError(
+                f"labels: wanted int64 [{count}, L], got {self.labels.dtype} {shape}"
+            )
+        levels = self.labels.shape[1]
+        for name in ("level_names", "node_names"):
+            value = getattr(self, name)
+            if value is not None and len(value) != levels:
+                raise EmbeddingError(
+                    f"{name}: wanted {levels}, one for each level, got {len(value)}"
+                )
+        for level, names in enumerate(self.node_names or ()):
+            if int(self.labels[:, level].max()) >= len(names) or int(self.labels.min()) < 0:
+                raise EmbeddingError(
+                    f"labels: wanted 0..{len(names) - 1} at level {level}, got others"
+                )
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    @property
+    def num_levels(self) -> int:
+        """L, or 0 without labels."""
+        return 0 if self.labels is None else self.labels.shape[1]
+
+    def class_name(self, row: int, level: int = 0) -> str:
+        """Name of the node that a row belongs to; its number where there are no names."""
+        if self.labels is None:
+            return ""
+        node = int(self.labels[row, level])
+        return str(node) if self.node_names is None else self.node_names[level][node]
+
+    def path(self, row: int) -> Path | None:
+        """The image of a row; None where there is no such file."""
+        if self.paths is None:
+            return None
+        path = Path(self.root) / self.paths[row]
+        return path if path.is_file() else None
+
+    def names_of_levels(self) -> tuple[str, ...]:
+        """Level names, or level_0, ... where there are none."""
+        return self.level_names or tuple(f"level_{i}" for i in range(self.num_levels))
+
+    def save(self, path: Path) -> None:
+        """Write ``.npz`` or ``.safetensors``, atomically.
+
+        Raises:
+            EmbeddingError: another suffix.
+        """
+        path = _checked(path)
+        tensors = {"embeddings": self.embeddings.contiguous()}
+        if self.labels is not None:
+            tensors["labels"] = self.labels.contiguous()
+        about = json.dumps(
+            {name: getattr(self, name) for name in ("paths", "level_names", "node_names", "root")}
+        )
+        if path.suffix == ".npz":
+            arrays: dict[str, Any] = {
+                name: tensor.cpu().numpy() for name, tensor in tensors.items()
+            }
+            write_atomic(path, lambda file: np.savez(file, about=np.array(about), **arrays))
+        else:
+            safetensors: Any = require("safetensors.torch", extra="recipes")
+            content = safetensors.save(tensors, {"about": about})
+            write_atomic(path, lambda file: file.write(content))
+
+    @classmethod
+    def load(cls, path: Path) -> "EmbeddingSet":
+        """Read what :meth:`save` wrote, or any file with ``embeddings`` [N, D] and, if known, ``labels``.
+
+        Raises:
+            EmbeddingError: the file is missing, damaged or of another form.
+        """
+        path = _checked(path)
+        if not path.is_file():
+            raise EmbeddingError(f"{path}: wanted a file of embeddings, got no such file")
+        try:
+            tensors, about = _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
+            content = json.loads(about) if about else {}
+        except Exception as error:  # zip, numpy and safetensors have their own for damaged files
+            raise EmbeddingError(f"{path}: wanted a file of embeddings, got {error}") from error
+        if "embeddings" not in tensors:
+            raise EmbeddingError(f"{path}: wanted an array named embeddings, got {sorted(tensors)}")
+        labels = tensors.get("labels")
+        if labels is not None:
+            labels = labels.long().reshape(len(labels), -1)
+        paths, levels, nodes = (content.get(key) for key in ("paths", "level_names", "node_names"))
+        return cls(
+            tensors["embeddings"],
+            labels,
+            None if paths is None else tuple(paths),
+            None if levels is None else tuple(levels),
+            None if nodes is None else tuple(map(tuple, nodes)),
+            content.get("root", ""),
+        )
+
+    def with_labels(self, table: Path, levels: list[str] | None = None) -> "EmbeddingSet":
+        """The same embeddings with the labels of a CSV file.
+
+        Args:
+            table: a row for each embedding; its column ``path``, where both have paths, says which, else the
+                order does. The other columns are the levels, finest first.
+            levels: names of the columns to take; None takes all but ``path``.
+
+        Raises:
+            EmbeddingError: a missing file, column or row.
+        """
+        try:
+            with Path(table).open(newline="", encoding="utf-8-sig") as file:
+                rows = list(csv.DictReader(file))
+        except (OSError, UnicodeDecodeError) as error:
+            raise EmbeddingError(f"labels: wanted a CSV file, got {error}") from error
+        header = list(rows[0]) if rows else []
+        names = levels or [name for name in header if name != "path"]
+        if not names or set(names) - set(header):
+            raise EmbeddingError(
+                f"{table}: wanted the columns {names or 'of labels'}, got {header}"
+            )
+        if "path" in header and self.paths is not None:
+            by_path = {row["path"]: row for row in rows}
+            lacking = [path for path in self.paths if path not in by_path]
+            if lacking:
+                raise EmbeddingError(
+                    f"{table}: wanted a row for each path, got none for {lacking[:3]}"
+                )
+            rows = [by_path[path] for path in self.paths]
+        elif len(rows) != len(self):
+            raise EmbeddingError(
+                f"{table}: wanted {len(self)} rows, one for each embedding, got {len(rows)}"
+            )
+        chains = [[row[name] for name in reversed(names)] for row in rows]
+        tree, labels = label_chains(chains, names)
+        return replace(self, labels=labels, level_names=tuple(names), node_names=_names(tree))
+
+
+def _names(tree: Hierarchy) -> tuple[tuple[str, ...], ...]:
+    return tuple(tree.node_names(level) for level in range(tree.num_levels))
+
+
+def _checked(path: Path) -> Path:
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise EmbeddingError(f"embeddings: wanted a file *{' or *'.join(SUFFIXES)}, got {path}")
+    return path
+
+
+def _read_npz(path: Path) -> tuple[dict[str, Tensor], str]:
+    with np.load(path, allow_pickle=False) as content:
+        names = [name for name in content.files if name != "about"]
+        about = str(content["about"]) if "about" in content.files else ""
+        return {name: torch.from_numpy(content[name]) for name in names}, about
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str]:
+    safetensors: Any = require("safetensors", extra="recipes")
+    with safetensors.safe_open(path, framework="pt") as content:
+        about = (content.metadata() or {}).get("about", "")
+        return {name: content.get_tensor(name) for name in content.keys()}, about  # noqa: SIM118

@@ -1,0 +1,1 @@
+"""The training engine of ``finetune``: settings, components by name, steps, checkpoints."""

@@ -1,0 +1,94 @@
+"""Everything that can be said about settings before any data is read."""
+
+import difflib
+from typing import Any
+
+import torch
+
+from pml_suprank.integrations import require
+from pml_suprank.recipes.engine.batches import check_sampler
+from pml_suprank.recipes.engine.evaluation import check_monitor
+from pml_suprank.recipes.engine.objective import check_objective
+from pml_suprank.recipes.engine.optimization import check_optimization
+from pml_suprank.recipes.engine.parsing import ConfigError
+from pml_suprank.recipes.engine.sets import check_data
+from pml_suprank.recipes.engine.settings import ModelSettings, Settings, TrainingSettings
+
+__all__ = ["check_settings"]
+
+
+def check_settings(
+    settings: Settings, processes: int = 1, device: torch.device | None = None
+) -> None:
+    """Refuse settings that cannot work.
+
+    Args:
+        settings: to check.
+        processes: number of processes that train.
+        device: where they train; None for the CPU.
+
+    Raises:
+        ConfigError: names the first wrong key, what was wanted and the nearest valid values.
+        ImportError: a library is missing; names the extra that installs it.
+    """
+    device = device or torch.device("cpu")
+    _check_training(settings.training, device)
+    _check_model(settings.model, settings.training.epochs)
+    check_data(settings.data)
+    check_objective(settings, processes)
+    check_sampler(settings.sampler, settings.training.batch_size, processes)
+    check_optimization(settings)
+    check_monitor(settings.training.monitor)
+
+
+def _check_training(training: TrainingSettings, device: torch.device) -> None:
+    for name, least in (
+        ("epochs", 1),
+        ("batch_size", 2),
+        ("micro_batch_size", 1),
+        ("evaluate_every", 1),
+        ("patience", 1),
+        ("checkpoint_every", 1),
+        ("seed", 0),
+        ("threads", 1),
+    ):
+        value = getattr(training, name)
+        if value is not None and value < least:
+            raise ConfigError(f"training.{name}: wanted an integer >= {least}, got {value}")
+    norm = training.clip_grad_norm
+    if norm is not None and not 0 < norm < float("inf"):
+        raise ConfigError(f"training.clip_grad_norm: wanted a positive finite number, got {norm}")
+    if training.precision == "fp16" and device.type != "cuda":
+        raise ConfigError(f"training.precision: wanted no or bf16 on {device.type}, got fp16")
+
+
+def _check_model(model: ModelSettings, epochs: int) -> None:
+    for name, value, least in (
+        ("embedding_size", model.embedding_size, 1),
+        ("image_size", model.image_size, 1),
+        ("trainable_layers", model.trainable_layers, 0),
+    ):
+        if value is not None and value < least:
+            raise ConfigError(f"model.{name}: wanted an integer >= {least}, got {value}")
+    if not 0 <= model.freeze_epochs < epochs:
+        raise ConfigError(
+            f"model.freeze_epochs: wanted 0..{epochs - 1}, below training.epochs, got {model.freeze_epochs}"
+        )
+    _check_name(model)
+
+
+def _check_name(model: ModelSettings) -> None:
+    if model.library == "open_clip":
+        from pml_suprank.integrations import open_clip_backbones
+
+        try:
+            open_clip_backbones.check_name(model.name)
+        except ValueError as error:
+            raise ConfigError(f"model.{error}") from error
+        return
+    timm: Any = require("timm", extra="timm")
+    if not timm.is_model(model.name) and not model.name.startswith(("hf-hub:", "local-dir:")):
+        base = model.name.partition(".")[0]
+        near = difflib.get_close_matches(base, timm.list_models(), 5, 0.5)
+        hint = f"nearest: {', '.join(near)}" if near else "see timm.list_models()"
+        raise ConfigError(f"model.name: wanted a model of timm, got {model.name!r}; {hint}")

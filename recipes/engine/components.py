@@ -1,0 +1,304 @@
+"""Losses, miners, memories, samplers, optimisers and schedules by the names of their classes."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import torch
+from pytorch_metric_learning import distances, reducers, regularizers
+from pytorch_metric_learning import losses as pml_losses
+from pytorch_metric_learning import miners as pml_miners
+from pytorch_metric_learning.miners import BaseMiner
+
+from pml_suprank import losses, miners, relevance
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.losses.one_level import OneLevelMixin
+from pml_suprank.recipes.engine import contrastive
+from pml_suprank.recipes.engine.parsing import ConfigError, nearest
+from pml_suprank.recipes.engine.settings import Component, MemorySettings
+
+__all__ = ["Context", "build_loss", "build_memory", "build_miner", "check_options", "class_named"]
+
+Loss: TypeAlias = pml_losses.BaseMetricLossFunction
+_PARTS: tuple[tuple[ModuleType, Any], ...] = (
+    (distances, distances.BaseDistance),
+    (reducers, reducers.BaseReducer),
+    (regularizers, regularizers.BaseRegularizer),
+    (relevance, object),
+)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the data and the model say about a component.
+
+    Attributes:
+        hierarchy: of the training classes.
+        embedding_size: D.
+        num_samples: training images.
+    """
+
+    hierarchy: Hierarchy
+    embedding_size: int
+    num_samples: int
+
+
+def build_loss(component: Component, context: Context | None, key: str = "loss") -> Loss | None:
+    """A loss of this library or of PML.
+
+    Options that hold a mapping with ``name`` become losses themselves, as in ``rank_loss`` of
+    ``DecomposableRankLoss``. A loss of PML takes ``level``, the label column it sees. The
+    ``num_classes``, ``embedding_size`` and ``hierarchy`` of a loss follow from the data where it has such arguments.
+    A loss named ``MultipleLosses`` takes ``losses`` (a list) and ``weights``.
+
+    Args:
+        component: name and options.
+        context: None only checks names of classes and options, before any data is read.
+        key: of the configuration, for messages.
+
+    Returns:
+        The loss; None without a context.
+
+    Raises:
+        ConfigError: an unknown class or option, or a value that the class refuses.
+    """
+    if component.name == "MultipleLosses":
+        return _build_multiple(component, context, key)
+    found = class_named(component.name, (losses, contrastive, pml_losses), Loss, f"{key}.name")
+    is_ours = found.__module__.startswith("pml_suprank.")
+    parameters = _parameters(found) | (set() if is_ours else {"level"})
+    check_options(component, parameters, key)
+    options = dict(component.options)
+    for name, value in options.items():
+        if isinstance(value, Mapping) and "name" in value:
+            options[name] = _build_part(value, context, f"{key}.options.{name}")
+    if context is None:
+        return None
+    if not is_ours:
+        found = type(component.name, (OneLevelMixin, found), {})  # type: ignore[arg-type]
+    level = options.get("cluster_level", options.get("level", 0)) or 0
+    _check_level(options, context.hierarchy, key)
+    known: dict[str, Callable[[], Any]] = {
+        "num_classes": lambda: int(context.hierarchy.table[:, level].max()) + 1,
+        "embedding_size": lambda: context.embedding_size,
+    }
+    if "hierarchy" in inspect.signature(found).parameters and component.name == "CSLLoss":
+        known["hierarchy"] = lambda: context.hierarchy
+    return _instance(found, options, {n: f for n, f in known.items() if n in parameters}, key)
+
+
+def _build_part(value: Mapping[str, Any], context: Context | None, key: str) -> Any:
+    """A loss in a loss, or a distance, reducer, regularizer or relevance by name."""
+    part = _nested(value, key)
+    for module, base in _PARTS:
+        if isinstance(getattr(module, part.name, None), type):
+            found = class_named(part.name, (module,), base, f"{key}.name")
+            check_options(part, _parameters(found), key)
+            return _instance(found, part.options, {}, key)
+    return build_loss(part, context, key)
+
+
+def _build_multiple(component: Component, context: Context | None, key: str) -> Any:
+    check_options(component, {"losses", "weights"}, key)
+    parts = component.options.get("losses")
+    if not isinstance(parts, list) or not parts:
+        raise ConfigError(f"{key}.options.losses: wanted a list of losses, got {parts!r}")
+    weights = component.options.get("weights") or [1.0] * len(parts)
+    if len(weights) != len(parts):
+        raise ConfigError(
+            f"{key}.options.weights: wanted {len(parts)} numbers, one for each loss, got {weights}"
+        )
+    built = [
+        build_loss(_nested(part, f"{key}.options.losses"), context, f"{key}.options.losses.{i}")
+        for i, part in enumerate(parts)
+    ]
+    return None if context is None else WeightedLosses(built, weights)
+
+
+class WeightedLosses(Loss):
+    """A weighted sum of losses, itself a PML loss, so that memories and wrappers take it.
+
+    Args:
+        losses: the losses.
+        weights: one for each.
+    """
+
+    def __init__(self, losses: list[Loss], weights: list[float]) -> None:
+        super().__init__()
+        self.losses = torch.nn.ModuleList(losses)
+        self.weights = [float(weight) for weight in weights]
+
+    def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The sum, with the arguments of PML's losses."""
+        parts = zip(self.weights, self.losses, strict=True)
+        return sum((w * loss(*args, **kwargs) for w, loss in parts), start=torch.zeros(()))
+
+
+def build_miner(component: Component, context: Context | None) -> BaseMiner | None:
+    """A miner of this library or of PML; None for an empty name.
+
+    Raises:
+        ConfigError: as for :func:`build_loss`.
+    """
+    if not component.name:
+        if component.options:
+            raise ConfigError(
+                f"miner.name: wanted a miner for miner.options {component.options}, got none"
+            )
+        return None
+    found = class_named(component.name, (miners, pml_miners), BaseMiner, "miner.name")
+    check_options(component, _parameters(found) | {"level"}, "miner")
+    if context is None:
+        return None
+    options = dict(component.options)
+    if found.__module__.startswith("pml_suprank."):
+        return _instance(found, options, {}, "miner")
+    _check_level(options, context.hierarchy, "miner")
+    level = options.pop("level", 0)
+    return _LevelMiner(_instance(found, options, {}, "miner"), level)
+
+
+class _LevelMiner(BaseMiner):
+    """Hands one label column to a miner of PML."""
+
+    def __init__(self, miner: BaseMiner, level: int) -> None:
+        super().__init__()
+        self.miner, self.level = miner, level
+
+    def forward(
+        self, embeddings: Any, labels: Any, ref_emb: Any = None, ref_labels: Any = None
+    ) -> Any:
+        """The tuple of the miner."""
+        return self.miner(embeddings, self._column(labels), ref_emb, self._column(ref_labels))
+
+    def _column(self, labels: Any) -> Any:
+        return labels if labels is None or labels.ndim == 1 else labels[:, self.level]
+
+
+def build_memory(
+    settings: MemorySettings, loss: Loss | None, miner: BaseMiner | None, context: Context | None
+) -> Any:
+    """The loss itself, or a memory around it.
+
+    Raises:
+        ConfigError: an unknown option, or a loss that works with no memory.
+    """
+    classes: dict[str, Any] = {
+        "cross_batch": losses.CrossBatchMemory,
+        "dataset": losses.DatasetMemory,
+    }
+    if settings.kind == "none":
+        if settings.options:
+            raise ConfigError(
+                f"memory.options: wanted none for memory.kind none, got {settings.options}"
+            )
+        return loss
+    found = classes[settings.kind]
+    filled = {"loss", "miner", "embedding_size", "memory_size", "num_samples"}
+    check_options(
+        Component(found.__name__, settings.options), _parameters(found) - filled, "memory"
+    )
+    if context is None:
+        return None
+    size = (
+        {"memory_size": settings.size}
+        if settings.kind == "cross_batch"
+        else {"num_samples": context.num_samples}
+    )
+    options = dict(settings.options)
+    if options.get("storage_dtype") is not None:
+        options["storage_dtype"] = getattr(torch, str(options["storage_dtype"]), None)
+        if not isinstance(options["storage_dtype"], torch.dtype):
+            raise ConfigError(
+                "memory.options.storage_dtype: wanted a dtype such as float16, "
+                f"got {settings.options['storage_dtype']!r}"
+            )
+    options |= {"loss": loss, "embedding_size": context.embedding_size, "miner": miner, **size}
+    return _instance(found, options, {}, "memory")
+
+
+def class_named(
+    name: str, modules: tuple[ModuleType, ...], base: Any, key: str
+) -> Callable[..., Any]:
+    """A class by name, from the first module that has it.
+
+    Raises:
+        ConfigError: there is none; names the nearest.
+    """
+    known: dict[str, Any] = {}
+    for module in modules:
+        for other, value in vars(module).items():
+            if (
+                inspect.isclass(value)
+                and issubclass(value, base)
+                and not other.startswith(("_", "Base"))
+            ):
+                known.setdefault(other, value)
+    if name not in known:
+        raise ConfigError(
+            f"{key}: wanted the name of a class, got {name!r}; {nearest(name, sorted(known))}"
+        )
+    return known[name]
+
+
+def check_options(component: Component, parameters: set[str], key: str) -> None:
+    """Refuse options that a class does not take.
+
+    Raises:
+        ConfigError: names the option and the nearest right ones.
+    """
+    for option in component.options:
+        if option not in parameters:
+            raise ConfigError(
+                f"{key}.options.{option}: {component.name} has no such option; "
+                f"{nearest(option, sorted(parameters))}"
+            )
+
+
+def _parameters(cls: Any) -> set[str]:
+    """Names of the arguments of a class, those of its bases where it passes ``**kwargs`` on."""
+    names: set[str] = set()
+    for base in inspect.getmro(cls):
+        init = vars(base).get("__init__")
+        if init is None:
+            continue
+        parameters = inspect.signature(init).parameters.values()
+        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return names - {"self"}
+
+
+def _nested(value: Any, key: str) -> Component:
+    if not isinstance(value, Mapping) or not {"name"} <= set(value) <= {"name", "options"}:
+        raise ConfigError(f"{key}: wanted a mapping with name and options, got {value!r}")
+    return Component(str(value["name"]), dict(value.get("options") or {}))
+
+
+def _check_level(options: Mapping[str, Any], hierarchy: Hierarchy, key: str) -> None:
+    for name in ("level", "cluster_level"):
+        level = options.get(name)
+        if level is None:
+            continue
+        if (
+            isinstance(level, bool)
+            or not isinstance(level, int)
+            or not 0 <= level < hierarchy.num_levels
+        ):
+            names = ", ".join(f"{i} ({n})" for i, n in enumerate(hierarchy.level_names))
+            raise ConfigError(f"{key}.options.{name}: wanted a level of {names}, got {level!r}")
+
+
+def _instance(
+    cls: Callable[..., Any],
+    options: Mapping[str, Any],
+    known: Mapping[str, Callable[[], Any]],
+    key: str,
+) -> Any:
+    filled = {name: value() for name, value in known.items() if name not in options}
+    try:
+        return cls(**filled, **options)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{key}.options: {error}") from error

@@ -1,0 +1,154 @@
+"""The model of a run: built from settings, or loaded from a run folder to embed images and text."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from pml_suprank.integrations.backbones import build_retrieval_model
+from pml_suprank.integrations.fine_tuning import freeze_batch_norm
+from pml_suprank.recipes.engine.checkpoints import BEST, CheckpointError, read_checkpoint
+from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
+from pml_suprank.recipes.engine.settings import ModelSettings, Settings
+
+__all__ = ["Encoder", "build_model", "load_encoder", "model_transforms", "read_settings"]
+
+
+def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
+    """The retrieval model of the settings.
+
+    Args:
+        settings: of the model.
+        with_weights: False leaves out the pretrained weights, where those of a checkpoint follow.
+
+    Raises:
+        ConfigError: what the library refuses.
+    """
+    weights = settings.weights if with_weights else None
+    run = None
+    if weights is not None and weights.startswith("run:"):
+        run, weights = Path(weights.removeprefix("run:")), None
+    try:
+        model = build_retrieval_model(
+            settings.library,
+            settings.name,
+            weights=weights,
+            pooling=settings.pooling,
+            embedding_size=settings.embedding_size,
+            layer_norm=settings.layer_norm,
+            image_size=settings.image_size,
+            grad_checkpointing=settings.grad_checkpointing,
+            **settings.options,
+        )
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"model: {error}") from error
+    if run is not None:
+        _load_best(model, run)
+    if settings.freeze_batch_norm:
+        freeze_batch_norm(model)
+    return model
+
+
+def model_transforms(model: Any, settings: ModelSettings) -> tuple[Callable, Callable]:
+    """Training and evaluation transform, from the model's own preprocessing."""
+    try:
+        return model.transforms(settings.train_transform, settings.eval_transform)
+    except TypeError as error:
+        raise ConfigError(f"model.train_transform or model.eval_transform: {error}") from error
+
+
+def read_settings(run: Path) -> Settings:
+    """The settings of a run folder.
+
+    Raises:
+        CheckpointError: there are none, or they are damaged.
+    """
+    path = Path(run) / "config.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{path}: wanted the settings of a run, got {error}") from error
+    return settings_from(content or {}, str(path))
+
+
+class Encoder:
+    """Images and text to normalised embeddings, with the best weights of a run.
+
+    Args:
+        model: retrieval model.
+        transform: from a PIL image to its input.
+        device: where to compute.
+        batch_size: images or texts at a time.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        transform: Callable,
+        device: str | torch.device = "cpu",
+        batch_size: int = 64,
+    ):
+        self.model = model.to(device).eval()
+        self.transform, self.device, self.batch_size = transform, torch.device(device), batch_size
+
+    @torch.inference_mode()
+    def encode_images(self, images: Sequence[Any]) -> Tensor:
+        """Embeddings [n, D] of PIL images."""
+        parts = [
+            self.model(
+                torch.stack([self.transform(image.convert("RGB")) for image in part]).to(
+                    self.device
+                )
+            )
+            for part in self._parts(images)
+        ]
+        return _normalised(parts)
+
+    @torch.inference_mode()
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Embeddings [n, D] of texts.
+
+        Raises:
+            ValueError: the model has no text tower in the space of its image embeddings.
+        """
+        parts = [
+            self.model.encode_text(self.model.tokenize(list(part)).to(self.device))
+            for part in self._parts(texts)
+        ]
+        return _normalised(parts)
+
+    def _parts(self, items: Sequence[Any]) -> list[Sequence[Any]]:
+        if not items:
+            raise ValueError("wanted at least one image or text to encode, got none")
+        return [items[i : i + self.batch_size] for i in range(0, len(items), self.batch_size)]
+
+
+def load_encoder(run: Path, device: str | torch.device = "cpu") -> Encoder:
+    """The encoder of a run folder, with its best weights; the network is never tried.
+
+    Raises:
+        CheckpointError: settings or weights are missing, damaged or do not fit each other.
+    """
+    settings = read_settings(run).model
+    model = build_model(settings, with_weights=False)
+    _load_best(model, Path(run))
+    return Encoder(model, model_transforms(model, settings)[1], device)
+
+
+def _load_best(model: Any, run: Path) -> None:
+    content = read_checkpoint(run / BEST)
+    try:
+        model.load_state_dict(content["model"])
+        model.preprocessing.update(
+            content["preprocessing"]
+        )  # the weights may have come with one of their own
+    except (RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{run / BEST}: wanted weights of this model, got {reason}") from error
+
+
+def _normalised(parts: Sequence[Tensor]) -> Tensor:
+    return torch.nn.functional.normalize(torch.cat(list(parts)).float(), dim=1).cpu()

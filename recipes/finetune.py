@@ -1,0 +1,199 @@
+"""Fine-tune a backbone for retrieval on anybody's images, evaluate it, write a run folder.
+
+    suprank finetune --output runs/photos --data.root photos --model.name resnet50
+    suprank finetune --output runs/sop --config sop_happier --data.root Stanford_Online_Products
+    accelerate launch -m pml_suprank.recipes.finetune --output runs/photos --config photos.yaml
+
+Settings come from ``--config`` (a YAML file or the name of published settings) and from options such as
+``--training.epochs 20``, later ones first; ``--help`` lists them. The run folder gets ``config.yaml``,
+``checkpoint.pt`` (to go on from), ``best.pt`` (best weights), ``history.csv``, ``evaluations.csv``, ``tensorboard/``,
+``embeddings.npz`` (of the held-out images), ``metrics.json`` and ``report.html``. A run that was cut off goes on with
+``--resume`` and ends with the weights of an unbroken one.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pml_suprank.hierarchy import HierarchyError
+from pml_suprank.recipes.engine.batches import seed_everything
+from pml_suprank.recipes.engine.checkpoints import BEST, LAST, CheckpointError, read_checkpoint
+from pml_suprank.recipes.engine.checks import check_settings
+from pml_suprank.recipes.engine.encoder import build_model, model_transforms, read_settings
+from pml_suprank.recipes.engine.parsing import ConfigError, parse_settings, to_yaml
+from pml_suprank.recipes.engine.results import write_after, write_before
+from pml_suprank.recipes.engine.sets import Sets, load_sets
+from pml_suprank.recipes.engine.settings import Settings
+from pml_suprank.recipes.engine.trainer import Trainer, make_accelerator
+from pml_suprank.recipes.files import write_text
+from pml_suprank.recipes.report import write_report
+
+__all__ = ["finetune", "main"]
+
+
+def finetune(
+    settings: Settings,
+    output: Path,
+    *,
+    resume: bool = False,
+    sets: Sets | None = None,
+    model: Any = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train, evaluate before and after, and write the run folder.
+
+    Args:
+        settings: of the run.
+        output: run folder.
+        resume: go on from the checkpoint in ``output`` if there is one.
+        sets: the data; None loads what the settings say.
+        model: the retrieval model; None builds what the settings say.
+        progress: whether to show progress bars.
+
+    Returns:
+        The content of ``metrics.json``.
+
+    Raises:
+        ConfigError: settings that are wrong or do not fit the data, before training.
+        CheckpointError: a checkpoint that cannot be written, or is of another run.
+    """
+    training = settings.training
+    if training.threads is not None:
+        torch.set_num_threads(training.threads)
+    torch.use_deterministic_algorithms(training.deterministic, warn_only=True)
+    accelerator = make_accelerator(training.precision)
+    check_settings(settings, accelerator.num_processes, accelerator.device)
+    is_main = accelerator.is_main_process
+    sets = sets or load_sets(settings, progress=progress and is_main)
+    seed_everything(training.seed)
+    model = model or build_model(settings.model)
+    augment, transform = model_transforms(model, settings.model)
+    test = sets.test.with_transform(transform)
+    trainer = Trainer(
+        settings,
+        model,
+        sets.train.with_transform(augment),
+        test,
+        None if sets.gallery is None else sets.gallery.with_transform(transform),
+        folder=output,
+        accelerator=accelerator,
+        progress=progress,
+    )
+    trainer.check_room()
+    if resume and (output / LAST).exists():
+        trainer.load(output / LAST)
+        if is_main:
+            print(f"going on after epoch {trainer.epoch}, step {trainer.step}", flush=True)
+    else:
+        if is_main:
+            for stale in (LAST, BEST, "metrics.json"):
+                (output / stale).unlink(missing_ok=True)
+            write_text(output / "config.yaml", to_yaml(settings))
+            print(_about(sets), flush=True)
+        first = trainer.evaluate()
+        if is_main:
+            write_before(output, first, training.seed, sets.gallery is not None)
+        trainer.save()
+    trainer.train()
+    if not is_main:
+        accelerator.wait_for_everyone()
+        return {}
+    model.load_state_dict(read_checkpoint(output / BEST)["model"])
+    metrics = write_after(output, trainer, trainer.measure(), test)
+    write_report([output], output / "report.html")
+    accelerator.wait_for_everyone()
+    return metrics
+
+
+def _about(sets: Sets) -> str:
+    parts = [f"{len(sets.train):,} images of {sets.train.hierarchy.num_classes:,} classes to train"]
+    parts.append(f"{len(sets.test):,} of {sets.test.hierarchy.num_classes:,} classes to test")
+    if sets.gallery is not None:
+        parts.append(f"{len(sets.gallery):,} in the gallery")
+    if sets.broken:
+        parts.append(f"{sets.broken:,} broken images left out")
+    return ", ".join(parts)
+
+
+def _run_options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options of the run folder, and the words that are settings."""
+    parser = argparse.ArgumentParser(prog="suprank finetune", add_help=False, allow_abbrev=False)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--check", action="store_true")
+    return parser.parse_known_args(argv)
+
+
+def _settings(options: argparse.Namespace, words: list[str]) -> Settings:
+    """Settings of a new run, or of the run to resume.
+
+    Raises:
+        ConfigError: the folder holds a run and nothing says what to do with it, or other settings are given.
+    """
+    if not (options.output / LAST).exists() or options.overwrite:
+        return parse_settings(words)
+    if not options.resume:
+        raise ConfigError(
+            f"--output: {options.output} holds a run; pass --resume to go on with it, --overwrite to start over, "
+            "or another folder"
+        )
+    stored = read_settings(options.output)
+    if words and parse_settings(words) != stored:
+        raise ConfigError(
+            f"--resume: wanted no settings or those of {options.output / 'config.yaml'}, got others"
+        )
+    return stored
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line of the recipe; returns the exit status."""
+    options, words = _run_options(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(words):
+        print(__doc__)
+        print(
+            "options of the run:\n  --output FOLDER  --resume  --overwrite\n"
+            "  --check          only check the settings\n"
+        )
+        parse_settings(["--help"])
+    try:
+        if options.output is None:
+            raise ConfigError("--output: wanted the run folder, got nothing")
+        settings = _settings(options, words)
+        if options.check:
+            check_settings(settings)
+            print(to_yaml(settings), end="")
+            return 0
+        metrics = finetune(settings, options.output, resume=options.resume)
+    except (ConfigError, CheckpointError, HierarchyError, FileNotFoundError, ImportError) as error:
+        print(f"suprank finetune: {error}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:
+        print(f"suprank finetune: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            f"\ninterrupted; go on with:\n  suprank finetune --output {options.output} --resume",
+            file=sys.stderr,
+        )
+        return 130
+    if metrics:
+        _print_summary(metrics, options.output)
+    return 0
+
+
+def _print_summary(metrics: dict[str, Any], output: Path) -> None:
+    print(f"\n{'held-out':<34}{'before':>8}{'after':>8}")
+    for name, after in metrics["after"].items():
+        print(f"{name:<34}{metrics['before'][name]:>8.3f}{after:>8.3f}")
+    print(
+        f"\nbest epoch {metrics['best_epoch']} by {metrics['monitor']}; report: {output / 'report.html'}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""HTML pages about a run, and about several side by side: no scripts, and nothing loaded from elsewhere."""
+
+import base64
+import html
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pml_suprank.recipes.pages.figures import bar_chart, curves, loss_curve
+from pml_suprank.recipes.pages.quickstart_page import DEFINITIONS, STYLE
+from pml_suprank.recipes.pages.quickstart_sheets import STYLE as SHEET_STYLE
+from pml_suprank.recipes.pages.run_folder import RunFolder, RunFolderError
+from pml_suprank.recipes.pages.sheets import legend, level_style, render_sheets
+
+__all__ = ["metric_titles", "render_comparison", "render_run"]
+
+_TITLES = {
+    "hierarchical_average_precision": "H-AP",
+    "ndcg": "NDCG",
+    "asi": "ASI",
+    "mean_average_precision": "AP",
+    "mean_average_precision_at_r": "AP@R",
+    "precision_at_1": "P@1",
+}
+_MORE = """
+.best { color: var(--ours); font-weight: 650; }
+.wide { overflow-x: auto; }
+td.number { text-align: right; } td.text { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+"""
+
+
+def metric_titles(names: Sequence[str], level_names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Metric to its title and the level it is of ("" for all levels), in the order of the levels.
+
+    Args:
+        names: as evaluations have them, such as ``recall_at_5_level0``.
+        level_names: finest first; may be shorter.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    places = {}
+    for order, name in enumerate(names):
+        match = re.fullmatch(r"(.+)_level(\d+)", name)
+        base, level = (match[1], int(match[2])) if match else (name, -1)
+        title = _TITLES.get(base) or base.replace("recall_at_", "R@").replace("_", " ")
+        known = 0 <= level < len(level_names)
+        found[name] = (
+            title,
+            "" if level < 0 else level_names[level] if known else f"level {level}",
+        )
+        first = list(_TITLES).index(base) if base in _TITLES else len(_TITLES) + order
+        places[name] = (level, first)
+    return {name: found[name] for name in sorted(found, key=places.__getitem__)}
+
+
+def render_run(run: RunFolder) -> str:
+    """The page of one run.
+
+    Raises:
+        RunFolderError: the run has no evaluation that this page can show.
+    """
+    before, after = run.metrics["before"], run.metrics["after"]
+    levels: list[str] = [] if run.sheets is None else run.sheets["level_names"]
+    titles = metric_titles(list(after), levels)
+    main = [name for name in titles if not titles[name][1]]
+    settings = run.settings
+    loss = settings.get("loss.name") or settings.get("loss", "")
+    tiles = "".join(
+        f'<div class="tile"><b>{html.escape(titles[name][0])}</b>'
+        f"<strong>{after[name]:.3f}</strong> <span>from {before[name]:.3f}</span></div>"
+        for name in main[:3]
+    )
+    body = [f'<div class="tiles">{tiles}</div>', "<h2>Held-out images, before and after</h2>"]
+    body.append(_before_after(before, after, titles))
+    if run.sheets is not None:
+        rows = {"before": run.sheets["before"], "after": run.sheets["after"]}
+        body += [
+            "<h2>What is retrieved</h2>",
+            "<p>Held-out images drawn at random, and the ten closest of all others. Frames and dots show how many "
+            "levels of the hierarchy a result shares with the query.</p>",
+            legend(levels),
+            render_sheets(run.sheets, rows),
+        ]
+    steps = len(run.history)
+    epochs = max(1, int(run.history[-1].get("epoch", 1))) if steps else 1
+    if steps:
+        curve = loss_curve([row["loss"] for row in run.history], max(1, steps // epochs), str(loss))
+        body += ["<h2>Training</h2>", _picture(curve, "Training loss by epoch")]
+    if len(run.evaluations) > 1:
+        body.append(_picture(_evaluation_curves([run], main), "Metrics by epoch"))
+    body += ["<h2>Settings</h2>", _definitions(run.settings)]
+    queries = run.metrics.get("queries")
+    lead = f"{queries:,} queries that were not trained on" if queries else "held-out queries"
+    lead += f"; {run.metrics.get('iterations', steps):,} steps of training"
+    return _page(f"{loss}: {run.name}", html.escape(lead), body, len(levels))
+
+
+def render_comparison(runs: Sequence[RunFolder]) -> str:
+    """Several runs side by side: metrics, curves, and the settings that differ.
+
+    Raises:
+        RunFolderError: the runs have no metric in common, or two have one name.
+    """
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        names = [str(run.path) for run in runs]
+    shared = [
+        key for key in runs[0].metrics["after"] if all(key in r.metrics["after"] for r in runs)
+    ]
+    if not shared:
+        raise RunFolderError("runs: wanted runs with a metric in common, got none")
+    levels: list[str] = next((run.sheets["level_names"] for run in runs if run.sheets), [])
+    titles = metric_titles(shared, levels)
+    main = [name for name in titles if not titles[name][1]] or list(titles)[:1]
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    rows, group = [], ""
+    for key, (title, level) in titles.items():
+        if level != group:
+            group = level
+            rows.append(
+                f'<tr class="part"><td colspan="{len(runs) + 1}">same {html.escape(level)}</td></tr>'
+            )
+        values = [run.metrics["after"][key] for run in runs]
+        cells = "".join(
+            f'<td class="number{" best" if value == max(values) else ""}">{value:.3f}</td>'
+            for value in values
+        )
+        rows.append(f"<tr><td>{html.escape(title)}</td>{cells}</tr>")
+    bars = {name: [run.metrics["after"][main[0]]] for name, run in zip(names, runs, strict=True)}
+    best = max(bars, key=lambda name: bars[name][0])
+    body = [
+        "<h2>Held-out images, after training</h2>",
+        _wide(head, rows),
+        _picture(bar_chart(bars, {best}, titles[main[0]][0]), "Bars"),
+        "<h2>Training</h2>",
+    ]
+    by_epoch = {name: _means(run.history) for name, run in zip(names, runs, strict=True)}
+    unit = "epoch" if all("epoch" in run.history[0] for run in runs if run.history) else "iteration"
+    body.append(_picture(curves(by_epoch, unit, "mean loss"), "Loss"))
+    if all(len(run.evaluations) > 1 for run in runs):
+        lines = {
+            name: (
+                [row["epoch"] for row in run.evaluations],
+                [row[main[0]] for row in run.evaluations],
+            )
+            for name, run in zip(names, runs, strict=True)
+        }
+        body.append(_picture(curves(lines, "epoch", titles[main[0]][0]), "Metric by epoch"))
+    body += ["<h2>Settings that differ</h2>", _differences(runs, head)]
+    return _page(
+        "Comparison of runs", f"{len(runs)} runs: {html.escape(', '.join(names))}", body, 0
+    )
+
+
+def _page(title: str, lead: str, body: Sequence[str], levels: int) -> str:
+    style = STYLE + SHEET_STYLE + _MORE + level_style(levels)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title>
+<style>{style}</style>
+</head>
+<body>
+<h1>{html.escape(title)}</h1>
+<p class="lead">{lead}</p>
+{chr(10).join(body)}
+</body>
+</html>
+"""
+
+
+def _before_after(
+    before: Mapping[str, float], after: Mapping[str, float], titles: Mapping[str, tuple[str, str]]
+) -> str:
+    rows, group, defined = [], "", set()
+    for name, (title, level) in titles.items():
+        if level != group:
+            group = level
+            rows.append(f'<tr class="part"><td colspan="5">same {html.escape(level)}</td></tr>')
+        note = "" if title in defined or title not in DEFINITIONS else DEFINITIONS[title]
+        defined.add(title)
+        one, two = before[name], after[name]
+        direction = "up" if two > one else "down" if two < one else ""
+        bars = "".join(
+            f'<i style="width:{100 * max(0.0, value):.1f}%"></i>' for value in (one, two)
+        )
+        small = f"<small>{html.escape(note)}</small>" if note else ""
+        rows.append(
+            f"<tr><td>{html.escape(title)}{small}</td><td>{one:.3f}</td>"
+            f'<td class="after">{two:.3f}</td><td class="{direction}">{two - one:+.3f}</td>'
+            f'<td class="bar">{bars}</td></tr>'
+        )
+    return (
+        "<table><thead><tr><th></th><th>before</th><th>after</th><th>change</th>"
+        f'<th class="bar"></th></tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    )
+
+
+def _evaluation_curves(runs: Sequence[RunFolder], names: Sequence[str]) -> bytes:
+    run = runs[0]
+    epochs = [row["epoch"] for row in run.evaluations]
+    lines = {
+        _TITLES.get(name, name): (epochs, [row[name] for row in run.evaluations]) for name in names
+    }
+    return curves(lines, "epoch", "held-out images")
+
+
+def _means(history: Sequence[Mapping[str, float]]) -> tuple[list[float], list[float]]:
+    """Epochs, or iterations where there are none, and the mean loss of each."""
+    groups: dict[float, list[float]] = {}
+    for row in history:
+        groups.setdefault(row.get("epoch", row.get("iteration", 0.0)), []).append(row["loss"])
+    return list(groups), [sum(group) / len(group) for group in groups.values()]
+
+
+def _differences(runs: Sequence[RunFolder], head: str) -> str:
+    keys = list(dict.fromkeys(key for run in runs for key in run.settings))
+    rows = []
+    for key in keys:
+        values = [run.settings.get(key) for run in runs]
+        if any(value != values[0] for value in values):
+            cells = "".join(
+                f'<td class="text">{html.escape(_text(value))}</td>' for value in values
+            )
+            rows.append(f"<tr><td>{html.escape(key)}</td>{cells}</tr>")
+    if not rows:
+        return "<p>None.</p>"
+    return _wide(head, rows)
+
+
+def _wide(head: str, rows: Sequence[str]) -> str:
+    table = f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f'<div class="wide"><table>{table}</table></div>'
+
+
+def _definitions(settings: Mapping[str, Any]) -> str:
+    items = (
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(_text(value))}</dd>"
+        for name, value in settings.items()
+        if value not in (None, "", {}, [])
+    )
+    return f"<dl>{''.join(items)}</dl>"
+
+
+def _text(value: Any) -> str:
+    return "–" if value in (None, "", {}) else str(value)
+
+
+def _picture(png: bytes, alt: str) -> str:
+    source = base64.b64encode(png).decode()
+    return f'<img class="plot" src="data:image/png;base64,{source}" alt="{html.escape(alt)}">'

