@@ -66,7 +66,7 @@ def finetune(
         torch.set_num_threads(training.threads)
     torch.use_deterministic_algorithms(training.deterministic, warn_only=True)
     accelerator = make_accelerator(training.precision)
-    check_settings(settings, accelerator.num_processes, accelerator.device)
+    check_settings(settings, accelerator.num_processes)
     is_main = accelerator.is_main_process
     sets = sets or load_sets(settings, progress=progress and is_main)
     seed_everything(training.seed)

@@ -3,8 +3,6 @@
 import difflib
 from typing import Any
 
-import torch
-
 from pml_suprank.integrations import require
 from pml_suprank.recipes.engine.batches import check_sampler
 from pml_suprank.recipes.engine.evaluation import check_monitor
@@ -17,31 +15,27 @@ from pml_suprank.recipes.engine.settings import ModelSettings, Settings, Trainin
 __all__ = ["check_settings"]
 
 
-def check_settings(
-    settings: Settings, processes: int = 1, device: torch.device | None = None
-) -> None:
+def check_settings(settings: Settings, processes: int = 1) -> None:
     """Refuse settings that cannot work.
 
     Args:
         settings: to check.
         processes: number of processes that train.
-        device: where they train; None for the CPU.
 
     Raises:
         ConfigError: names the first wrong key, what was wanted and the nearest valid values.
         ImportError: a library is missing; names the extra that installs it.
     """
-    device = device or torch.device("cpu")
-    _check_training(settings.training, device)
+    _check_training(settings.training)
     _check_model(settings.model, settings.training.epochs)
     check_data(settings.data)
     check_objective(settings, processes)
     check_sampler(settings.sampler, settings.training.batch_size, processes)
     check_optimization(settings)
-    check_monitor(settings.training.monitor)
+    check_monitor(settings.training.monitor, settings.training.recall_at)
 
 
-def _check_training(training: TrainingSettings, device: torch.device) -> None:
+def _check_training(training: TrainingSettings) -> None:
     for name, least in (
         ("epochs", 1),
         ("batch_size", 2),
@@ -55,11 +49,11 @@ def _check_training(training: TrainingSettings, device: torch.device) -> None:
         value = getattr(training, name)
         if value is not None and value < least:
             raise ConfigError(f"training.{name}: wanted an integer >= {least}, got {value}")
+    if not training.recall_at or min(training.recall_at) < 1:
+        raise ConfigError(f"training.recall_at: wanted integers >= 1, got {training.recall_at}")
     norm = training.clip_grad_norm
     if norm is not None and not 0 < norm < float("inf"):
         raise ConfigError(f"training.clip_grad_norm: wanted a positive finite number, got {norm}")
-    if training.precision == "fp16" and device.type != "cuda":
-        raise ConfigError(f"training.precision: wanted no or bf16 on {device.type}, got fp16")
 
 
 def _check_model(model: ModelSettings, epochs: int) -> None:
@@ -79,6 +73,7 @@ def _check_model(model: ModelSettings, epochs: int) -> None:
 
 def _check_name(model: ModelSettings) -> None:
     if model.library == "open_clip":
+        require("open_clip", extra="open-clip")
         from pml_suprank.integrations import open_clip_backbones
 
         try:

@@ -147,7 +147,9 @@ def _load_best(model: Any, run: Path) -> None:
         )  # the weights may have come with one of their own
     except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{run / BEST}: wanted weights of this model, got {reason}") from error
+        raise CheckpointError(
+            f"{run / BEST}: wanted weights of this model, got {reason}"
+        ) from error
 
 
 def _normalised(parts: Sequence[Tensor]) -> Tensor:

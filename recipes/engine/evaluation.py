@@ -1,5 +1,6 @@
 """Evaluation of a model with PML's tester and this library's calculator."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -19,10 +20,8 @@ METRICS = (
     "mean_average_precision",
     "mean_average_precision_at_r",
     "precision_at_1",
-    "recall_at_1",
-    "recall_at_5",
-    "recall_at_10",
 )
+"""What every evaluation reports, beside recall."""
 
 
 class Evaluation(NamedTuple):
@@ -44,6 +43,7 @@ def evaluate_model(
     queries: Any,
     gallery: Any = None,
     *,
+    recall_at: Sequence[int] = (1, 5, 10),
     epoch: int = 0,
     batch_size: int = 64,
     workers: int = 0,
@@ -55,6 +55,7 @@ def evaluate_model(
         model: with ``trunk`` and ``embedder``; its mode is restored afterwards.
         queries: data set of (image, labels [L]) with a transform.
         gallery: another such data set, with the same taxonomy; None for the queries themselves.
+        recall_at: depths of recall.
         epoch: for PML's records.
         batch_size: images embedded at a time.
         workers: loading processes.
@@ -62,11 +63,12 @@ def evaluate_model(
     """
     device = device or torch.device("cpu")
     kept: dict[str, Any] = {}
+    names = (*METRICS, *(f"recall_at_{k}" for k in recall_at))
     tester = HierarchicalTester(
         batch_size=batch_size,
         dataloader_num_workers=workers,
         data_device=device,
-        accuracy_calculator=AccuracyCalculator(include=METRICS, device=device, similarity="cosine"),
+        accuracy_calculator=AccuracyCalculator(include=names, device=device, similarity="cosine"),
         end_of_testing_hook=lambda tester: kept.update(tester.embeddings_and_labels),
     )
     sets = {"test": queries} | ({} if gallery is None else {"gallery": gallery})
@@ -85,11 +87,12 @@ def evaluate_model(
     return Evaluation(metrics, embeddings.float().cpu(), labels.cpu())
 
 
-def check_monitor(name: str, num_levels: int | None = None) -> None:
+def check_monitor(name: str, recall_at: Sequence[int] = (), num_levels: int | None = None) -> None:
     """Refuse a metric that the evaluation does not give.
 
     Args:
         name: ``training.monitor``.
+        recall_at: ``training.recall_at``.
         num_levels: of the test labels; None where they are not known yet.
 
     Raises:
@@ -98,7 +101,7 @@ def check_monitor(name: str, num_levels: int | None = None) -> None:
     levels = range(20 if num_levels is None else num_levels)
     names = [
         f"{metric}_level{level}"
-        for metric in METRICS
+        for metric in (*METRICS, *(f"recall_at_{k}" for k in recall_at))
         if metric not in HIERARCHICAL_METRICS
         for level in levels
     ]

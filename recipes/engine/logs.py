@@ -27,13 +27,21 @@ class RunLog:
         self.folder = folder
         self.history: list[dict[str, Any]] = []
         self.evaluations: list[dict[str, Any]] = []
-        self._board: Any = None
-        if folder is not None:
+        self._first_step = first_step
+        self._writer: Any = None
+
+    @property
+    def _board(self) -> Any:
+        """TensorBoard's writer, made when there is something to write; None without TensorBoard or folder."""
+        if self._writer is None and self.folder is not None:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
-                return
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+                return None
+            self._writer = SummaryWriter(
+                str(self.folder / "tensorboard"), purge_step=self._first_step
+            )
+        return self._writer
 
     def add_step(self, row: dict[str, Any]) -> None:
         """Record a step: step, epoch, loss, lr, seconds."""
@@ -58,11 +66,11 @@ class RunLog:
             write_csv(self.folder / "history.csv", self.history)
         if self.evaluations:
             write_csv(self.folder / "evaluations.csv", self.evaluations)
-        if self._board is not None:
-            self._board.flush()
+        if self._writer is not None:
+            self._writer.flush()
 
     def close(self) -> None:
         """Write what is left."""
         self.write()
-        if self._board is not None:
-            self._board.close()
+        if self._writer is not None:
+            self._writer.close()

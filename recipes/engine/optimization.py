@@ -37,15 +37,16 @@ def check_optimization(settings: Settings) -> None:
     ):
         if optimizer is not None:
             _check_optimizer(key, optimizer)
-    schedule = settings.schedule
-    found = _scheduler_class(schedule)
-    names = set(inspect.signature(found).parameters) - {"optimizer"}
-    check_options(Component(schedule.name, schedule.options), names, "schedule")
-    if schedule.warmup < 0:
-        raise ConfigError(f"schedule.warmup: wanted an integer >= 0, got {schedule.warmup}")
-    weight = nn.Parameter(torch.zeros(1))
-    trial = _optimizer(settings.optimizer, [{"params": [weight], "lr": 1.0}], "optimizer")
-    _schedule(trial, schedule, 2)
+    _check_schedule("schedule", settings.schedule, settings.optimizer)
+    if settings.loss_schedule is not None:
+        if settings.loss_optimizer is None:
+            raise ConfigError("loss_schedule: wanted null without loss_optimizer")
+        if settings.loss_schedule.interval != settings.schedule.interval:
+            raise ConfigError(
+                f"loss_schedule.interval: wanted {settings.schedule.interval} as schedule.interval, "
+                f"got {settings.loss_schedule.interval}"
+            )
+        _check_schedule("loss_schedule", settings.loss_schedule, settings.loss_optimizer)
 
 
 def build_optimizers(settings: Settings, model: Any, loss: nn.Module) -> list[Optimizer]:
@@ -82,11 +83,14 @@ def build_schedulers(
     settings: Settings, optimizers: Iterable[Optimizer], batches_per_epoch: int
 ) -> list[Scheduler]:
     """A schedule for each optimiser; its length is that of the training after ``freeze_epochs``."""
-    schedule = settings.schedule
     length = settings.training.epochs - settings.model.freeze_epochs
-    if schedule.interval == "step":
+    if settings.schedule.interval == "step":
         length *= batches_per_epoch
-    return [_schedule(optimizer, schedule, length) for optimizer in optimizers]
+    schedules = (settings.schedule, settings.loss_schedule or settings.schedule)
+    return [
+        _schedule(optimizer, schedule, length)
+        for optimizer, schedule in zip(optimizers, schedules, strict=False)
+    ]
 
 
 def _optimizer(settings: OptimizerSettings, groups: list[dict[str, Any]], key: str) -> Optimizer:
@@ -113,8 +117,18 @@ def _check_optimizer(key: str, settings: OptimizerSettings) -> None:
         )
 
 
-def _scheduler_class(settings: ScheduleSettings) -> Any:
-    return class_named(settings.name, (lr_scheduler,), Scheduler, "schedule.name")
+def _check_schedule(key: str, schedule: ScheduleSettings, optimizer: OptimizerSettings) -> None:
+    found = _scheduler_class(schedule, key)
+    names = set(inspect.signature(found).parameters) - {"optimizer"}
+    check_options(Component(schedule.name, schedule.options), names, key)
+    if schedule.warmup < 0:
+        raise ConfigError(f"{key}.warmup: wanted an integer >= 0, got {schedule.warmup}")
+    group = {"params": [nn.Parameter(torch.zeros(1))], "lr": 1.0}
+    _schedule(_optimizer(optimizer, [group], "optimizer"), schedule, 2)
+
+
+def _scheduler_class(settings: ScheduleSettings, key: str = "schedule") -> Any:
+    return class_named(settings.name, (lr_scheduler,), Scheduler, f"{key}.name")
 
 
 def _schedule(optimizer: Optimizer, settings: ScheduleSettings, length: int) -> Scheduler:

@@ -5,7 +5,6 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ import yaml
 
 from pml_suprank.integrations import require
 from pml_suprank.recipes.engine.settings import Settings
+from pml_suprank.recipes.published import NAMES, published_settings
 
 jsonargparse: Any = require("jsonargparse", extra="recipes")
 
-__all__ = ["ConfigError", "config_names", "nearest", "parse_settings", "settings_from", "to_yaml"]
+__all__ = ["ConfigError", "nearest", "parse_settings", "settings_from", "to_yaml"]
 
 
 class ConfigError(ValueError):
@@ -30,14 +30,6 @@ def nearest(value: str, names: Sequence[str], count: int = 3) -> str:
     if close:
         return "nearest: " + ", ".join(lowered[name] for name in close)
     return "valid: " + ", ".join(names[:40])
-
-
-def config_names() -> list[str]:
-    """Names of the published settings that ``--config`` takes."""
-    folder = files("pml_suprank.recipes") / "configs"
-    if not folder.is_dir():
-        return []
-    return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".yaml"))
 
 
 def settings_from(content: Mapping[str, Any], where: str = "settings") -> Settings:
@@ -76,7 +68,7 @@ def parse_settings(argv: Sequence[str], prog: str = "suprank finetune") -> Setti
         if option == "--config":
             if not equals:
                 value = next(rest, "")
-            words += ["--config", str(_config_file(value))]
+            words += ["--config", _config(value)]
             continue
         if option.startswith("--") and option not in ("--help", "--print_config"):
             _check_option(option[2:])
@@ -111,22 +103,22 @@ def _build(parsed: Any) -> Settings:
     return Settings(**{field.name: built[field.name] for field in fields(Settings)})
 
 
-def _config_file(value: str) -> Path:
-    """A path, or the file of published settings; its keys are checked."""
+def _config(value: str) -> str:
+    """The YAML of a file, or of published settings; its keys are checked."""
     path = Path(value)
+    if value in NAMES:
+        return yaml.safe_dump(published_settings(value))
     if not path.is_file():
-        if value not in config_names():
-            hint = nearest(value, config_names()) if config_names() else ""
-            raise ConfigError(
-                f"--config: wanted a YAML file or a name of published settings, got {value!r}; {hint}"
-            )
-        path = Path(str(files("pml_suprank.recipes") / "configs" / f"{value}.yaml"))
+        raise ConfigError(
+            f"--config: wanted a YAML file or the name of published settings, got {value!r}; "
+            f"{nearest(value, NAMES)}"
+        )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"--config: {path} cannot be read: {error}") from error
     _check_keys({} if content is None else content, str(path))
-    return path
+    return yaml.safe_dump(content or {})
 
 
 def _check_keys(content: Any, where: str) -> None:

@@ -186,6 +186,7 @@ class TrainingSettings:
         captions: "joint" trains images and captions in one embedding space (OpenCLIP).
         evaluate_every: epochs between evaluations.
         monitor: metric of the best checkpoint and of early stopping.
+        recall_at: depths of recall that evaluations report.
         patience: stop after so many evaluations without a better one; null never stops early.
         checkpoint_every: steps between checkpoints; null writes them after epochs only.
         seed: of weights, batches and augmentation.
@@ -201,6 +202,7 @@ class TrainingSettings:
     captions: Literal["none", "joint"] = "none"
     evaluate_every: int = 1
     monitor: str = "hierarchical_average_precision"
+    recall_at: tuple[int, ...] = (1, 5, 10)
     patience: int | None = None
     checkpoint_every: int | None = None
     seed: int = 0
@@ -222,6 +224,7 @@ class Settings:
         optimizer: of the model
         loss_optimizer: of the loss's own parameters; null puts them with the head
         schedule: learning rates
+        loss_schedule: of loss_optimizer; null for that of the model
         training: the rest
         source: where published settings come from
     """
@@ -235,5 +238,6 @@ class Settings:
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     loss_optimizer: OptimizerSettings | None = None
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    loss_schedule: ScheduleSettings | None = None
     training: TrainingSettings = field(default_factory=TrainingSettings)
     source: str = ""

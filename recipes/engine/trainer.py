@@ -27,11 +27,12 @@ from pml_suprank.recipes.engine.checkpoints import (
     write_checkpoint,
 )
 from pml_suprank.recipes.engine.components import Context
-from pml_suprank.recipes.engine.evaluation import Evaluation, evaluate_model
+from pml_suprank.recipes.engine.evaluation import Evaluation, check_monitor, evaluate_model
 from pml_suprank.recipes.engine.logs import RunLog
 from pml_suprank.recipes.engine.model import JointModel, check_two_passes
 from pml_suprank.recipes.engine.objective import Objective
 from pml_suprank.recipes.engine.optimization import build_optimizers, build_schedulers
+from pml_suprank.recipes.engine.parsing import ConfigError
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.engine.steps import gradient_step
 
@@ -41,9 +42,18 @@ __all__ = ["Trainer", "make_accelerator"]
 
 
 def make_accelerator(precision: str = "no") -> Any:
-    """An ``Accelerator``; without a GPU it sees the processes of ``torchrun`` too, which its default does not."""
+    """An ``Accelerator``; without a GPU it sees the processes of ``torchrun`` too, which its default does not.
+
+    Raises:
+        ConfigError: a precision that the machine does not have, or another one than before in this process.
+    """
     has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
-    return accelerate.Accelerator(mixed_precision=precision, cpu=not has_gpu)
+    if precision == "fp16" and not has_gpu:
+        raise ConfigError("training.precision: wanted no or bf16 without a GPU, got fp16")
+    try:
+        return accelerate.Accelerator(mixed_precision=precision, cpu=not has_gpu)
+    except ValueError as error:
+        raise ConfigError(f"training.precision: {error}") from error
 
 
 class Trainer:
@@ -90,6 +100,7 @@ class Trainer:
         self.is_main = self.accelerator.is_main_process
         self.progress = progress and self.is_main
         self.test_set, self.gallery_set = test_set, gallery_set
+        check_monitor(training.monitor, training.recall_at, test_set.hierarchy.num_levels)
         context = Context(train_set.hierarchy, model.embedding_size, len(train_set))
         processes = self.accelerator.num_processes
         self.objective = Objective(settings, context, processes).to(self.accelerator.device)
@@ -243,6 +254,7 @@ class Trainer:
             self.model.model,
             self.test_set,
             self.gallery_set,
+            recall_at=self.settings.training.recall_at,
             epoch=self.epoch,
             workers=self.settings.data.workers,
             device=self.accelerator.device,

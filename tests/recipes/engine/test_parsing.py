@@ -48,7 +48,7 @@ def test_a_file_of_settings_gives_them_back() -> None:
         (["--data.on_error", "ignore"], r"data.on_error.*'raise', 'skip'"),
         (
             ["--config", "nothing.yaml"],
-            r"--config: wanted a YAML file or a name of published settings",
+            r"--config: wanted a YAML file or the name of published settings",
         ),
         (["3"], r"3"),
     ],

@@ -1,0 +1,205 @@
+"""The ``finetune`` command as a user meets it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("accelerate", reason="needs the recipes extra")
+
+import yaml
+
+from pml_suprank.recipes.__main__ import main as suprank
+from pml_suprank.recipes.finetune import main
+from tests.recipes.engine.conftest import content, photos  # noqa: F401
+
+
+def arguments(tmp_path: Path, raw: dict[str, Any], *more: str) -> list[str]:
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(raw))
+    return ["--output", str(tmp_path / "run"), "--config", str(tmp_path / "a.yaml"), *more]
+
+
+def test_a_folder_of_images_to_a_report(
+    photos: Path,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = arguments(tmp_path, content(photos, data={"workers": 1}))
+    assert suprank(["finetune", *words]) == 0
+    shown = capsys.readouterr().out
+    assert "36 images of 6 classes to train, 36 of 6 classes to test" in shown
+    assert "hierarchical_average_precision" in shown
+    run = tmp_path / "run"
+    files = "config.yaml checkpoint.pt best.pt history.csv evaluations.csv metrics.json report.html"
+    for name in [*files.split(), "embeddings.npz", "sheets.json", "tensorboard"]:
+        assert (run / name).exists(), name
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert set(metrics["before"]) == set(metrics["after"])
+    assert all(0 <= value <= 1 for value in metrics["after"].values())
+    page = (run / "report.html").read_text()
+    assert page.count('class="sheet"') >= 3
+    assert "http" not in page.replace("http-equiv", "")
+
+    assert main(words) == 2
+    assert "holds a run; pass --resume to go on with it, --overwrite" in capsys.readouterr().err
+    assert main([*words, "--resume", "--training.epochs", "9"]) == 2
+    assert "--resume: wanted no settings or those of" in capsys.readouterr().err
+    assert main(["--output", str(run), "--resume"]) == 0
+    assert json.loads((run / "metrics.json").read_text()) == metrics
+    assert main([*words, "--overwrite", "--training.epochs", "1"]) == 0
+
+
+NEVER = "a folder that does not exist: nothing may be read before the settings are right"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": {"name": "SupAPLos"}}, "loss.name: .* nearest: SupAPLoss"),
+        (
+            {"loss": {"name": "SupAPLoss", "options": {"tua": 1}}},
+            "loss.options.tua: .* nearest: tau",
+        ),
+        ({"los": {}}, "unknown key los; nearest: loss"),
+        ({"training": {"epohcs": 3}}, "unknown key training.epohcs; nearest: training.epochs"),
+        (
+            {"training": {"batch_size": 9}},
+            "training.batch_size: wanted a multiple of 4 .* nearest: 8, 12",
+        ),
+        ({"training": {"epochs": 0}}, "training.epochs: wanted an integer >= 1, got 0"),
+        (
+            {"training": {"precision": "fp16"}},
+            "training.precision: wanted no or bf16 without a GPU, got fp16",
+        ),
+        ({"training": {"monitor": "h_ap"}}, "training.monitor: wanted a metric, got 'h_ap'"),
+        ({"training": {"recall_at": [0]}}, "training.recall_at: wanted integers >= 1"),
+        (
+            {"training": {"captions": "joint"}},
+            "training.captions: wanted none for model.library timm",
+        ),
+        ({"data": {"name": "floder"}}, "data.name: .* nearest: folder"),
+        ({"data": {"options": {"level": 1}}}, "data.options.level: .* nearest: level_names"),
+        ({"data": {"root": None}}, "data.root: wanted the folder of the data set"),
+        ({"data": {"train_split": "train"}}, "data.test_split: wanted both"),
+        ({"data": {"test_share": 1.5}}, r"data.test_share: wanted a number in \(0, 1\), got 1.5"),
+        ({"model": {"name": "test_resnt"}}, "model.name: .* nearest: test_resnet"),
+        ({"model": {"library": "open_clip", "name": "ViT-B-33"}}, "model.name: .*ViT-B-32"),
+        ({"model": {"freeze_epochs": 2}}, "model.freeze_epochs: wanted 0..1"),
+        ({"miner": {"name": "TripletMiner"}}, "miner.name: .* nearest: "),
+        (
+            {"memory": {"kind": "cross_batch", "size": 12}},
+            "memory.size: .* multiple of the batch, 8, got 12",
+        ),
+        ({"memory": {"kind": "cross_batch", "size": 4}}, "memory.size: wanted at least the batch"),
+        ({"optimizer": {"name": "AdamX"}}, "optimizer.name: .* nearest: "),
+        ({"optimizer": {"lr": -1.0}}, "optimizer.lr: wanted a positive finite number, got -1.0"),
+        ({"optimizer": {"options": {"beta": 1}}}, "optimizer.options.beta: .* nearest: betas"),
+        (
+            {"optimizer": {"layer_decay": 2.0}},
+            r"optimizer.layer_decay: wanted a number in \(0, 1\]",
+        ),
+        ({"schedule": {"name": "Cosine"}}, "schedule.name: .* nearest: CosineAnnealing"),
+        ({"schedule": {"options": {"etamin": 1}}}, "schedule.options.etamin: .* nearest: eta_min"),
+        ({"schedule": {"name": "StepLR"}}, "schedule.options: .*step_size"),
+        (
+            {"loss_schedule": {"name": "ConstantLR"}},
+            "loss_schedule: wanted null without loss_optimizer",
+        ),
+        ({"sampler": {"kind": "random", "m": 0}}, "sampler.m: wanted integers >= 1"),
+    ],
+)
+def test_wrong_settings_fail_before_any_data_is_read(
+    changes: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = content(tmp_path / NEVER, **changes)
+    assert main(arguments(tmp_path, raw)) == 2
+    shown = capsys.readouterr()
+    assert not shown.out
+    import re
+
+    assert re.search(message, shown.err), shown.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    monkeypatch.delitem(sys.modules, "pml_suprank.integrations.open_clip_backbones", raising=False)
+    raw = content(tmp_path / NEVER, model={"library": "open_clip", "name": "ViT-B-32"})
+    assert main(arguments(tmp_path, raw)) == 2
+    assert (
+        'open_clip is not installed; run: pip install "pml-suprank[open-clip]"'
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"loss": {"name": "SupAPLoss", "options": {"level": 2}}},
+            "loss.options.level: wanted a level of 0",
+        ),
+        ({"training": {"batch_size": 80}}, "training.batch_size"),
+        ({"sampler": {"group_sizes": [2, 2, 2]}}, "sampler: "),
+        (
+            {"training": {"monitor": "precision_at_1_level7"}},
+            "training.monitor: .* precision_at_1_level1",
+        ),
+        ({"model": {"options": {"nothing": 1}}}, "model: .*nothing"),
+    ],
+)
+def test_settings_that_do_not_fit_the_data(
+    changes: dict[str, Any],
+    message: str,
+    photos: Path,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import re
+
+    assert main(arguments(tmp_path, content(photos, **changes))) == 2
+    shown = capsys.readouterr()
+    assert re.search(message, shown.err), shown.err
+
+
+def test_broken_images(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    photos: Path,  # noqa: F811
+) -> None:
+    import shutil
+
+    root = shutil.copytree(photos, tmp_path / "photos")
+    (root / "animal/a/0.png").write_bytes(b"no image")
+    raw = content(root, data={"check_images": True}, training={"epochs": 1})
+    assert main(arguments(tmp_path, raw)) == 0
+    assert "1 broken images left out" in capsys.readouterr().out
+
+
+def test_an_output_that_cannot_be_written(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    photos: Path,  # noqa: F811
+) -> None:
+    (tmp_path / "run").write_text("a file")
+    assert main(arguments(tmp_path, content(photos))) == 2
+    assert "--output: wanted a folder to write to" in capsys.readouterr().err
+
+
+def test_nothing_to_say_where(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "--output: wanted the run folder, got nothing" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "--training.epochs" in capsys.readouterr().out
+
+
+def test_check_prints_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--config", "cub-happier", "--data.root", NEVER, "--training.precision", "no"]
+    assert main(["--output", "never", *words, "--check"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["optimizer"]["lr"] == 1e-6
+    assert not Path("never").exists()
