@@ -10,6 +10,9 @@ RECIPES = {
     "quickstart": "fine-tune a packaged backbone on emoji and write a report",
     "compare": "the same budget for several losses, as a table and a plot",
     "finetune": "fine-tune a timm or OpenCLIP backbone on anybody's images",
+    "embed": "images to a file of embeddings, with the model of a run",
+    "evaluate": "all metrics of embeddings, per level and per query, and the worst queries",
+    "search": "an index of a gallery, searched by image or text",
     "report": "a page about a run, or about several side by side",
     "clip_emoji": "an OpenCLIP model for emoji, by image and by text, against its own loss",
 }

@@ -208,7 +208,7 @@ def _checked(path: Path) -> Path:
 
 
 def _read_npz(path: Path) -> tuple[dict[str, Tensor], str]:
-    with np.load(path, allow_pickle=False) as content:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
         names = [name for name in content.files if name != "about"]
         about = str(content["about"]) if "about" in content.files else ""
         return {name: torch.from_numpy(content[name]) for name in names}, about

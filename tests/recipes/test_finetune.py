@@ -13,7 +13,7 @@ import yaml
 
 from pml_suprank.recipes.__main__ import main as suprank
 from pml_suprank.recipes.finetune import main
-from tests.recipes.engine.conftest import content, photos  # noqa: F401
+from tests.recipes.engine.tiny_runs import content
 
 
 def arguments(tmp_path: Path, raw: dict[str, Any], *more: str) -> list[str]:
@@ -22,7 +22,7 @@ def arguments(tmp_path: Path, raw: dict[str, Any], *more: str) -> list[str]:
 
 
 def test_a_folder_of_images_to_a_report(
-    photos: Path,  # noqa: F811
+    photos: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -155,7 +155,7 @@ def test_a_missing_extra_is_named(
 def test_settings_that_do_not_fit_the_data(
     changes: dict[str, Any],
     message: str,
-    photos: Path,  # noqa: F811
+    photos: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -169,7 +169,7 @@ def test_settings_that_do_not_fit_the_data(
 def test_broken_images(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    photos: Path,  # noqa: F811
+    photos: Path,
 ) -> None:
     import shutil
 
@@ -183,7 +183,7 @@ def test_broken_images(
 def test_an_output_that_cannot_be_written(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    photos: Path,  # noqa: F811
+    photos: Path,
 ) -> None:
     (tmp_path / "run").write_text("a file")
     assert main(arguments(tmp_path, content(photos))) == 2

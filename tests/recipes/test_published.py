@@ -10,7 +10,6 @@ pytest.importorskip("accelerate", reason="needs the recipes extra")
 from pml_suprank.recipes.engine.checks import check_settings
 from pml_suprank.recipes.engine.parsing import parse_settings, settings_from
 from pml_suprank.recipes.published import NAMES, published_settings
-from tests.recipes.engine.conftest import photos  # noqa: F401
 from tests.recipes.engine.test_trainer import build
 
 
@@ -74,7 +73,7 @@ def test_what_differs_between_data_sets() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_name_is_parsed_and_trains(name: str, photos: Path) -> None:  # noqa: F811
+def test_every_name_is_parsed_and_trains(name: str, photos: Path) -> None:
     words = ["--config", name, "--data.root", "here", "--training.precision", "no"]
     whole = parse_settings(words)
     check_settings(whole)

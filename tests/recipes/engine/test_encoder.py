@@ -13,7 +13,7 @@ from pml_suprank.recipes.engine.encoder import load_encoder
 from pml_suprank.recipes.engine.parsing import settings_from
 from pml_suprank.recipes.engine.sets import load_sets
 from pml_suprank.recipes.finetune import finetune
-from tests.recipes.engine.conftest import content
+from tests.recipes.engine.tiny_runs import content
 
 MODELS: dict[str, dict[str, Any]] = {
     "timm": {},

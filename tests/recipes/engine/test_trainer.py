@@ -21,7 +21,7 @@ from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.sets import load_sets
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.engine.trainer import Trainer
-from tests.recipes.engine.conftest import content
+from tests.recipes.engine.tiny_runs import content
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "happier": {},

@@ -1,0 +1,152 @@
+"""A FAISS index of a gallery: build it, search it, keep it."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pml_suprank.integrations import require
+
+faiss: Any = require("faiss", extra="faiss")
+
+__all__ = ["KINDS", "GalleryIndex", "IndexFileError"]
+
+KINDS = ("flat", "ivf", "hnsw")
+SIMILARITIES = ("cosine", "dot")
+_INDEX, _ABOUT = "index.faiss", "index.json"
+
+
+class IndexFileError(ValueError):
+    """An index folder that is missing, damaged, or of another gallery."""
+
+
+class GalleryIndex:
+    """Nearest items of a gallery.
+
+    Attributes:
+        kind: "flat" is exact; "ivf" and "hnsw" are faster and may miss items.
+        similarity: "cosine" or "dot".
+        checksum: of the embeddings it was built from.
+    """
+
+    def __init__(self, index: Any, kind: str, similarity: str, checksum: str):
+        self.index = index
+        self.kind, self.similarity, self.checksum = kind, similarity, checksum
+
+    def __len__(self) -> int:
+        return int(self.index.ntotal)
+
+    @property
+    def dimensions(self) -> int:
+        """D of the embeddings."""
+        return int(self.index.d)
+
+    @classmethod
+    def build(
+        cls, embeddings: Tensor, kind: str = "flat", similarity: str = "cosine"
+    ) -> "GalleryIndex":
+        """Index embeddings.
+
+        Args:
+            embeddings: [N, D], finite.
+            kind: "flat", "ivf" (about sqrt(N) cells, a sixteenth of them searched) or "hnsw" (32 links).
+            similarity: "cosine" or "dot".
+
+        Raises:
+            ValueError: another kind or similarity, or embeddings that are empty or not finite.
+        """
+        for name, value, known in (("kind", kind, KINDS), ("similarity", similarity, SIMILARITIES)):
+            if value not in known:
+                raise ValueError(f"{name}: wanted one of {', '.join(known)}, got {value!r}")
+        vectors = _vectors("embeddings", embeddings, similarity)
+        count, size = vectors.shape
+        inner = faiss.METRIC_INNER_PRODUCT
+        if kind == "flat":
+            index = faiss.IndexFlatIP(size)
+        elif kind == "hnsw":
+            index = faiss.IndexHNSWFlat(size, 32, inner)
+            index.hnsw.efSearch = 128
+        else:
+            cells = max(1, min(int(count**0.5), count // 39))
+            index = faiss.IndexIVFFlat(faiss.IndexFlatIP(size), size, cells, inner)
+            index.train(vectors)
+            index.nprobe = max(1, cells // 16)
+        index.add(vectors)
+        return cls(index, kind, similarity, _checksum(embeddings))
+
+    def search(self, queries: Tensor, k: int = 10) -> tuple[Tensor, Tensor]:
+        """The k nearest items of each query.
+
+        Args:
+            queries: [Q, D], finite.
+            k: 1..N.
+
+        Returns:
+            Scores [Q, k], best first, and indices [Q, k] into the gallery; an index of -1, with a score of
+            -inf, where an approximate index found fewer.
+
+        Raises:
+            ValueError: k outside 1..N, or queries of another width or not finite.
+        """
+        if not 1 <= k <= len(self):
+            raise ValueError(f"k: wanted 1..{len(self)}, the size of the gallery, got {k}")
+        if queries.ndim != 2 or queries.shape[1] != self.dimensions:
+            raise ValueError(f"queries: wanted [Q, {self.dimensions}], got {list(queries.shape)}")
+        scores, indices = self.index.search(_vectors("queries", queries, self.similarity), k)
+        scores[indices < 0] = -np.inf
+        return torch.from_numpy(scores), torch.from_numpy(indices)
+
+    def save(self, folder: Path) -> None:
+        """Write the index into a folder, which is made where needed."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{_INDEX}"
+        faiss.write_index(self.index, str(temporary))
+        temporary.replace(folder / _INDEX)
+        about = {name: getattr(self, name) for name in ("kind", "similarity", "checksum")}
+        (folder / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, embeddings: Tensor | None = None) -> "GalleryIndex":
+        """Read an index.
+
+        Args:
+            folder: that :meth:`save` wrote to.
+            embeddings: those it should be of; None does not check.
+
+        Raises:
+            IndexFileError: the folder holds no index, a damaged one, or one of other embeddings.
+        """
+        folder = Path(folder)
+        try:
+            about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+            index = faiss.read_index(str(folder / _INDEX))
+            found = cls(index, about["kind"], about["similarity"], about["checksum"])
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise IndexFileError(f"{folder}: wanted an index, got {reason}") from error
+        if embeddings is not None and _checksum(embeddings) != found.checksum:
+            raise IndexFileError(
+                f"{folder}: wanted the index of these embeddings, got one of others"
+            )
+        return found
+
+
+def _vectors(name: str, values: Tensor, similarity: str) -> np.ndarray:
+    if values.ndim != 2 or 0 in values.shape:
+        raise ValueError(f"{name}: wanted [n, D] with n and D above 0, got {list(values.shape)}")
+    if not bool(values.isfinite().all()):
+        raise ValueError(f"{name}: wanted finite numbers, got NaN or infinity")
+    values = values.detach().float().cpu()
+    if similarity == "cosine":
+        values = torch.nn.functional.normalize(values, dim=1)
+    return np.ascontiguousarray(values.numpy())
+
+
+def _checksum(embeddings: Tensor) -> str:
+    data = embeddings.detach().float().cpu().contiguous().numpy()
+    return hashlib.sha256(data.tobytes() + str(data.shape).encode()).hexdigest()

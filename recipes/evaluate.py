@@ -1,0 +1,261 @@
+"""All metrics of embeddings, for each level and each query, and the worst queries as a page.
+
+    suprank evaluate photos.npz --output evaluation
+    suprank evaluate queries.npz --gallery gallery.npz --labels queries.csv --gallery-labels gallery.csv
+    suprank evaluate runs/photos --output evaluation
+
+Takes a file of embeddings (``suprank embed``, or any ``.npz`` with an array ``embeddings``) or a run folder, whose
+held-out images are evaluated. Without a gallery every query searches among all others. Writes ``metrics.json``,
+``metrics.csv`` (metric, level, mean, queries, left out), ``queries.csv`` (a row for each query) and ``worst.html``.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pml_suprank import metrics
+from pml_suprank.hierarchy import HierarchyError
+from pml_suprank.metrics.selection import split_level
+from pml_suprank.recipes.config import at_least
+from pml_suprank.recipes.data.assembly import label_chains
+from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
+from pml_suprank.recipes.files import write_csv, write_json, write_text
+from pml_suprank.recipes.pages.worst_page import render_worst
+
+__all__ = ["NAMES", "Evaluated", "evaluate_embeddings", "main"]
+
+NAMES = (
+    "hierarchical_average_precision",
+    "ndcg",
+    "asi",
+    "average_precision",
+    "mean_average_precision_at_r",
+    "precision_at_1",
+    "recall_at_k",
+)
+_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What queries and gallery have been measured at.
+
+    Attributes:
+        queries: with labels numbered as those of the gallery.
+        gallery: where was searched; the queries themselves where there was no other.
+        result: metric to values per query.
+        scores: [Q, k] cosine of the first results.
+        indices: [Q, k] the first results.
+        shared: [Q, k] levels that they share with the query.
+    """
+
+    queries: EmbeddingSet
+    gallery: EmbeddingSet
+    result: metrics.EvaluationResult
+    scores: Tensor
+    indices: Tensor
+    shared: Tensor
+
+
+def evaluate_embeddings(
+    queries: EmbeddingSet,
+    gallery: EmbeddingSet | None = None,
+    *,
+    k: Sequence[int] = (1, 5, 10),
+    results: int = 10,
+    progress: bool = True,
+) -> Evaluated:
+    """Rank the gallery for every query by cosine, and measure.
+
+    Args:
+        queries: with labels.
+        gallery: with labels; None ranks the queries among each other. Where both have names, nodes are
+            matched by name, else by number.
+        k: depths of recall.
+        results: number of first results to keep.
+        progress: whether to show a progress bar.
+
+    Raises:
+        EmbeddingError: labels are missing or of different levels, or embeddings of different widths.
+    """
+    for name, part in (("queries", queries), ("gallery", gallery)):
+        if part is not None and part.labels is None:
+            raise EmbeddingError(f"{name}: wanted labels, got none; give a CSV file of them")
+    is_own = gallery is None
+    if gallery is None:
+        gallery = queries
+    else:
+        queries, gallery = _same_numbers(queries, gallery)
+    if queries.embeddings.shape[1] != gallery.embeddings.shape[1]:
+        raise EmbeddingError(
+            f"gallery: wanted embeddings of {queries.embeddings.shape[1]} dimensions as the queries, "
+            f"got {gallery.embeddings.shape[1]}"
+        )
+    if is_own and len(queries) < 2:
+        raise EmbeddingError("queries: wanted two at least without a gallery, got one")
+    one, other = queries.embeddings.float(), gallery.embeddings.float()
+    arguments = (one, queries.labels) if is_own else (one, queries.labels, other, gallery.labels)
+    found = metrics.evaluate(*arguments, metrics=NAMES, k=tuple(k), progress=progress)
+    count = min(results, len(gallery) - is_own)
+    scores, indices = _first_results(one, other, count, is_own)
+    assert queries.labels is not None
+    assert gallery.labels is not None
+    shared = (queries.labels[:, None] == gallery.labels[indices]).sum(2)  # labels are a tree
+    return Evaluated(queries, gallery, found, scores, indices, shared)
+
+
+def _first_results(
+    queries: Tensor, gallery: Tensor, count: int, is_own: bool
+) -> tuple[Tensor, Tensor]:
+    """Scores and indices of the first results, block by block; not the query itself."""
+    normalize = torch.nn.functional.normalize
+    gallery = normalize(gallery, dim=1)
+    found = []
+    for start in range(0, len(queries), _BLOCK):
+        scores = normalize(queries[start : start + _BLOCK], dim=1) @ gallery.T
+        if is_own:
+            rows = torch.arange(len(scores))
+            scores[rows, rows + start] = -torch.inf
+        found.append(scores.topk(count, dim=1))
+    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
+
+
+def _same_numbers(
+    queries: EmbeddingSet, gallery: EmbeddingSet
+) -> tuple[EmbeddingSet, EmbeddingSet]:
+    """Number nodes of the same name alike."""
+    if queries.num_levels != gallery.num_levels:
+        raise EmbeddingError(
+            f"gallery: wanted {queries.num_levels} levels of labels as the queries, got {gallery.num_levels}"
+        )
+    if queries.node_names is None or gallery.node_names is None:
+        return queries, gallery
+    levels = range(queries.num_levels)
+    chains = [
+        [part.class_name(row, level) for level in reversed(levels)]
+        for part in (queries, gallery)
+        for row in range(len(part))
+    ]
+    tree, labels = label_chains(chains, queries.level_names)
+    names = tuple(tree.node_names(level) for level in range(tree.num_levels))
+    parts = labels.split([len(queries), len(gallery)])
+    return tuple(
+        replace(part, labels=own, node_names=names)
+        for part, own in zip((queries, gallery), parts, strict=True)
+    )  # type: ignore[return-value]
+
+
+def summary(found: Evaluated) -> list[dict[str, Any]]:
+    """Rows for ``metrics.csv``."""
+    names = found.queries.names_of_levels()
+    rows = []
+    for key, metric in found.result.items():
+        base, level = split_level(key)
+        rows.append(
+            {
+                "metric": base,
+                "level": "" if level is None else names[level],
+                "mean": metric.mean(),
+                "queries": metric.num_valid,
+                "left_out": metric.num_left_out,
+            }
+        )
+    return rows
+
+
+def per_query(found: Evaluated) -> list[dict[str, Any]]:
+    """Rows for ``queries.csv``; a metric that a query has no value of is empty."""
+    queries, gallery = found.queries, found.gallery
+    levels = list(enumerate(queries.names_of_levels()))
+    wrong = (found.shared < queries.num_levels).int()
+    rows = []
+    for row in range(len(queries)):
+        first = int(wrong[row].argmax()) if bool(wrong[row].any()) else None
+        index = None if first is None else int(found.indices[row, first])
+        values = {
+            key: float(metric.values[row]) if bool(metric.valid[row]) else ""
+            for key, metric in found.result.items()
+        }
+        rows.append(
+            {
+                "query": row,
+                "path": "" if queries.paths is None else queries.paths[row],
+                **{name: queries.class_name(row, level) for level, name in levels},
+                **values,
+                "first_wrong_rank": "" if first is None else first + 1,
+                "first_wrong_path": ""
+                if index is None or gallery.paths is None
+                else gallery.paths[index],
+                "first_wrong_class": "" if index is None else gallery.class_name(index),
+                "first_wrong_score": "" if first is None else float(found.scores[row, first]),
+            }
+        )
+    return rows
+
+
+def _read(path: Path, labels: Path | None, device: str) -> EmbeddingSet:
+    """A file of embeddings, or the held-out images of a run folder."""
+    if not path.is_dir():
+        found = EmbeddingSet.load(path)
+        return found if labels is None else found.with_labels(labels)
+    from pml_suprank.recipes.embed import embed_images
+    from pml_suprank.recipes.engine.encoder import load_encoder, read_settings
+    from pml_suprank.recipes.engine.sets import load_sets
+
+    sets = load_sets(read_settings(path))
+    if sets.gallery is not None:
+        raise EmbeddingError(
+            f"queries: wanted a run without a gallery split, got {path}; use suprank embed"
+        )
+    found, broken = embed_images(load_encoder(path, device), sets.test)
+    if broken:
+        print(f"{len(broken)} broken images left out", file=sys.stderr)
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line of the recipe; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="suprank evaluate", description=(__doc__ or "").partition("\n")[0]
+    )
+    add = parser.add_argument
+    add("queries", type=Path, help="file of embeddings, or run folder")
+    add("--gallery", type=Path, help="file of embeddings to search in (the queries)")
+    add("--labels", type=Path, help="CSV file with a column for each level, finest first, and path")
+    add("--gallery-labels", type=Path, help="the same for the gallery")
+    add("--output", type=Path, default=Path("evaluation"), help="folder (evaluation)")
+    add("--k", nargs="+", type=at_least(1), default=[1, 5, 10], help="depths of recall (1 5 10)")
+    add("--worst", type=at_least(1), default=20, help="queries on the page (20)")
+    add("--device", default="cpu", help="where to embed a run's images (cpu)")
+    options = parser.parse_args(argv)
+    try:
+        queries = _read(options.queries, options.labels, options.device)
+        gallery = None
+        if options.gallery is not None:
+            gallery = _read(options.gallery, options.gallery_labels, options.device)
+        found = evaluate_embeddings(queries, gallery, k=options.k)
+    except (EmbeddingError, HierarchyError, OSError, ValueError) as error:
+        parser.error(str(error))
+    rows = summary(found)
+    output = options.output
+    write_csv(output / "metrics.csv", rows)
+    write_csv(output / "queries.csv", per_query(found))
+    write_text(output / "worst.html", render_worst(found, options.worst))
+    write_json(output / "metrics.json", {key: m.to_dict() for key, m in found.result.items()})
+    print(f"\n{'metric':<34}{'level':<16}{'mean':>8}{'queries':>10}{'left out':>10}")
+    for row in rows:
+        print(
+            f"{row['metric']:<34}{row['level']:<16}{row['mean']:>8.4f}{row['queries']:>10,}{row['left_out']:>10,}"
+        )
+    print(f"\nper query: {output / 'queries.csv'}; worst queries: {output / 'worst.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Contact sheets of search results, as a page and as a picture."""
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import Any, NamedTuple
+
+from PIL import Image, ImageDraw, UnidentifiedImageError
+from torch import Tensor
+
+from pml_suprank.recipes.pages.quickstart_page import STYLE
+from pml_suprank.recipes.pages.sheets import thumbnail
+from pml_suprank.recipes.pages.worst_page import tile
+
+__all__ = ["Query", "render_picture", "render_results"]
+
+_STYLE = """
+.sheet { padding: 18px 0; border-top: 1px solid var(--rule); display: flex; flex-wrap: wrap; gap: 12px; }
+.sheet figure { margin: 0; width: 118px; font-size: 12px; line-height: 1.35; overflow-wrap: anywhere; }
+.sheet img { width: 118px; height: 118px; object-fit: contain; background: var(--soft); border-radius: 9px; }
+.sheet .query img { outline: 3px solid var(--ours); } small { color: var(--muted); }
+"""
+_SIDE, _GAP = 112, 8
+
+
+class Query(NamedTuple):
+    """What was searched for: a title, and the image if it was one."""
+
+    title: str
+    path: Path | None
+
+
+def render_results(queries: Sequence[Query], gallery: Any, scores: Tensor, indices: Tensor) -> str:
+    """The page: a row for each query, with the scores and the labels of the results.
+
+    Args:
+        queries: Q of them.
+        gallery: the ``EmbeddingSet`` that was searched.
+        scores: [Q, k].
+        indices: [Q, k] into the gallery.
+    """
+    body = []
+    for query, own_scores, own in zip(queries, scores.tolist(), indices.tolist(), strict=True):
+        picture = f'<img src="{_thumbnail(query.path)}" alt="query">' if query.path else ""
+        figures = [f'<figure class="query">{picture}<b>{html.escape(query.title)}</b></figure>']
+        for score, index in zip(own_scores, own, strict=True):
+            names = " · ".join(
+                dict.fromkeys(
+                    gallery.class_name(index, level) for level in range(gallery.num_levels)
+                )
+            )
+            path = "" if gallery.paths is None else gallery.paths[index]
+            figures.append(
+                f'<figure><img src="{tile(gallery, index)}" alt="{html.escape(path)}" '
+                f'title="{html.escape(path)}"><b>{score:.3f}</b> {html.escape(names)}<br>'
+                f"<small>{html.escape(path)}</small></figure>"
+            )
+        body.append(f'<div class="sheet">{"".join(figures)}</div>')
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Search results</title>
+<style>{STYLE}{_STYLE}</style>
+</head>
+<body>
+<h1>Search results</h1>
+<p class="lead">{len(queries)} queries in a gallery of {len(gallery):,} images; cosine similarity.</p>
+{"".join(body)}
+</body>
+</html>
+"""
+
+
+def render_picture(queries: Sequence[Query], gallery: Any, indices: Tensor) -> Image.Image:
+    """The contact sheet as a picture: the query on the left of each row, then its results."""
+    step = _SIDE + _GAP
+    columns = indices.shape[1] + 1
+    sheet = Image.new("RGB", (columns * step + 2 * _GAP, len(queries) * step + _GAP), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, (query, own) in enumerate(zip(queries, indices.tolist(), strict=True)):
+        top = _GAP + row * step
+        if query.path is None:
+            draw.multiline_text((_GAP, top + 8), _wrapped(query.title), fill="#1d2433")
+        else:
+            _paste(sheet, query.path, _GAP, top)
+            draw.rectangle(
+                (_GAP - 3, top - 3, _GAP + _SIDE + 2, top + _SIDE + 2), outline="#0f766e", width=3
+            )
+        for column, index in enumerate(own, 1):
+            _paste(sheet, gallery.path(index), 2 * _GAP + column * step, top)
+    return sheet
+
+
+def _paste(sheet: Image.Image, path: Path | None, left: int, top: int) -> None:
+    cell = Image.new("RGB", (_SIDE, _SIDE), "#f2f4f7")
+    try:
+        if path is not None:
+            with Image.open(path) as image:
+                small = image.convert("RGB")
+                small.thumbnail((_SIDE, _SIDE))
+                cell.paste(small, ((_SIDE - small.width) // 2, (_SIDE - small.height) // 2))
+    except (OSError, UnidentifiedImageError):
+        pass  # a grey cell says that there is no such image
+    sheet.paste(cell, (left, top))
+
+
+def _thumbnail(path: Path) -> str:
+    with Image.open(path) as image:
+        return thumbnail(image)
+
+
+def _wrapped(text: str) -> str:
+    return fill(text, 17)

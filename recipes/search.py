@@ -1,0 +1,152 @@
+"""An index of a gallery, searched by image, by text or by embeddings.
+
+    suprank search build gallery.npz --output index
+    suprank search query index --model runs/photos --image cat.jpg --top 10 --output cat.html
+    suprank search query index --model runs/clip --text "a red fox"
+    suprank search query index --embedding queries.npz --output results.png
+
+Prints the results and, with ``--output``, writes a contact sheet, as a page (``.html``) or a picture (``.png``).
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from pml_suprank.integrations.faiss_index import KINDS, GalleryIndex, IndexFileError
+from pml_suprank.recipes.config import at_least
+from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
+from pml_suprank.recipes.files import write_atomic, write_text
+from pml_suprank.recipes.pages.results_page import Query, render_picture, render_results
+
+__all__ = ["build_index", "main", "search_index"]
+
+GALLERY = "gallery.npz"
+
+
+def build_index(gallery: EmbeddingSet, folder: Path, kind: str = "flat") -> GalleryIndex:
+    """Index a gallery by cosine and write index and gallery into a folder."""
+    index = GalleryIndex.build(gallery.embeddings, kind)
+    gallery.save(folder / GALLERY)
+    index.save(folder)
+    return index
+
+
+def search_index(folder: Path, queries: Tensor, top: int) -> tuple[EmbeddingSet, Tensor, Tensor]:
+    """The gallery, and scores and indices [Q, top] of the nearest items.
+
+    Raises:
+        IndexFileError, EmbeddingError: the folder holds no whole index.
+        ValueError: queries of another width, or ``top`` above the size of the gallery.
+    """
+    gallery = EmbeddingSet.load(folder / GALLERY)
+    index = GalleryIndex.load(folder, gallery.embeddings)
+    return gallery, *index.search(queries, top)
+
+
+def _encode(options: argparse.Namespace) -> tuple[Tensor, list[Query]]:
+    """Embeddings of what is asked for, and how it is shown."""
+    if options.embedding is not None:
+        found = EmbeddingSet.load(options.embedding)
+        shown = [
+            Query("" if found.paths is None else found.paths[row], found.path(row))
+            for row in range(len(found))
+        ]
+        return found.embeddings, shown
+    if options.model is None:
+        raise ValueError(
+            "--model: wanted the run folder of a model for --image and --text, got none"
+        )
+    from pml_suprank.recipes.engine.encoder import load_encoder
+
+    encoder: Any = load_encoder(options.model, options.device)
+    parts, shown = [], []
+    if options.image:
+        images = []
+        for path in options.image:
+            try:
+                with Image.open(path) as image:
+                    images.append(image.convert("RGB"))
+            except (OSError, UnidentifiedImageError) as error:
+                raise ValueError(
+                    f"--image: wanted an image, got {str(path)!r} ({error})"
+                ) from error
+            shown.append(Query(path.name, path))
+        parts.append(encoder.encode_images(images))
+    if options.text:
+        parts.append(encoder.encode_text(options.text))
+        shown += [Query(text, None) for text in options.text]
+    return torch.cat(parts), shown
+
+
+def _build(options: argparse.Namespace) -> None:
+    gallery = EmbeddingSet.load(options.gallery)
+    build_index(gallery, options.output, options.kind)
+    size = gallery.embeddings.shape[1]
+    print(f"{len(gallery):,} images of {size} dimensions in {options.output}")
+
+
+def _query(options: argparse.Namespace) -> None:
+    embeddings, shown = _encode(options)
+    gallery, scores, indices = search_index(options.index, embeddings, options.top)
+    for query, own_scores, own in zip(shown, scores.tolist(), indices.tolist(), strict=True):
+        print(f"\n{query.title}" if query.title else "")
+        for rank, (score, index) in enumerate(zip(own_scores, own, strict=True), 1):
+            path = "" if gallery.paths is None else gallery.paths[index]
+            names = " < ".join(
+                gallery.class_name(index, level) for level in range(gallery.num_levels)
+            )
+            print(f"{rank:>4}  {score:>7.4f}  {path}  {names}")
+    output = options.output
+    if output is None:
+        return
+    if output.suffix == ".png":
+        picture = render_picture(shown, gallery, indices)
+        write_atomic(output, lambda file: picture.save(file, "PNG"))
+    else:
+        write_text(output, render_results(shown, gallery, scores, indices))
+    print(f"\ncontact sheet: {output}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line of the recipe; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="suprank search", description=(__doc__ or "").partition("\n")[0]
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    build = commands.add_parser("build", help="index a gallery")
+    build.add_argument("gallery", type=Path, help="file of embeddings")
+    build.add_argument("--output", type=Path, required=True, help="folder of the index")
+    build.add_argument("--kind", choices=KINDS, default="flat", help="flat is exact (flat)")
+    query = commands.add_parser("query", help="search an index")
+    add = query.add_argument
+    add("index", type=Path, help="folder of the index")
+    add("--model", type=Path, help="run folder of the model, for images and text")
+    add("--image", type=Path, nargs="+", help="images to search with")
+    add("--text", nargs="+", help="texts to search with")
+    add("--embedding", type=Path, help="file of embeddings to search with")
+    add("--top", type=at_least(1), default=10, help="number of results (10)")
+    add("--output", type=Path, help="contact sheet, *.html or *.png")
+    add("--device", default="cpu", help="where to compute (cpu)")
+    options = parser.parse_args(argv)
+    try:
+        if options.command == "build":
+            _build(options)
+        else:
+            if not (options.image or options.text or options.embedding):
+                raise ValueError("query: wanted --image, --text or --embedding, got none")
+            if options.output is not None and options.output.suffix not in (".html", ".png"):
+                raise ValueError(f"--output: wanted *.html or *.png, got {options.output}")
+            _query(options)
+    except (EmbeddingError, IndexFileError, ValueError, OSError) as error:
+        parser.error(str(error))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""FAISS indices against a plain product."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("faiss", reason="needs the faiss extra")
+
+from pml_suprank.integrations.faiss_index import GalleryIndex, IndexFileError
+
+
+def clusters(count: int = 600) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(20, 16, generator=generator) * 4
+    return centres.repeat(count // 20, 1) + torch.randn(count, 16, generator=generator)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_flat_is_exact(similarity: str) -> None:
+    gallery, queries = clusters(), clusters()[:7] + 0.1
+    scores, indices = GalleryIndex.build(gallery, similarity=similarity).search(queries, 5)
+    if similarity == "cosine":
+        gallery, queries = (torch.nn.functional.normalize(x, dim=1) for x in (gallery, queries))
+    wanted = (queries @ gallery.T).topk(5, dim=1)
+    torch.testing.assert_close(scores, wanted.values)
+    assert torch.equal(indices, wanted.indices)
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_approximate_ones_find_most(kind: str) -> None:
+    gallery = clusters()
+    exact = GalleryIndex.build(gallery).search(gallery[:50], 5)[1]
+    found = GalleryIndex.build(gallery, kind).search(gallery[:50], 5)[1]
+    hits = (exact[:, :, None] == found[:, None]).any(2).float().mean()
+    assert hits > 0.8
+    assert torch.equal(found[:, 0], torch.arange(50))
+
+
+def test_saved_and_read(tmp_path: Path) -> None:
+    gallery = clusters(100)
+    for kind in ("flat", "ivf", "hnsw"):
+        index = GalleryIndex.build(gallery, kind)
+        index.save(tmp_path / kind)
+        found = GalleryIndex.load(tmp_path / kind, gallery)
+        assert (found.kind, found.similarity, len(found), found.dimensions) == (
+            kind,
+            "cosine",
+            100,
+            16,
+        )
+        assert torch.equal(found.search(gallery[:3], 4)[1], index.search(gallery[:3], 4)[1])
+    with pytest.raises(
+        IndexFileError, match="wanted the index of these embeddings, got one of others"
+    ):
+        GalleryIndex.load(tmp_path / "flat", gallery + 1)
+    with pytest.raises(IndexFileError, match="wanted an index, got"):
+        GalleryIndex.load(tmp_path / "none")
+    (tmp_path / "flat" / "index.faiss").write_bytes(b"broken")
+    with pytest.raises(IndexFileError, match="wanted an index, got"):
+        GalleryIndex.load(tmp_path / "flat")
+
+
+def test_wrong_arguments() -> None:
+    gallery = clusters(40)
+    index = GalleryIndex.build(gallery)
+    for k in (0, 41):
+        with pytest.raises(ValueError, match=rf"k: wanted 1..40, the size of the gallery, got {k}"):
+            index.search(gallery, k)
+    with pytest.raises(ValueError, match=r"queries: wanted \[Q, 16\], got \[2, 3\]"):
+        index.search(torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="queries: wanted finite numbers"):
+        index.search(torch.full((1, 16), torch.nan), 1)
+    with pytest.raises(ValueError, match=r"embeddings: wanted \[n, D\] with n and D above 0"):
+        GalleryIndex.build(torch.zeros(0, 4))
+    with pytest.raises(ValueError, match="kind: wanted one of flat, ivf, hnsw, got 'lsh'"):
+        GalleryIndex.build(gallery, "lsh")
