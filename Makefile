@@ -32,6 +32,7 @@ bench: $(READY)
 	$(RUN) -m benchmarks.evaluation $(ARGS)
 	$(RUN) -m benchmarks.miners $(ARGS)
 	$(RUN) -m benchmarks.samplers $(ARGS)
+	$(RUN) -m benchmarks.two_passes $(ARGS)
 	$(RUN) -m benchmarks.figure
 
 test: $(READY)
