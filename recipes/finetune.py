@@ -30,6 +30,7 @@ from pml_suprank.recipes.engine.sets import Sets, load_sets
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.engine.trainer import Trainer, make_accelerator
 from pml_suprank.recipes.files import write_text
+from pml_suprank.recipes.pages.run_page import metric_titles
 from pml_suprank.recipes.report import write_report
 
 __all__ = ["finetune", "main"]
@@ -187,9 +188,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print_summary(metrics: dict[str, Any], output: Path) -> None:
-    print(f"\n{'held-out':<34}{'before':>8}{'after':>8}")
-    for name, after in metrics["after"].items():
-        print(f"{name:<34}{metrics['before'][name]:>8.3f}{after:>8.3f}")
+    before, after = metrics["before"], metrics["after"]
+    print(f"\n{'held-out':<8}{'':<20}{'before':>8}{'after':>8}")
+    for name, (title, level) in metric_titles(list(after), metrics["level_names"]).items():
+        print(f"{title:<8}{level:<20}{before[name]:>8.3f}{after[name]:>8.3f}")
     print(
         f"\nbest epoch {metrics['best_epoch']} by {metrics['monitor']}; report: {output / 'report.html'}"
     )

@@ -109,6 +109,7 @@ def write_after(folder: Path, trainer: Any, found: Evaluation, test: Any) -> dic
         "after": found.metrics,
         "best_epoch": trainer.best["epoch"],
         "monitor": trainer.settings.training.monitor,
+        "level_names": list(tree.level_names),
         "queries": len(found.labels),
         "training_images": len(trainer.items),
         "iterations": trainer.global_step,

@@ -67,7 +67,7 @@ def render_results(queries: Sequence[Query], gallery: Any, scores: Tensor, indic
 </head>
 <body>
 <h1>Search results</h1>
-<p class="lead">{len(queries)} queries in a gallery of {len(gallery):,} images; cosine similarity.</p>
+<p class="lead">{len(queries)} {"query" if len(queries) == 1 else "queries"} in a gallery of {len(gallery):,} images; cosine similarity.</p>
 {"".join(body)}
 </body>
 </html>

@@ -38,7 +38,7 @@ def metric_titles(names: Sequence[str], level_names: Sequence[str]) -> dict[str,
     """
     found: dict[str, tuple[str, str]] = {}
     places = {}
-    for order, name in enumerate(names):
+    for name in names:
         match = re.fullmatch(r"(.+)_level(\d+)", name)
         base, level = (match[1], int(match[2])) if match else (name, -1)
         title = _TITLES.get(base) or base.replace("recall_at_", "R@").replace("_", " ")
@@ -47,8 +47,9 @@ def metric_titles(names: Sequence[str], level_names: Sequence[str]) -> dict[str,
             title,
             "" if level < 0 else level_names[level] if known else f"level {level}",
         )
-        first = list(_TITLES).index(base) if base in _TITLES else len(_TITLES) + order
-        places[name] = (level, first)
+        first = list(_TITLES).index(base) if base in _TITLES else len(_TITLES)
+        depth = re.search(r"(\d+)$", base)
+        places[name] = (level, first, int(depth[1]) if depth else 0)
     return {name: found[name] for name in sorted(found, key=places.__getitem__)}
 
 
@@ -59,7 +60,7 @@ def render_run(run: RunFolder) -> str:
         RunFolderError: the run has no evaluation that this page can show.
     """
     before, after = run.metrics["before"], run.metrics["after"]
-    levels: list[str] = [] if run.sheets is None else run.sheets["level_names"]
+    levels = _level_names(run)
     titles = metric_titles(list(after), levels)
     main = [name for name in titles if not titles[name][1]]
     settings = run.settings
@@ -108,7 +109,7 @@ def render_comparison(runs: Sequence[RunFolder]) -> str:
     ]
     if not shared:
         raise RunFolderError("runs: wanted runs with a metric in common, got none")
-    levels: list[str] = next((run.sheets["level_names"] for run in runs if run.sheets), [])
+    levels = max((_level_names(run) for run in runs), key=len)
     titles = metric_titles(shared, levels)
     main = [name for name in titles if not titles[name][1]] or list(titles)[:1]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
@@ -149,6 +150,11 @@ def render_comparison(runs: Sequence[RunFolder]) -> str:
     return _page(
         "Comparison of runs", f"{len(runs)} runs: {html.escape(', '.join(names))}", body, 0
     )
+
+
+def _level_names(run: RunFolder) -> list[str]:
+    """Finest first; none for a run that does not say."""
+    return list(run.metrics.get("level_names", ()))
 
 
 def _page(title: str, lead: str, body: Sequence[str], levels: int) -> str:

@@ -30,7 +30,7 @@ def test_a_folder_of_images_to_a_report(
     assert suprank(["finetune", *words]) == 0
     shown = capsys.readouterr().out
     assert "36 images of 6 classes to train, 36 of 6 classes to test" in shown
-    assert "hierarchical_average_precision" in shown
+    assert "H-AP" in shown
     run = tmp_path / "run"
     files = "config.yaml checkpoint.pt best.pt history.csv evaluations.csv metrics.json report.html"
     for name in [*files.split(), "embeddings.npz", "sheets.json", "tensorboard"]:
