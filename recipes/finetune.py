@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from pml_suprank.hierarchy import HierarchyError
+from pml_suprank.recipes.data.images import BrokenImageError
 from pml_suprank.recipes.engine.batches import seed_everything
 from pml_suprank.recipes.engine.checkpoints import BEST, LAST, CheckpointError, read_checkpoint
 from pml_suprank.recipes.engine.checks import check_settings
@@ -173,6 +174,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, CheckpointError, HierarchyError, FileNotFoundError, ImportError) as error:
         print(f"suprank finetune: {error}", file=sys.stderr)
         return 2
+    except BrokenImageError as error:
+        print(
+            f"suprank finetune: {error}\n--data.check_images true leaves broken images out",
+            file=sys.stderr,
+        )
+        return 1
     except FloatingPointError as error:
         print(f"suprank finetune: {error}", file=sys.stderr)
         return 1

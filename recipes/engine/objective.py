@@ -97,6 +97,15 @@ def check_objective(settings: Settings, processes: int = 1) -> None:
                 f"memory.size: wanted a multiple of the batch, {rows}, got {memory.size}; "
                 f"nearest: {low}, {low + rows}"
             )
+    if (
+        memory.kind == "dataset"
+        and settings.data.on_error == "skip"
+        and not settings.data.check_images
+    ):
+        raise ConfigError(
+            "data.check_images: wanted true for memory.kind dataset with data.on_error skip, since an image that is "
+            "shown in another's place can be in a batch twice; got false"
+        )
     if settings.loss.name in CAPTION_LOSSES:
         if training.captions != "joint":
             raise ConfigError(

@@ -86,20 +86,21 @@ def load_sets(settings: Settings, *, progress: bool = True) -> Sets:
         train, test = halve(split(None), data.test_share, settings.training.seed)
     gallery = None if data.gallery_split is None else split(data.gallery_split)
     broken = 0
-    if data.check_images:
-        kept = []
-        for part in (train, test, gallery):
-            found = [] if part is None else check_images(part, progress=progress)
-            broken += len(found)
-            kept.append(part.without(found) if part is not None and found else part)
-        train, test, gallery = kept
+    kept: list[Any] = []
+    for part in (train, test, gallery):
+        # an evaluation must not show an image in another's place, so broken ones are left out before
+        is_checked = data.check_images or (data.on_error == "skip" and part is not train)
+        found = check_images(part, progress=progress) if part is not None and is_checked else []
+        broken += len(found)
+        kept.append(part.without(found) if part is not None and found else part)
+    train, test, gallery = kept
     for name, part in (("train_split", train), ("test_split", test)):
         if len(part) < 2:
             raise ConfigError(f"data.{name}: wanted two images at least, got {len(part)}")
     train.return_index, test.return_index = True, False
     if gallery is not None:
         gallery.return_index = False
-    for part in (test, gallery):  # an evaluation must not show an image in another's place
+    for part in (test, gallery):
         if part is not None:
             part.on_error = "raise"
     return Sets(train, test, gallery, broken)

@@ -33,7 +33,8 @@ class DataSettings:
         test_share: share that is held out when train_split is null, in (0, 1).
         hold_out: what is held out: whole classes, or images of every class.
         options: further options of the loader, for all splits.
-        on_error: what a broken image does in training: raise, or skip to another image.
+        on_error: what a broken image does in training: raise, or skip to another image; with skip, test images are
+            all decoded before and the broken ones left out.
         check_images: decode all images before training and leave the broken ones out.
         workers: processes that load images; 0 loads in the training process.
     """

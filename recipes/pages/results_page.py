@@ -41,6 +41,7 @@ def render_results(queries: Sequence[Query], gallery: Any, scores: Tensor, indic
         indices: [Q, k] into the gallery.
     """
     body = []
+    asked = f"{len(queries):,} {'query' if len(queries) == 1 else 'queries'}"
     for query, own_scores, own in zip(queries, scores.tolist(), indices.tolist(), strict=True):
         picture = f'<img src="{_thumbnail(query.path)}" alt="query">' if query.path else ""
         figures = [f'<figure class="query">{picture}<b>{html.escape(query.title)}</b></figure>']
@@ -67,7 +68,7 @@ def render_results(queries: Sequence[Query], gallery: Any, scores: Tensor, indic
 </head>
 <body>
 <h1>Search results</h1>
-<p class="lead">{len(queries)} {"query" if len(queries) == 1 else "queries"} in a gallery of {len(gallery):,} images; cosine similarity.</p>
+<p class="lead">{asked} in a gallery of {len(gallery):,} images; cosine similarity.</p>
 {"".join(body)}
 </body>
 </html>

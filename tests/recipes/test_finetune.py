@@ -1,6 +1,11 @@
 """The ``finetune`` command as a user meets it."""
 
+import csv
 import json
+import os
+import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -92,6 +97,10 @@ NEVER = "a folder that does not exist: nothing may be read before the settings a
             {"memory": {"kind": "cross_batch", "size": 12}},
             "memory.size: .* multiple of the batch, 8, got 12",
         ),
+        (
+            {"memory": {"kind": "dataset"}, "data": {"on_error": "skip"}},
+            "data.check_images: wanted true for memory.kind dataset",
+        ),
         ({"memory": {"kind": "cross_batch", "size": 4}}, "memory.size: wanted at least the batch"),
         ({"optimizer": {"name": "AdamX"}}, "optimizer.name: .* nearest: "),
         ({"optimizer": {"lr": -1.0}}, "optimizer.lr: wanted a positive finite number, got -1.0"),
@@ -117,8 +126,6 @@ def test_wrong_settings_fail_before_any_data_is_read(
     assert main(arguments(tmp_path, raw)) == 2
     shown = capsys.readouterr()
     assert not shown.out
-    import re
-
     assert re.search(message, shown.err), shown.err
     assert not (tmp_path / "run").exists()
 
@@ -159,8 +166,6 @@ def test_settings_that_do_not_fit_the_data(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    import re
-
     assert main(arguments(tmp_path, content(photos, **changes))) == 2
     shown = capsys.readouterr()
     assert re.search(message, shown.err), shown.err
@@ -171,13 +176,39 @@ def test_broken_images(
     capsys: pytest.CaptureFixture[str],
     photos: Path,
 ) -> None:
-    import shutil
-
     root = shutil.copytree(photos, tmp_path / "photos")
     (root / "animal/a/0.png").write_bytes(b"no image")
     raw = content(root, data={"check_images": True}, training={"epochs": 1})
     assert main(arguments(tmp_path, raw)) == 0
     assert "1 broken images left out" in capsys.readouterr().out
+
+
+def test_broken_images_in_training_and_in_the_test_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], photos: Path
+) -> None:
+    root = shutil.copytree(photos, tmp_path / "photos")
+    for path in root.glob("*/*/3.png"):
+        path.write_bytes(b"no image")
+    raw = content(root, training={"epochs": 1})
+    assert main(arguments(tmp_path, raw)) == 1
+    shown = capsys.readouterr().err
+    assert "wanted a readable image, got" in shown
+    assert "--data.check_images true" in shown
+    assert main(arguments(tmp_path, content(root, data={"on_error": "skip"}), "--overwrite")) == 0
+    assert "6 broken images left out" in capsys.readouterr().out  # those of the six test classes
+
+
+def test_mixed_precision(tmp_path: Path, photos: Path) -> None:
+    words = arguments(tmp_path, content(photos, training={"precision": "bf16", "epochs": 1}))
+    command = [sys.executable, "-m", "pml_suprank.recipes.finetune", *words]
+    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    with (tmp_path / "run" / "history.csv").open() as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert main(arguments(tmp_path, content(photos, training={"epochs": 1}), "--overwrite")) == 0
+    with (tmp_path / "run" / "history.csv").open() as file:
+        wanted = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert losses == pytest.approx(wanted, rel=0.1)
+    assert losses != wanted
 
 
 def test_an_output_that_cannot_be_written(
