@@ -281,7 +281,9 @@ def test_suprank_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert suprank.main(["--help"]) == 0
     assert "quickstart" in capsys.readouterr().out
     assert suprank.main(["quickstrat"]) == 2
-    assert "wanted one of quickstart, compare, got 'quickstrat'" in capsys.readouterr().err
+    assert (
+        f"wanted one of {', '.join(suprank.RECIPES)}, got 'quickstrat'" in capsys.readouterr().err
+    )
     with pytest.raises(SystemExit) as status:
         suprank.main(["quickstart", "--help"])
     assert status.value.code == 0
@@ -293,3 +295,9 @@ def test_help_runs_from_any_folder(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "suprank compare" in done.stdout
+
+
+def test_every_recipe_has_a_command() -> None:
+    folder = Path(suprank.__file__).parent
+    programs = {path.stem for path in folder.glob("*.py") if "\ndef main(" in path.read_text()}
+    assert programs - {"__main__"} == set(suprank.RECIPES)

@@ -48,6 +48,13 @@ def test_classes_are_disjoint_and_keep_their_names() -> None:
     assert "plant/rose" in names_of(train)  # the only class of its parent
 
 
+def test_parents_with_one_class_take_nothing_from_the_others() -> None:
+    names = [f"kind {i}/only" for i in range(9)] + [f"large/{i}" for i in range(10)]
+    _, test = split_classes(data([1] * 19, [f"all/{name}" for name in names]), 0.5)
+    assert len(test) == 5
+    assert all(name.startswith("all/large/") for name in names_of(test))
+
+
 def test_a_flat_data_set() -> None:
     tree = Hierarchy.from_paths(list("abcdef"))
     whole = ImageDataset(list("abcdef"), tree.table, tree)

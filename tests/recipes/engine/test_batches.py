@@ -51,6 +51,15 @@ def test_an_epoch_can_be_entered_anywhere(kind: str) -> None:
     assert len(set(drawn)) == len(drawn)  # no two items draw the same numbers
 
 
+def test_an_item_draws_anew_in_every_place_and_epoch() -> None:
+    items = SeededItems(Noise(), 4)
+    keys = [(7, 1, 0), (7, 2, 0), (7, 1, 1), (8, 1, 0)]
+    drawn = [tuple(items[key][0].tolist()) for key in keys]
+    assert len(set(drawn)) == 4
+    assert tuple(items[keys[0]][0].tolist()) == drawn[0]
+    assert tuple(SeededItems(Noise(), 5)[keys[0]][0].tolist()) != drawn[0]
+
+
 def test_loading_processes_change_nothing() -> None:
     assert batches(first=3, workers=2) == batches(first=3)
 

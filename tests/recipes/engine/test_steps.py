@@ -101,6 +101,26 @@ def test_dropout_is_replayed(micro_batch_size: int) -> None:
     assert any(masks_differ)  # other masks have another gradient: the check above can fail
 
 
+def test_a_loss_that_draws_leaves_the_generator_where_one_pass_does() -> None:
+    model, loss = build(dropout=0.5)
+    after = []
+    for size in (24, 7):
+        torch.manual_seed(3)
+        for part in inputs(captions=False)[0].split(size):
+            model(part)
+        torch.rand(2)  # what the loss draws
+        wanted = torch.rand(3)
+        torch.manual_seed(3)
+        gradient_step(
+            model,
+            inputs(captions=False),
+            lambda e: loss(e, LABELS) * torch.rand(2).sum(),
+            micro_batch_size=size,
+        )
+        after.append(torch.equal(torch.rand(3), wanted))
+    assert after == [True, True]
+
+
 def test_gradients_add_up() -> None:
     model, loss = build()
     for size in (None, 5):
