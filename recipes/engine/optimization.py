@@ -103,6 +103,8 @@ def _optimizer(settings: OptimizerSettings, groups: list[dict[str, Any]], key: s
 
 def _check_optimizer(key: str, settings: OptimizerSettings) -> None:
     found = class_named(settings.name, (torch.optim,), Optimizer, f"{key}.name")
+    if settings.name == "LBFGS":
+        raise ConfigError(f"{key}.name: wanted an optimiser of one gradient a step, got LBFGS")
     names = set(inspect.signature(found).parameters) - {"params", "lr", "weight_decay"}
     check_options(Component(settings.name, settings.options), names, f"{key}")
     for name in ("lr", "head_lr"):
@@ -128,6 +130,11 @@ def _check_schedule(key: str, schedule: ScheduleSettings, optimizer: OptimizerSe
 
 
 def _scheduler_class(settings: ScheduleSettings, key: str = "schedule") -> Any:
+    if settings.name == "ReduceLROnPlateau":
+        raise ConfigError(
+            f"{key}.name: wanted a schedule of steps or epochs, got ReduceLROnPlateau, which follows a metric; "
+            "training.patience stops by one"
+        )
     return class_named(settings.name, (lr_scheduler,), Scheduler, f"{key}.name")
 
 

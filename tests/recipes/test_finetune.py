@@ -111,6 +111,8 @@ NEVER = "a folder that does not exist: nothing may be read before the settings a
         ),
         ({"schedule": {"name": "Cosine"}}, "schedule.name: .* nearest: CosineAnnealing"),
         ({"schedule": {"options": {"etamin": 1}}}, "schedule.options.etamin: .* nearest: eta_min"),
+        ({"schedule": {"name": "ReduceLROnPlateau"}}, "schedule.name: wanted a schedule of steps"),
+        ({"optimizer": {"name": "LBFGS"}}, "optimizer.name: wanted an optimiser of one gradient"),
         ({"schedule": {"name": "StepLR"}}, "schedule.options: .*step_size"),
         (
             {"loss_schedule": {"name": "ConstantLR"}},

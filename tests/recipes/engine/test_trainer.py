@@ -333,3 +333,28 @@ def test_a_loss_that_is_not_finite_stops(photos: Path) -> None:
         trainer.model.model.embedder.linear.weight.fill_(torch.nan)
     with pytest.raises((FloatingPointError, ValueError), match="finite"):
         trainer._train_epoch(1)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"name": "OneCycleLR"},
+        {"name": "StepLR", "interval": "epoch", "options": {"step_size": 1, "gamma": 0.1}},
+        {"name": "MultiStepLR", "options": {"milestones": [2], "gamma": 0.3}, "warmup": 2},
+        {"name": "ConstantLR", "options": {"factor": 1.0}},
+        {"name": "PolynomialLR", "options": {"power": 2.0}},
+    ],
+)
+@pytest.mark.parametrize("optimizer", ["AdamW", "SGD", "NAdam"])
+def test_optimisers_and_schedules_by_name(
+    schedule: dict[str, Any], optimizer: str, photos: Path
+) -> None:
+    raw = content(photos, schedule=schedule, optimizer={"name": optimizer, "layer_decay": 0.5})
+    trainer = build(settings_from(raw))
+    before = weights(trainer)
+    trainer.train()
+    after = weights(trainer)
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    rates = [row["lr"] for row in trainer.log.history]
+    assert len(rates) == 8
+    assert (len(set(rates)) > 1) == (schedule["name"] != "ConstantLR")
