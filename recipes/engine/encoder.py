@@ -45,6 +45,13 @@ def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(f"model: {error}") from error
+    except OSError as error:
+        if weights is None or not weights.startswith("hub"):
+            raise
+        raise ConfigError(
+            f"model.weights: wanted the pretrained weights of {settings.name} from the network, got: {error} "
+            "Without network take a file, packaged or null."
+        ) from error
     if run is not None:
         _load_best(model, run)
     if settings.freeze_batch_norm:

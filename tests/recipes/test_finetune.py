@@ -132,6 +132,22 @@ def test_wrong_settings_fail_before_any_data_is_read(
     assert not (tmp_path / "run").exists()
 
 
+def test_without_network(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise FileNotFoundError("no connection.")
+
+    monkeypatch.setattr("timm.create_model", refuse)
+    assert main(arguments(tmp_path, content(photos, model={"weights": "hub"}))) == 2
+    shown = capsys.readouterr().err
+    assert "model.weights: wanted the pretrained weights of test_resnet from the network" in shown
+    assert "no connection. Without network take a file, packaged or null." in shown
+
+
 def test_a_missing_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
