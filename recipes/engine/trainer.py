@@ -331,9 +331,10 @@ class Trainer:
         content = read_checkpoint(path)
         about = self._about()
         for name in ("settings", "processes", "num_samples", "labels"):
-            if content.get(name) != about[name]:
+            key, wanted, found = _first_difference(name, about[name], content.get(name))
+            if key:
                 raise CheckpointError(
-                    f"{path}: wanted a checkpoint with {name} {about[name]}, got {content.get(name)}"
+                    f"{path}: wanted a checkpoint with {key} {wanted}, got {found}"
                 )
         self.model.model.load_state_dict(content["model"])
         self.objective.load_state_dict(content["objective"])
@@ -348,6 +349,17 @@ class Trainer:
         self.log.close()
         self.log = RunLog(self.folder if self.is_main else None, self.global_step + 1)
         self.log.history, self.log.evaluations = content["history"], content["evaluations"]
+
+
+def _first_difference(name: str, wanted: Any, found: Any) -> tuple[str, Any, Any]:
+    """Dotted key and both values of the first difference; an empty key where there is none."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        for key in dict.fromkeys([*wanted, *found]):
+            difference = _first_difference(f"{name}.{key}", wanted.get(key), found.get(key))
+            if difference[0]:
+                return difference
+        return "", None, None
+    return (name, wanted, found) if wanted != found else ("", None, None)
 
 
 def _checksum(labels: Tensor) -> int:

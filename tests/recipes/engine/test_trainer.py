@@ -317,7 +317,9 @@ def test_room_is_checked_before_training(
 def test_a_checkpoint_of_another_run(photos: Path, tmp_path: Path) -> None:
     build(settings_from(content(photos)), tmp_path).save()
     other = build(settings_from(content(photos, optimizer={"lr": 1.0})), tmp_path)
-    with pytest.raises(CheckpointError, match="wanted a checkpoint with settings"):
+    with pytest.raises(
+        CheckpointError, match="checkpoint with settings.optimizer.lr 1.0, got 0.001"
+    ):
         other.load(tmp_path / LAST)
     (tmp_path / LAST).write_bytes((tmp_path / LAST).read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="wanted a whole checkpoint"):
