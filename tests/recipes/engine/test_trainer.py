@@ -231,9 +231,9 @@ def test_two_processes_equal_one_of_twice_the_batch(photos: Path, tmp_path: Path
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     mp.spawn(train_epochs, (2, port, runs, tmp_path), nprocs=2)
-    one = torch.load(tmp_path / "1-0.pt")
+    one = torch.load(tmp_path / "1-0.pt", weights_only=True)
     for rank in (0, 1):
-        two = torch.load(tmp_path / f"2-{rank}.pt")
+        two = torch.load(tmp_path / f"2-{rank}.pt", weights_only=True)
         for variant, wanted in one.items():
             found = two[variant]
             assert found["losses"] == pytest.approx(wanted["losses"], abs=1e-6), variant
