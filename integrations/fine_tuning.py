@@ -7,6 +7,8 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pml_suprank.integrations import require
+
 __all__ = [
     "enable_grad_checkpointing",
     "freeze_batch_norm",
@@ -69,8 +71,6 @@ def _align(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
 
 
 def _timm_depths(model: Any) -> dict[str, int]:
-    from pml_suprank.integrations import require
-
     timm_models: Any = require("timm.models", extra="timm")
     return timm_models.group_parameters(model, model.group_matcher(coarse=False), reverse=True)
 

@@ -23,7 +23,7 @@ from pml_suprank.hierarchy.files import IMAGE_EXTENSIONS
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.data.images import BrokenImageError, ImageDataset
 from pml_suprank.recipes.data.registry import LOADERS, load
-from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
+from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.encoder import Encoder, load_encoder
 from pml_suprank.recipes.engine.parsing import ConfigError
@@ -102,7 +102,7 @@ def embed_images(
             data.labels[kept],
             found.paths,
             tree.level_names,
-            tuple(tree.node_names(level) for level in range(tree.num_levels)),
+            names_of_nodes(tree),
             found.root,
         )
     return found, broken

@@ -15,7 +15,7 @@ from pml_suprank.integrations import require
 from pml_suprank.recipes.data.assembly import label_chains
 from pml_suprank.recipes.files import write_atomic
 
-__all__ = ["EmbeddingError", "EmbeddingSet"]
+__all__ = ["EmbeddingError", "EmbeddingSet", "names_of_nodes"]
 
 SUFFIXES = (".npz", ".safetensors")
 
@@ -193,10 +193,13 @@ class EmbeddingSet:
             )
         chains = [[row[name] for name in reversed(names)] for row in rows]
         tree, labels = label_chains(chains, names)
-        return replace(self, labels=labels, level_names=tuple(names), node_names=_names(tree))
+        return replace(
+            self, labels=labels, level_names=tuple(names), node_names=names_of_nodes(tree)
+        )
 
 
-def _names(tree: Hierarchy) -> tuple[tuple[str, ...], ...]:
+def names_of_nodes(tree: Hierarchy) -> tuple[tuple[str, ...], ...]:
+    """For each level the names of its nodes."""
     return tuple(tree.node_names(level) for level in range(tree.num_levels))
 
 

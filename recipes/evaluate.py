@@ -24,7 +24,7 @@ from pml_suprank.hierarchy import HierarchyError
 from pml_suprank.metrics.selection import split_level
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.data.assembly import label_chains
-from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
+from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.files import write_csv, write_json, write_text
 from pml_suprank.recipes.pages.worst_page import render_worst
 
@@ -143,7 +143,7 @@ def _same_numbers(
         for row in range(len(part))
     ]
     tree, labels = label_chains(chains, queries.level_names)
-    names = tuple(tree.node_names(level) for level in range(tree.num_levels))
+    names = names_of_nodes(tree)
     parts = labels.split([len(queries), len(gallery)])
     return tuple(
         replace(part, labels=own, node_names=names)

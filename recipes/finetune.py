@@ -21,10 +21,14 @@ import torch
 
 from pml_suprank.hierarchy import HierarchyError
 from pml_suprank.recipes.data.images import BrokenImageError
-from pml_suprank.recipes.engine.batches import seed_everything
-from pml_suprank.recipes.engine.checkpoints import BEST, LAST, CheckpointError, read_checkpoint
+from pml_suprank.recipes.engine.checkpoints import BEST, LAST, CheckpointError
 from pml_suprank.recipes.engine.checks import check_settings
-from pml_suprank.recipes.engine.encoder import build_model, model_transforms, read_settings
+from pml_suprank.recipes.engine.encoder import (
+    build_model,
+    load_best,
+    model_transforms,
+    read_settings,
+)
 from pml_suprank.recipes.engine.parsing import ConfigError, parse_settings, to_yaml
 from pml_suprank.recipes.engine.results import write_after, write_before
 from pml_suprank.recipes.engine.sets import Sets, load_sets
@@ -33,6 +37,7 @@ from pml_suprank.recipes.engine.trainer import Trainer, make_accelerator
 from pml_suprank.recipes.files import write_text
 from pml_suprank.recipes.pages.run_page import metric_titles
 from pml_suprank.recipes.report import write_report
+from pml_suprank.recipes.seeding import seed_everything
 
 __all__ = ["finetune", "main"]
 
@@ -104,7 +109,7 @@ def finetune(
     if not is_main:
         accelerator.wait_for_everyone()
         return {}
-    model.load_state_dict(read_checkpoint(output / BEST)["model"])
+    load_best(model, output)
     metrics = write_after(output, trainer, trainer.measure(), test)
     write_report([output], output / "report.html")
     accelerator.wait_for_everyone()

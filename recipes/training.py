@@ -1,13 +1,11 @@
 """Training with PML's MetricLossOnly trainer, so that a resumed run repeats an unbroken one."""
 
 import math
-import random
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import torch
 from pytorch_metric_learning.trainers import MetricLossOnly
 
@@ -16,22 +14,15 @@ from pml_suprank.recipes.config import GROUP_SIZES, Config
 from pml_suprank.recipes.data.emoji import EmojiDataset
 from pml_suprank.recipes.files import write_atomic
 from pml_suprank.recipes.loss_choices import LOSSES
+from pml_suprank.recipes.seeding import seed_everything
 from pml_suprank.samplers import HierarchicalSampler
 
-__all__ = ["BACKBONE", "Session", "load_models", "seed_everything", "stored_config"]
+__all__ = ["BACKBONE", "Session", "load_models", "stored_config"]
 
 BACKBONE = "tf_efficientnet_lite0"
 # Learning rates of the three parts, as multiples of --lr.
 LR_FACTORS = {"trunk": 1.0, "embedder": 3.0, "metric_loss": 10.0}
 WARM_UP = 0.05  # share of the iterations
-
-
-def seed_everything(*seeds: int) -> None:
-    """Seed Python, NumPy and torch from several numbers, such as a seed and an epoch."""
-    words = np.random.SeedSequence(seeds).generate_state(3)
-    random.seed(int(words[0]))
-    np.random.seed(words[1])  # noqa: NPY002  (transforms may draw from the global generator)
-    torch.manual_seed(int(words[2]))
 
 
 def build_parts(config: Config) -> tuple[dict[str, torch.nn.Module], Callable, Callable]:

@@ -1,7 +1,8 @@
 """Held-out images for a data set that comes without splits."""
 
 from collections import defaultdict
-from typing import TypeVar
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -38,16 +39,7 @@ def split_classes(data: Data, test_share: float = 0.5, seed: int = 0) -> tuple[D
     families: dict[int, list[int]] = defaultdict(list)
     for row in rows.tolist():
         families[row[1] if len(row) > 1 else 0].append(row[0])
-    generator = np.random.default_rng(seed)
-    held_out: list[int] = []
-    owed = 0.0
-    for family in families.values():
-        if len(family) == 1 and len(families) > 1:
-            continue
-        owed += test_share * len(family)
-        count = min(max(round(owed), 0), len(family) - 1)
-        owed -= count
-        held_out += generator.permutation(family)[:count].tolist()
+    held_out = _draw(families.values(), test_share, seed)
     if not held_out:
         raise ValueError(
             f"test_share: wanted a share that holds out a class of {len(present)}, got {test_share}"
@@ -74,25 +66,31 @@ def split_images(data: Data, test_share: float = 0.2, seed: int = 0) -> tuple[Da
         ValueError: a share outside (0, 1), or nothing to test on.
     """
     _check_share(test_share)
-    generator = np.random.default_rng(seed)
     classes = data.labels[:, 0].numpy()
     order = np.argsort(classes, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(classes[order]) > 0])
-    held_out: list[int] = []
-    owed = 0.0
-    for images in np.split(order, starts[1:]):
-        if len(images) < 2:
-            continue
-        owed += test_share * len(images)
-        count = min(max(round(owed), 0), len(images) - 1)
-        owed -= count
-        held_out += generator.permutation(images)[:count].tolist()
+    held_out = _draw(np.split(order, starts[1:]), test_share, seed)
     if not held_out:
         raise ValueError(
             f"test_share: wanted a share that holds out an image of {len(data)}, got {test_share}"
         )
     kept = sorted(set(range(len(data))) - set(held_out))
     return data.subset(kept), data.subset(sorted(held_out))
+
+
+def _draw(groups: Iterable[Any], share: float, seed: int) -> list[int]:
+    """A share of all groups of two and more together, of each a number that leaves it one."""
+    generator = np.random.default_rng(seed)
+    drawn: list[int] = []
+    owed = 0.0
+    for group in groups:
+        if len(group) < 2:
+            continue
+        owed += share * len(group)
+        count = min(max(round(owed), 0), len(group) - 1)
+        owed -= count
+        drawn += generator.permutation(group)[:count].tolist()
+    return drawn
 
 
 def subset_of_classes(data: Data, classes: list[int]) -> Data:

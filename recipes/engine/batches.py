@@ -4,11 +4,10 @@ A step can therefore be repeated exactly, in a resumed run too, with any number 
 the generators has to be saved.
 """
 
-import random
+import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from pytorch_metric_learning.samplers import MPerClassSampler
 from torch import Tensor
@@ -16,19 +15,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from pml_suprank.recipes.engine.parsing import ConfigError
 from pml_suprank.recipes.engine.settings import SamplerSettings
+from pml_suprank.recipes.seeding import seed_everything
 from pml_suprank.samplers import HierarchicalSampler
 
-__all__ = ["BatchPlan", "SeededItems", "check_sampler", "epoch_loader", "seed_everything"]
-
-Key = tuple[int, int]
-
-
-def seed_everything(*seeds: int) -> None:
-    """Seed Python, NumPy and torch from several numbers, such as a seed, an epoch and a step."""
-    words = np.random.SeedSequence(seeds).generate_state(3)
-    random.seed(int(words[0]))
-    np.random.seed(words[1])  # noqa: NPY002  (transforms may draw from the global generator)
-    torch.manual_seed(int(words[2]))
+__all__ = ["BatchPlan", "SeededItems", "check_sampler", "epoch_loader"]
 
 
 class SeededItems(Dataset[Any]):
@@ -117,9 +107,7 @@ class BatchPlan:
             whole = len(self.labels) // self.batch_size * self.batch_size
             return torch.randperm(len(self.labels))[:whole].tolist()
         length = self.batches_per_epoch * self.batch_size
-        sampler = MPerClassSampler(
-            self.labels[:, 0], self.settings.m, self.batch_size, max(length, self.batch_size)
-        )
+        sampler = MPerClassSampler(self.labels[:, 0], self.settings.m, self.batch_size, length)
         return [int(index) for index in sampler]
 
 
@@ -193,10 +181,7 @@ def check_sampler(settings: SamplerSettings, batch_size: int, processes: int = 1
         )
     group, name = 1, ""
     if settings.kind == "hierarchical":
-        group, name = (
-            int(np.prod(settings.group_sizes)),
-            f"sampler.group_sizes {settings.group_sizes}",
-        )
+        group, name = math.prod(settings.group_sizes), f"sampler.group_sizes {settings.group_sizes}"
     elif settings.kind == "m_per_class":
         group, name = settings.m, f"sampler.m {settings.m}"
     if batch_size % group:

@@ -14,7 +14,14 @@ from pml_suprank.recipes.engine.checkpoints import BEST, CheckpointError, read_c
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.settings import ModelSettings, Settings
 
-__all__ = ["Encoder", "build_model", "load_encoder", "model_transforms", "read_settings"]
+__all__ = [
+    "Encoder",
+    "build_model",
+    "load_best",
+    "load_encoder",
+    "model_transforms",
+    "read_settings",
+]
 
 
 def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
@@ -53,7 +60,7 @@ def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
             "Without network take a file, packaged or null."
         ) from error
     if run is not None:
-        _load_best(model, run)
+        load_best(model, run)
     if settings.freeze_batch_norm:
         freeze_batch_norm(model)
     return model
@@ -139,17 +146,20 @@ def load_encoder(run: Path, device: str | torch.device = "cpu") -> Encoder:
     """
     settings = read_settings(run).model
     model = build_model(settings, with_weights=False)
-    _load_best(model, Path(run))
+    load_best(model, Path(run))
     return Encoder(model, model_transforms(model, settings)[1], device)
 
 
-def _load_best(model: Any, run: Path) -> None:
+def load_best(model: Any, run: Path) -> None:
+    """Give a model the best weights of a run folder, and the preprocessing that belongs to them.
+
+    Raises:
+        CheckpointError: they are missing, damaged or of another model.
+    """
     content = read_checkpoint(run / BEST)
     try:
         model.load_state_dict(content["model"])
-        model.preprocessing.update(
-            content["preprocessing"]
-        )  # the weights may have come with one of their own
+        model.preprocessing.update(content["preprocessing"])
     except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(

@@ -31,11 +31,6 @@ class JointModel(nn.Module):
             return embeddings
         return torch.cat([embeddings, self.model.encode_text(tokens)])
 
-    @staticmethod
-    def items(data: Any, model: Any, captions: bool) -> Any:
-        """The training images, with tokens of their captions where these are trained."""
-        return CaptionedItems(data, model) if captions else data
-
 
 class CaptionedItems(Dataset[Any]):
     """(image, tokens [T], labels [L], index) of a data set with captions.

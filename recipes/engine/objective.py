@@ -42,7 +42,7 @@ class Objective(nn.Module):
     def __init__(self, settings: Settings, context: Context, processes: int = 1):
         super().__init__()
         self.captions = settings.training.captions == "joint"
-        self.num_samples, self.processes = context.num_samples, processes
+        self.num_samples = context.num_samples
         if self.captions:
             context = Context(context.hierarchy, context.embedding_size, 2 * context.num_samples)
         loss = build_loss(settings.loss, context)

@@ -1,6 +1,7 @@
 """Settings from YAML files and the command line; a wrong key names the nearest right one."""
 
 import difflib
+import functools
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,8 +45,8 @@ def settings_from(content: Mapping[str, Any], where: str = "settings") -> Settin
     """
     _check_keys(content, where)
     try:
-        parsed = _parser("suprank").parse_object(dict(content))
-        return _build(parsed)
+        parser = _parser("suprank")
+        return _build(parser, parser.parse_object(dict(content)))
     except (jsonargparse.ArgumentError, TypeError, KeyError) as error:
         raise ConfigError(f"{where}: {error}") from error
 
@@ -74,7 +75,8 @@ def parse_settings(argv: Sequence[str], prog: str = "suprank finetune") -> Setti
             _check_option(option[2:])
         words.append(word)
     try:
-        return _build(_parser(prog).parse_args(words))
+        parser = _parser(prog)
+        return _build(parser, parser.parse_args(words))
     except (jsonargparse.ArgumentError, TypeError) as error:
         raise ConfigError(" ".join(str(error).split())) from error
 
@@ -98,8 +100,8 @@ def _parser(prog: str) -> Any:
     return parser
 
 
-def _build(parsed: Any) -> Settings:
-    built = _parser("suprank").instantiate(parsed)
+def _build(parser: Any, parsed: Any) -> Settings:
+    built = parser.instantiate(parsed)
     return Settings(**{field.name: built[field.name] for field in fields(Settings)})
 
 
@@ -152,6 +154,7 @@ def _dotted(content: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
                 raise ConfigError(f"{name}: wanted keys and values, got {value!r}")
 
 
+@functools.cache
 def _known_keys() -> dict[str, bool]:
     """Every key, dotted, and whether it takes a mapping of any keys."""
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pml_suprank.hierarchy import common_levels
-from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.embeddings import EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.evaluation import Evaluation
 from pml_suprank.recipes.files import write_json
@@ -95,7 +95,7 @@ def write_after(folder: Path, trainer: Any, found: Evaluation, test: Any) -> dic
         found.labels,
         paths=tuple(str(path) for path in test.paths),
         level_names=tree.level_names,
-        node_names=tuple(tuple(tree.node_names(level)) for level in range(tree.num_levels)),
+        node_names=names_of_nodes(tree),
     ).save(folder / "embeddings.npz")
     if before["sheets"] is not None:
         rows = {

@@ -7,8 +7,8 @@ long as the images do not see each other in the network (batch norm in training 
 Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup", arXiv 2101.06983.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -106,10 +106,3 @@ def _restore(states: Sequence[Tensor]) -> None:
     torch.set_rng_state(states[0])
     if len(states) > 1:
         torch.cuda.set_rng_state(states[1])
-
-
-@contextmanager
-def unsynchronised(model: Any) -> Iterator[None]:
-    """The context of ``no_sync`` for a model that may or may not be data-parallel."""
-    with model.no_sync() if hasattr(model, "no_sync") else nullcontext():
-        yield

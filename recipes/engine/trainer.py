@@ -12,12 +12,7 @@ from tqdm import tqdm
 
 from pml_suprank.integrations import require
 from pml_suprank.integrations.fine_tuning import set_trainable
-from pml_suprank.recipes.engine.batches import (
-    BatchPlan,
-    SeededItems,
-    epoch_loader,
-    seed_everything,
-)
+from pml_suprank.recipes.engine.batches import BatchPlan, SeededItems, epoch_loader
 from pml_suprank.recipes.engine.checkpoints import (
     BEST,
     LAST,
@@ -29,12 +24,13 @@ from pml_suprank.recipes.engine.checkpoints import (
 from pml_suprank.recipes.engine.components import Context
 from pml_suprank.recipes.engine.evaluation import Evaluation, check_monitor, evaluate_model
 from pml_suprank.recipes.engine.logs import RunLog
-from pml_suprank.recipes.engine.model import JointModel, check_two_passes
+from pml_suprank.recipes.engine.model import CaptionedItems, JointModel, check_two_passes
 from pml_suprank.recipes.engine.objective import Objective
 from pml_suprank.recipes.engine.optimization import build_optimizers, build_schedulers
 from pml_suprank.recipes.engine.parsing import ConfigError
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.engine.steps import gradient_step
+from pml_suprank.recipes.seeding import seed_everything
 
 accelerate: Any = require("accelerate", extra="recipes")
 
@@ -107,9 +103,8 @@ class Trainer:
         self.plan = BatchPlan(
             settings.sampler, train_set.labels, training.batch_size, training.seed
         )
-        self.items = SeededItems(
-            JointModel.items(train_set, model, self.objective.captions), training.seed
-        )
+        items = CaptionedItems(train_set, model) if self.objective.captions else train_set
+        self.items = SeededItems(items, training.seed)
         check_two_passes(settings, model)
         self.model = JointModel(model).to(self.accelerator.device)
         optimizers = build_optimizers(settings, model, self.objective)

@@ -14,13 +14,13 @@ import torch
 import torch.multiprocessing as mp
 import yaml
 
-from pml_suprank.recipes.engine.batches import seed_everything
 from pml_suprank.recipes.engine.checkpoints import LAST, CheckpointError, read_checkpoint
 from pml_suprank.recipes.engine.encoder import build_model, model_transforms
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.sets import load_sets
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.engine.trainer import Trainer
+from pml_suprank.recipes.seeding import seed_everything
 from tests.recipes.engine.tiny_runs import content
 
 VARIANTS: dict[str, dict[str, Any]] = {
