@@ -27,6 +27,7 @@ from pml_suprank.recipes.data.assembly import label_chains
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.files import write_csv, write_json, write_text
 from pml_suprank.recipes.pages.worst_page import render_worst
+from pml_suprank.recipes.retrievals import first_results, shared_levels
 
 __all__ = ["NAMES", "Evaluated", "evaluate_embeddings", "main"]
 
@@ -39,7 +40,6 @@ NAMES = (
     "precision_at_1",
     "recall_at_k",
 )
-_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -103,27 +103,13 @@ def evaluate_embeddings(
     arguments = (one, queries.labels) if is_own else (one, queries.labels, other, gallery.labels)
     found = metrics.evaluate(*arguments, metrics=NAMES, k=tuple(k), progress=progress)
     count = min(results, len(gallery) - is_own)
-    scores, indices = _first_results(one, other, count, is_own)
+    normalize = torch.nn.functional.normalize
+    own = torch.arange(len(queries)) if is_own else None
+    scores, indices = first_results(normalize(one, dim=1), normalize(other, dim=1), count, own)
     assert queries.labels is not None
     assert gallery.labels is not None
-    shared = (queries.labels[:, None] == gallery.labels[indices]).sum(2)  # labels are a tree
+    shared = shared_levels(queries.labels, gallery.labels, indices)
     return Evaluated(queries, gallery, found, scores, indices, shared)
-
-
-def _first_results(
-    queries: Tensor, gallery: Tensor, count: int, is_own: bool
-) -> tuple[Tensor, Tensor]:
-    """Scores and indices of the first results, block by block; not the query itself."""
-    normalize = torch.nn.functional.normalize
-    gallery = normalize(gallery, dim=1)
-    found = []
-    for start in range(0, len(queries), _BLOCK):
-        scores = normalize(queries[start : start + _BLOCK], dim=1) @ gallery.T
-        if is_own:
-            rows = torch.arange(len(scores))
-            scores[rows, rows + start] = -torch.inf
-        found.append(scores.topk(count, dim=1))
-    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
 def _same_numbers(

@@ -30,7 +30,8 @@ from pml_suprank.recipes.files import write_atomic, write_csv, write_json, write
 from pml_suprank.recipes.loss_choices import LOSSES
 from pml_suprank.recipes.pages.figures import loss_curve
 from pml_suprank.recipes.pages.quickstart_page import Report, render
-from pml_suprank.recipes.pages.quickstart_sheets import Retrieval, choose_queries, retrieve, sheets
+from pml_suprank.recipes.pages.quickstart_sheets import sheets
+from pml_suprank.recipes.retrievals import Retrieval, choose_queries, retrieve
 from pml_suprank.recipes.training import BACKBONE, Session, stored_config
 
 __all__ = ["main", "run"]
@@ -62,7 +63,7 @@ def run(
     )
     session = Session(config, train_set)
     test_set = test_set.with_transform(session.transform)
-    queries = choose_queries(test_set, config.seed)
+    queries = choose_queries(test_set.level_labels, config.seed)
     checkpoint = output / CHECKPOINT
 
     if resume and checkpoint.exists():
@@ -74,7 +75,7 @@ def run(
             f"{len(train_set)} images to train, {len(test_set)} to test; evaluating ImageNet features"
         )
         before, embeddings = evaluate(session.models, test_set, use_trunk_output=True)
-        sheet_before = retrieve(test_set, embeddings, queries)
+        sheet_before = retrieve(embeddings, test_set.level_labels, queries)
         for stale in (CHECKPOINT, "metrics.json"):
             (output / stale).unlink(missing_ok=True)
         write_json(output / "config.json", asdict(config))
@@ -85,7 +86,7 @@ def run(
     session.train(after_epoch=lambda: session.save(checkpoint))
     print("evaluating the trained model", flush=True)
     after, embeddings = evaluate(session.models, test_set)
-    sheet_after = retrieve(test_set, embeddings, queries)
+    sheet_after = retrieve(embeddings, test_set.level_labels, queries)
 
     metrics = {
         "before": before,

@@ -1,63 +1,28 @@
 """What a finished run leaves in its folder, beside checkpoints and logs."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from pml_suprank.hierarchy import common_levels
 from pml_suprank.recipes.embeddings import EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.evaluation import Evaluation
 from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.pages.sheets import contact_sheet
+from pml_suprank.recipes.retrievals import choose_queries, retrieve
 
 __all__ = ["read_before", "write_after", "write_before"]
 
-RESULTS = 10
-QUERIES = 12
 BEFORE = "before.json"
-
-
-def choose_queries(labels: Tensor, seed: int) -> list[int]:
-    """One random image of each of at most 12 nodes of the coarsest level, so that no one picks the pretty ones.
-
-    Args:
-        labels: [N, L].
-        seed: of the drawing.
-    """
-    generator = np.random.default_rng([seed, 1])
-    coarsest = labels[:, -1].numpy()
-    nodes = np.unique(coarsest)
-    if len(nodes) > QUERIES:
-        nodes = np.sort(generator.choice(nodes, QUERIES, replace=False))
-    chosen = [int(generator.choice(np.flatnonzero(coarsest == node))) for node in nodes]
-    while len(chosen) < min(4, len(labels)):
-        other = int(generator.integers(len(labels)))
-        chosen += [] if other in chosen else [other]
-    return chosen
-
-
-def retrieve(embeddings: Tensor, labels: Tensor, queries: list[int]) -> dict[str, Any]:
-    """The images closest to each query among all others, and the levels they share with it."""
-    embeddings = torch.nn.functional.normalize(embeddings, dim=1)
-    chosen = torch.tensor(queries)
-    scores = embeddings[chosen] @ embeddings.T
-    scores[torch.arange(len(chosen)), chosen] = -torch.inf
-    results = scores.topk(min(RESULTS, len(embeddings) - 1), dim=1).indices
-    shared = common_levels(labels[chosen], labels).gather(1, results)
-    return {"queries": queries, "results": results.tolist(), "levels": shared.tolist()}
 
 
 def write_before(folder: Path, found: Evaluation, seed: int, has_gallery: bool) -> None:
     """Keep what the model does before training, for the report."""
     content: dict[str, Any] = {"metrics": found.metrics, "sheets": None}
     if not has_gallery:
-        queries = choose_queries(found.labels, seed)
-        content["sheets"] = retrieve(found.embeddings, found.labels, queries)
+        queries = choose_queries(found.labels, seed, most=12, least=4)
+        content["sheets"] = asdict(retrieve(found.embeddings, found.labels, queries))
     write_json(folder / BEFORE, content)
 
 
@@ -100,7 +65,7 @@ def write_after(folder: Path, trainer: Any, found: Evaluation, test: Any) -> dic
     if before["sheets"] is not None:
         rows = {
             "before": before["sheets"],
-            "after": retrieve(found.embeddings, found.labels, before["sheets"]["queries"]),
+            "after": asdict(retrieve(found.embeddings, found.labels, before["sheets"]["queries"])),
         }
         content = contact_sheet(test, list(rows.values()), tree.level_names)
         write_json(folder / "sheets.json", rows | content)

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 from PIL import Image, ImageDraw, UnidentifiedImageError
 from torch import Tensor
 
-from pml_suprank.recipes.pages.quickstart_page import STYLE
-from pml_suprank.recipes.pages.sheets import thumbnail
-from pml_suprank.recipes.pages.worst_page import tile
+from pml_suprank.recipes.pages.html_page import page
+from pml_suprank.recipes.pages.sheets import thumbnail, tile
 
 __all__ = ["Query", "render_picture", "render_results"]
 
@@ -58,21 +57,10 @@ def render_results(queries: Sequence[Query], gallery: Any, scores: Tensor, indic
                 f"<small>{html.escape(path)}</small></figure>"
             )
         body.append(f'<div class="sheet">{"".join(figures)}</div>')
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Search results</title>
-<style>{STYLE}{_STYLE}</style>
-</head>
-<body>
-<h1>Search results</h1>
+    content = f"""<h1>Search results</h1>
 <p class="lead">{asked} in a gallery of {len(gallery):,} images; cosine similarity.</p>
-{"".join(body)}
-</body>
-</html>
-"""
+{"".join(body)}"""
+    return page("Search results", content, _STYLE)
 
 
 def render_picture(queries: Sequence[Query], gallery: Any, indices: Tensor) -> Image.Image:
@@ -84,7 +72,7 @@ def render_picture(queries: Sequence[Query], gallery: Any, indices: Tensor) -> I
     for row, (query, own) in enumerate(zip(queries, indices.tolist(), strict=True)):
         top = _GAP + row * step
         if query.path is None:
-            draw.multiline_text((_GAP, top + 8), _wrapped(query.title), fill="#1d2433")
+            draw.multiline_text((_GAP, top + 8), fill(query.title, 17), fill="#1d2433")
         else:
             _paste(sheet, query.path, _GAP, top)
             draw.rectangle(
@@ -111,7 +99,3 @@ def _paste(sheet: Image.Image, path: Path | None, left: int, top: int) -> None:
 def _thumbnail(path: Path) -> str:
     with Image.open(path) as image:
         return thumbnail(image)
-
-
-def _wrapped(text: str) -> str:
-    return fill(text, 17)

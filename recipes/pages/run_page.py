@@ -1,16 +1,14 @@
 """HTML pages about a run, and about several side by side: no scripts, and nothing loaded from elsewhere."""
 
-import base64
 import html
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pml_suprank.recipes.pages.figures import bar_chart, curves, loss_curve
-from pml_suprank.recipes.pages.quickstart_page import DEFINITIONS, STYLE
-from pml_suprank.recipes.pages.quickstart_sheets import STYLE as SHEET_STYLE
+from pml_suprank.recipes.pages.html_page import before_after_table, page, picture, tile
 from pml_suprank.recipes.pages.run_folder import RunFolder, RunFolderError
-from pml_suprank.recipes.pages.sheets import legend, level_style, render_sheets
+from pml_suprank.recipes.pages.sheets import legend, render_sheets, sheet_style
 
 __all__ = ["metric_titles", "render_comparison", "render_run"]
 
@@ -22,7 +20,7 @@ _TITLES = {
     "mean_average_precision_at_r": "AP@R",
     "precision_at_1": "P@1",
 }
-_MORE = """
+_STYLE = """
 .best { color: var(--ours); font-weight: 650; }
 .wide { overflow-x: auto; }
 td.number { text-align: right; } td.text { text-align: left; white-space: normal; overflow-wrap: anywhere; }
@@ -54,24 +52,19 @@ def metric_titles(names: Sequence[str], level_names: Sequence[str]) -> dict[str,
 
 
 def render_run(run: RunFolder) -> str:
-    """The page of one run.
-
-    Raises:
-        RunFolderError: the run has no evaluation that this page can show.
-    """
+    """The page of one run."""
     before, after = run.metrics["before"], run.metrics["after"]
     levels = _level_names(run)
     titles = metric_titles(list(after), levels)
     main = [name for name in titles if not titles[name][1]]
     settings = run.settings
     loss = settings.get("loss.name") or settings.get("loss", "")
-    tiles = "".join(
-        f'<div class="tile"><b>{html.escape(titles[name][0])}</b>'
-        f"<strong>{after[name]:.3f}</strong> <span>from {before[name]:.3f}</span></div>"
-        for name in main[:3]
-    )
+    tiles = "".join(tile(titles[name][0], before[name], after[name]) for name in main[:3])
+    table: dict[str, dict[str, str]] = {}
+    for name, (title, level) in titles.items():
+        table.setdefault(level, {})[name] = title
     body = [f'<div class="tiles">{tiles}</div>', "<h2>Held-out images, before and after</h2>"]
-    body.append(_before_after(before, after, titles))
+    body.append(before_after_table(before, after, table))
     if run.sheets is not None:
         rows = {"before": run.sheets["before"], "after": run.sheets["after"]}
         body += [
@@ -85,9 +78,10 @@ def render_run(run: RunFolder) -> str:
     epochs = max(1, int(run.history[-1].get("epoch", 1))) if steps else 1
     if steps:
         curve = loss_curve([row["loss"] for row in run.history], max(1, steps // epochs), str(loss))
-        body += ["<h2>Training</h2>", _picture(curve, "Training loss by epoch")]
+        body += ["<h2>Training</h2>", picture(curve, "Training loss by epoch")]
     if len(run.evaluations) > 1:
-        body.append(_picture(_evaluation_curves([run], main), "Metrics by epoch"))
+        lines = {titles[name][0]: _by_epoch(run, name) for name in main}
+        body.append(picture(curves(lines, "epoch", "held-out images"), "Metrics by epoch"))
     body += ["<h2>Settings</h2>", _definitions(run.settings)]
     queries = run.metrics.get("queries")
     lead = f"{queries:,} queries that were not trained on" if queries else "held-out queries"
@@ -131,21 +125,15 @@ def render_comparison(runs: Sequence[RunFolder]) -> str:
     body = [
         "<h2>Held-out images, after training</h2>",
         _wide(head, rows),
-        _picture(bar_chart(bars, {best}, titles[main[0]][0]), "Bars"),
+        picture(bar_chart(bars, {best}, titles[main[0]][0]), "Bars"),
         "<h2>Training</h2>",
     ]
     by_epoch = {name: _means(run.history) for name, run in zip(names, runs, strict=True)}
     unit = "epoch" if all("epoch" in run.history[0] for run in runs if run.history) else "iteration"
-    body.append(_picture(curves(by_epoch, unit, "mean loss"), "Loss"))
+    body.append(picture(curves(by_epoch, unit, "mean loss"), "Loss"))
     if all(len(run.evaluations) > 1 for run in runs):
-        lines = {
-            name: (
-                [row["epoch"] for row in run.evaluations],
-                [row[main[0]] for row in run.evaluations],
-            )
-            for name, run in zip(names, runs, strict=True)
-        }
-        body.append(_picture(curves(lines, "epoch", titles[main[0]][0]), "Metric by epoch"))
+        lines = {name: _by_epoch(run, main[0]) for name, run in zip(names, runs, strict=True)}
+        body.append(picture(curves(lines, "epoch", titles[main[0]][0]), "Metric by epoch"))
     body += ["<h2>Settings that differ</h2>", _differences(runs, head)]
     return _page(
         "Comparison of runs", f"{len(runs)} runs: {html.escape(', '.join(names))}", body, 0
@@ -158,58 +146,14 @@ def _level_names(run: RunFolder) -> list[str]:
 
 
 def _page(title: str, lead: str, body: Sequence[str], levels: int) -> str:
-    style = STYLE + SHEET_STYLE + _MORE + level_style(levels)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title>
-<style>{style}</style>
-</head>
-<body>
-<h1>{html.escape(title)}</h1>
-<p class="lead">{lead}</p>
-{chr(10).join(body)}
-</body>
-</html>
-"""
+    head = f'<h1>{html.escape(title)}</h1>\n<p class="lead">{lead}</p>\n'
+    return page(title, head + "\n".join(body), sheet_style(levels) + _STYLE)
 
 
-def _before_after(
-    before: Mapping[str, float], after: Mapping[str, float], titles: Mapping[str, tuple[str, str]]
-) -> str:
-    rows, group, defined = [], "", set()
-    for name, (title, level) in titles.items():
-        if level != group:
-            group = level
-            rows.append(f'<tr class="part"><td colspan="5">same {html.escape(level)}</td></tr>')
-        note = "" if title in defined or title not in DEFINITIONS else DEFINITIONS[title]
-        defined.add(title)
-        one, two = before[name], after[name]
-        direction = "up" if two > one else "down" if two < one else ""
-        bars = "".join(
-            f'<i style="width:{100 * max(0.0, value):.1f}%"></i>' for value in (one, two)
-        )
-        small = f"<small>{html.escape(note)}</small>" if note else ""
-        rows.append(
-            f"<tr><td>{html.escape(title)}{small}</td><td>{one:.3f}</td>"
-            f'<td class="after">{two:.3f}</td><td class="{direction}">{two - one:+.3f}</td>'
-            f'<td class="bar">{bars}</td></tr>'
-        )
-    return (
-        "<table><thead><tr><th></th><th>before</th><th>after</th><th>change</th>"
-        f'<th class="bar"></th></tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    )
-
-
-def _evaluation_curves(runs: Sequence[RunFolder], names: Sequence[str]) -> bytes:
-    run = runs[0]
-    epochs = [row["epoch"] for row in run.evaluations]
-    lines = {
-        _TITLES.get(name, name): (epochs, [row[name] for row in run.evaluations]) for name in names
-    }
-    return curves(lines, "epoch", "held-out images")
+def _by_epoch(run: RunFolder, metric: str) -> tuple[list[float], list[float]]:
+    """Epochs of the evaluations, and the metric at each."""
+    rows = run.evaluations
+    return [row["epoch"] for row in rows], [row[metric] for row in rows]
 
 
 def _means(history: Sequence[Mapping[str, float]]) -> tuple[list[float], list[float]]:
@@ -251,8 +195,3 @@ def _definitions(settings: Mapping[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     return "–" if value in (None, "", {}) else str(value)
-
-
-def _picture(png: bytes, alt: str) -> str:
-    source = base64.b64encode(png).decode()
-    return f'<img class="plot" src="data:image/png;base64,{source}" alt="{html.escape(alt)}">'

@@ -1,16 +1,49 @@
 """What a model retrieves, for any data set: thumbnails and names are kept, so that no image is needed later."""
 
 import base64
+import functools
 import html
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-__all__ = ["contact_sheet", "dots", "legend", "level_style", "render_sheets", "thumbnail"]
+__all__ = [
+    "contact_sheet",
+    "dots",
+    "image_tag",
+    "legend",
+    "render_sheets",
+    "result_row",
+    "sheet",
+    "sheet_style",
+    "thumbnail",
+    "tile",
+]
 
 SIDE = 96
+_STYLE = """
+.sheet { padding: 18px 0; border-top: 1px solid var(--rule); display: grid;
+  grid-template-columns: 150px minmax(0, 1fr); gap: 6px 22px; }
+.sheet .query { text-align: center; grid-row: span 2; }
+.sheet .query img { width: 72px; height: 72px; }
+.sheet .query b { display: block; margin-top: 4px; overflow-wrap: anywhere; line-height: 1.3; }
+.sheet .query small { color: var(--muted); display: block; line-height: 1.4; }
+.row { display: flex; gap: 7px; align-items: center; }
+.row .when { width: 48px; flex: none; color: var(--muted); font-size: 13px; }
+.hit { flex: 0 1 74px; min-width: 0; margin: 0; text-align: center; }
+.hit img { width: 100%; aspect-ratio: 1; border: 4px solid; border-radius: 9px; padding: 3px;
+  box-sizing: border-box; display: block; background: #fff; }
+.hit span, .legend .dots { font-size: 10px; letter-spacing: 2px; line-height: 15px; }
+.legend { display: flex; flex-wrap: wrap; gap: 8px 22px; margin: 10px 0 18px; padding: 0; }
+.legend li { display: flex; align-items: center; gap: 8px; list-style: none; }
+.legend i { width: 22px; height: 22px; border: 4px solid; border-radius: 7px;
+  box-sizing: border-box; }
+@media (max-width: 720px) { .sheet { grid-template-columns: 1fr; }
+  .row { gap: 3px; } .hit img { border-width: 3px; padding: 1px; } }
+"""
+
 # From nothing in common to everything: apart in lightness too, and every frame carries dots as well.
 _COLOURS = ("#dfe3e8", "#f2b84b", "#8fc7a1", "#2fa8a0", "#0b5d57")
 _TEXT = ("#8a94a3", "#9a6700", "#3f7d56", "#1d857e", "#0b5d57")
@@ -48,9 +81,9 @@ def contact_sheet(
     }
 
 
-def level_style(levels: int) -> str:
-    """CSS of frames for 0..levels shared levels."""
-    parts = []
+def sheet_style(levels: int) -> str:
+    """CSS of sheets, with frames for 0..levels shared levels."""
+    parts = [_STYLE]
     for shared in range(levels + 1):
         place = round(shared * (len(_COLOURS) - 1) / max(levels, 1))
         parts.append(
@@ -60,10 +93,16 @@ def level_style(levels: int) -> str:
     return "\n".join(parts)
 
 
-def legend(level_names: Sequence[str]) -> str:
-    """The meaning of the frames, as an HTML list."""
+def legend(level_names: Sequence[str], finest_note: str = "") -> str:
+    """The meaning of the frames, as an HTML list.
+
+    Args:
+        level_names: finest first.
+        finest_note: what to say besides of the finest level.
+    """
     levels = len(level_names)
-    meanings = [(levels - i, f"same {name}") for i, name in enumerate(level_names)]
+    notes = [finest_note] + [""] * levels
+    meanings = [(levels - i, f"same {name}{notes[i]}") for i, name in enumerate(level_names)]
     meanings.append((0, "nothing in common"))
     items = (
         f'<li><i class="s{shared}"></i><span>{html.escape(text)} '
@@ -85,16 +124,49 @@ def render_sheets(content: Mapping[str, Any], rows: Mapping[str, Mapping[str, An
     parts = []
     for i, query in enumerate(first["queries"]):
         names = [_words(name) for name in dict.fromkeys(content["names"][str(query)])]
-        lines = "".join(
-            _row(content, title, row["results"][i], row["levels"][i], levels)
+        lines = [
+            result_row(
+                title,
+                [_image(content, index) for index in row["results"][i]],
+                row["levels"][i],
+                levels,
+            )
             for title, row in rows.items()
-        )
-        parts.append(
-            f'<div class="sheet"><div class="query">{_image(content, query)}'
-            f"<b>{html.escape(names[0])}</b>"
-            f"<small>{html.escape(' · '.join(names[1:]))}</small></div>{lines}</div>"
-        )
+        ]
+        details = html.escape(" · ".join(names[1:]))
+        parts.append(sheet(_image(content, query), names[0], details, lines))
     return "\n".join(parts)
+
+
+def sheet(image: str, title: str, details: str, rows: Iterable[str]) -> str:
+    """The sheet of a query.
+
+    Args:
+        image: HTML.
+        title: text.
+        details: HTML.
+        rows: HTML of :func:`result_row`.
+    """
+    return (
+        f'<div class="sheet"><div class="query">{image}<b>{html.escape(title)}</b>'
+        f"<small>{details}</small></div>{''.join(rows)}</div>"
+    )
+
+
+def result_row(title: str, images: Iterable[str], shared: Iterable[int], levels: int) -> str:
+    """A row of results.
+
+    Args:
+        title: text beside it.
+        images: HTML of the results.
+        shared: levels that each shares with the query.
+        levels: their number.
+    """
+    hits = (
+        f'<figure class="hit s{count}">{image}<span>{dots(count, levels)}</span></figure>'
+        for image, count in zip(images, shared, strict=True)
+    )
+    return f'<div class="row"><span class="when">{html.escape(title)}</span>{"".join(hits)}</div>'
 
 
 def dots(shared: int, levels: int) -> str:
@@ -102,24 +174,32 @@ def dots(shared: int, levels: int) -> str:
     return "●" * shared + "○" * (levels - shared)
 
 
-def _row(
-    content: Mapping[str, Any],
-    title: str,
-    results: Iterable[int],
-    shared: Iterable[int],
-    levels: int,
-) -> str:
-    hits = (
-        f'<figure class="hit s{count}">{_image(content, index)}<span>{dots(count, levels)}</span></figure>'
-        for index, count in zip(results, shared, strict=True)
-    )
-    return f'<div class="row"><span class="when">{html.escape(title)}</span>{"".join(hits)}</div>'
+def image_tag(source: str, text: str) -> str:
+    """An image that says what it shows."""
+    text = html.escape(text)
+    return f'<img src="{source}" alt="{text}" title="{text}">'
+
+
+def tile(found: Any, row: int) -> str:
+    """Thumbnail of an image of an ``EmbeddingSet``, or a grey one where the file cannot be read."""
+    path = found.path(row)
+    if path is None:
+        return _blank()
+    try:
+        with Image.open(path) as image:
+            return thumbnail(image)
+    except (OSError, UnidentifiedImageError):
+        return _blank()
+
+
+@functools.cache
+def _blank() -> str:
+    return thumbnail(Image.new("RGB", (64, 64), "#f2f4f7"))
 
 
 def _image(content: Mapping[str, Any], index: int) -> str:
     names = ", ".join(_words(name) for name in dict.fromkeys(content["names"][str(index)]))
-    text = html.escape(names)
-    return f'<img src="{content["images"][str(index)]}" alt="{text}" title="{text}">'
+    return image_tag(content["images"][str(index)], names)
 
 
 def _words(name: str) -> str:

@@ -3,28 +3,12 @@
 import html
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from pml_suprank.recipes.pages.html_page import page
+from pml_suprank.recipes.pages.sheets import legend, render_sheets, sheet_style, tile
 
-from pml_suprank.recipes.pages.quickstart_page import STYLE
-from pml_suprank.recipes.pages.quickstart_sheets import STYLE as SHEET_STYLE
-from pml_suprank.recipes.pages.sheets import legend, level_style, render_sheets, thumbnail
-
-__all__ = ["render_worst", "tile"]
+__all__ = ["render_worst"]
 
 RANKED_BY = "hierarchical_average_precision"
-_BLANK = thumbnail(Image.new("RGB", (64, 64), "#f2f4f7"))
-
-
-def tile(found: Any, row: int) -> str:
-    """Thumbnail of an image of an :class:`EmbeddingSet`, or a grey tile where the file is not there."""
-    path = found.path(row)
-    if path is None:
-        return _BLANK
-    try:
-        with Image.open(path) as image:
-            return thumbnail(image)
-    except (OSError, UnidentifiedImageError):
-        return _BLANK
 
 
 def render_worst(found: Any, count: int = 20) -> str:
@@ -60,25 +44,14 @@ def render_worst(found: Any, count: int = 20) -> str:
         f"<li>{float(metric.values[row]):.3f} {html.escape(_about(found.queries, row))}</li>"
         for row in worst
     )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Worst queries</title>
-<style>{STYLE}{SHEET_STYLE}{level_style(len(levels))}</style>
-</head>
-<body>
-<h1>Worst queries</h1>
-<p class="lead">The {len(worst)} queries of lowest H-AP, of {int(metric.valid.sum()):,}; the mean is
+    body = f"""<h1>Worst queries</h1>
+<p class="lead">The {len(worst)} queries of lowest H-AP, of {metric.num_valid:,}; the mean is
 {metric.mean():.3f}.</p>
 {legend(levels)}
 {listing}
 <h2>In figures</h2>
-<ol>{lines}</ol>
-</body>
-</html>
-"""
+<ol>{lines}</ol>"""
+    return page("Worst queries", body, sheet_style(len(levels)))
 
 
 def _add(shown: dict[str, str], names: dict[str, list[str]], part: Any, row: int, key: int) -> None:

@@ -11,7 +11,8 @@ from pml_suprank.recipes.data.emoji import LICENCES, EmojiDataset
 from pml_suprank.recipes.evaluation import METRICS, ROWS, TILES
 from pml_suprank.recipes.pages.figures import bar_chart, loss_curve
 from pml_suprank.recipes.pages.quickstart_page import Report, render
-from pml_suprank.recipes.pages.quickstart_sheets import choose_queries, retrieve, sheets
+from pml_suprank.recipes.pages.quickstart_sheets import sheets
+from pml_suprank.recipes.retrievals import choose_queries, retrieve
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -44,8 +45,8 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def page(emoji: EmojiDataset) -> str:
     embeddings = torch.nn.functional.normalize(torch.randn(len(emoji), 8), dim=1)
-    queries = choose_queries(emoji, 0)
-    sheet = retrieve(emoji, embeddings, queries)
+    queries = choose_queries(emoji.level_labels, 0)
+    sheet = retrieve(embeddings, emoji.level_labels, queries)
     before = {name: 0.1 for name in METRICS}
     return render(
         Report(
@@ -90,7 +91,7 @@ def test_page_has_a_sheet_for_each_group(page: str, emoji: EmojiDataset) -> None
 
 def test_retrieval_by_loops(emoji: EmojiDataset) -> None:
     embeddings = torch.nn.functional.normalize(torch.randn(len(emoji), 8).double(), dim=1)
-    found = retrieve(emoji, embeddings, [5, 1234], k=4)
+    found = retrieve(embeddings, emoji.level_labels, [5, 1234], k=4)
     for query, results, levels in zip(found.queries, found.results, found.levels, strict=True):
         scores = [(float(embeddings[query] @ e), i) for i, e in enumerate(embeddings) if i != query]
         expected = [i for _, i in sorted(scores, reverse=True)[:4]]
@@ -107,9 +108,9 @@ def test_retrieval_by_loops(emoji: EmojiDataset) -> None:
 
 
 def test_queries_are_one_of_each_group_and_seeded(emoji: EmojiDataset) -> None:
-    queries = choose_queries(emoji, 3)
+    queries = choose_queries(emoji.level_labels, 3)
     assert emoji.level_labels[queries, 2].tolist() == list(range(10))
-    assert queries == choose_queries(emoji, 3) != choose_queries(emoji, 4)
+    assert queries == choose_queries(emoji.level_labels, 3) != choose_queries(emoji.level_labels, 4)
 
 
 def test_figures_are_png_and_repeatable() -> None:
