@@ -1,5 +1,6 @@
 """timm backbones as the trunk and embedder that PyTorch Metric Learning trains and tests."""
 
+import difflib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from pml_suprank.integrations.timm_weights import (
 timm: Any = require("timm", extra="timm")
 timm_data: Any = require("timm.data", extra="timm")
 
-__all__ = ["Embedder", "TimmTrunk", "build_models", "build_transforms", "build_trunk"]
+__all__ = ["Embedder", "TimmTrunk", "build_models", "build_transforms", "build_trunk", "check_name"]
 
 Transform = Callable[[Any], torch.Tensor]
 
@@ -99,6 +100,19 @@ class Embedder(nn.Module):
         return self.linear(features if self.norm is None else self.norm(features))
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that timm does not know.
+
+    Raises:
+        ValueError: names the nearest.
+    """
+    if timm.is_model(name) or name.startswith(_ELSEWHERE):
+        return
+    near = difflib.get_close_matches(name.partition(".")[0], timm.list_models(), 5, 0.5)
+    hint = f"nearest: {', '.join(near)}" if near else "see timm.list_models()"
+    raise ValueError(f"name: wanted a timm model, got {name!r}; {hint}")
+
+
 def build_trunk(
     name: str,
     *,
@@ -133,15 +147,11 @@ def build_trunk(
         >>> trunk(torch.zeros(2, 3, 64, 64)).shape == (2, trunk.out_features)
         True
     """
-    if name.startswith(_ELSEWHERE):
-        if weights != "hub":
-            raise ValueError(
-                f"weights: wanted 'hub' for {name!r}, which is on the hub, got {weights!r}"
-            )
-    elif not timm.is_model(name):
-        close = ", ".join(timm.list_models(f"*{name.partition('.')[0]}*")[:5])
-        hint = f"; similar names: {close}" if close else "; see timm.list_models()"
-        raise ValueError(f"name: wanted a timm model, got {name!r}{hint}")
+    check_name(name)
+    if name.startswith(_ELSEWHERE) and weights != "hub":
+        raise ValueError(
+            f"weights: wanted 'hub' for {name!r}, which is on the hub, got {weights!r}"
+        )
     if pooling not in ("model", "gem"):
         raise ValueError(f"pooling: wanted 'model' or 'gem', got {pooling!r}")
     architecture = name.partition(".")[0]

@@ -1,6 +1,6 @@
 """Everything that can be said about settings before any data is read."""
 
-import difflib
+import importlib
 from typing import Any
 
 from pml_suprank.integrations import require
@@ -72,18 +72,9 @@ def _check_model(model: ModelSettings, epochs: int) -> None:
 
 
 def _check_name(model: ModelSettings) -> None:
-    if model.library == "open_clip":
-        require("open_clip", extra="open-clip")
-        from pml_suprank.integrations import open_clip_backbones
-
-        try:
-            open_clip_backbones.check_name(model.name)
-        except ValueError as error:
-            raise ConfigError(f"model.{error}") from error
-        return
-    timm: Any = require("timm", extra="timm")
-    if not timm.is_model(model.name) and not model.name.startswith(("hf-hub:", "local-dir:")):
-        base = model.name.partition(".")[0]
-        near = difflib.get_close_matches(base, timm.list_models(), 5, 0.5)
-        hint = f"nearest: {', '.join(near)}" if near else "see timm.list_models()"
-        raise ConfigError(f"model.name: wanted a model of timm, got {model.name!r}; {hint}")
+    require(model.library, extra=model.library.replace("_", "-"))
+    backbones: Any = importlib.import_module(f"pml_suprank.integrations.{model.library}_backbones")
+    try:
+        backbones.check_name(model.name)
+    except ValueError as error:
+        raise ConfigError(f"model.{error}") from error

@@ -16,10 +16,18 @@ from pml_suprank import losses, miners, relevance
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.one_level import OneLevelMixin
 from pml_suprank.recipes.engine import contrastive
-from pml_suprank.recipes.engine.parsing import ConfigError, nearest
+from pml_suprank.recipes.engine.named_classes import (
+    check_level,
+    check_options,
+    class_named,
+    instance_of,
+    nested_component,
+    parameters_of,
+)
+from pml_suprank.recipes.engine.parsing import ConfigError
 from pml_suprank.recipes.engine.settings import Component, MemorySettings
 
-__all__ = ["Context", "build_loss", "build_memory", "build_miner", "check_options", "class_named"]
+__all__ = ["Context", "build_loss", "build_memory", "build_miner"]
 
 Loss: TypeAlias = pml_losses.BaseMetricLossFunction
 _PARTS: tuple[tuple[ModuleType, Any], ...] = (
@@ -68,7 +76,7 @@ def build_loss(component: Component, context: Context | None, key: str = "loss")
         return _build_multiple(component, context, key)
     found = class_named(component.name, (losses, contrastive, pml_losses), Loss, f"{key}.name")
     is_ours = found.__module__.startswith("pml_suprank.")
-    parameters = _parameters(found) | (set() if is_ours else {"level"})
+    parameters = parameters_of(found) | (set() if is_ours else {"level"})
     check_options(component, parameters, key)
     options = dict(component.options)
     for name, value in options.items():
@@ -79,24 +87,24 @@ def build_loss(component: Component, context: Context | None, key: str = "loss")
     if not is_ours:
         found = type(component.name, (OneLevelMixin, found), {})  # type: ignore[arg-type]
     level = options.get("cluster_level", options.get("level", 0)) or 0
-    _check_level(options, context.hierarchy, key)
+    check_level(options, context.hierarchy, key)
     known: dict[str, Callable[[], Any]] = {
         "num_classes": lambda: int(context.hierarchy.table[:, level].max()) + 1,
         "embedding_size": lambda: context.embedding_size,
     }
     if "hierarchy" in inspect.signature(found).parameters and component.name == "CSLLoss":
         known["hierarchy"] = lambda: context.hierarchy
-    return _instance(found, options, {n: f for n, f in known.items() if n in parameters}, key)
+    return instance_of(found, options, {n: f for n, f in known.items() if n in parameters}, key)
 
 
 def _build_part(value: Mapping[str, Any], context: Context | None, key: str) -> Any:
     """A loss in a loss, or a distance, reducer, regularizer or relevance by name."""
-    part = _nested(value, key)
+    part = nested_component(value, key)
     for module, base in _PARTS:
         if isinstance(getattr(module, part.name, None), type):
             found = class_named(part.name, (module,), base, f"{key}.name")
-            check_options(part, _parameters(found), key)
-            return _instance(found, part.options, {}, key)
+            check_options(part, parameters_of(found), key)
+            return instance_of(found, part.options, {}, key)
     return build_loss(part, context, key)
 
 
@@ -111,7 +119,9 @@ def _build_multiple(component: Component, context: Context | None, key: str) -> 
             f"{key}.options.weights: wanted {len(parts)} numbers, one for each loss, got {weights}"
         )
     built = [
-        build_loss(_nested(part, f"{key}.options.losses"), context, f"{key}.options.losses.{i}")
+        build_loss(
+            nested_component(part, f"{key}.options.losses"), context, f"{key}.options.losses.{i}"
+        )
         for i, part in enumerate(parts)
     ]
     return None if context is None else WeightedLosses(built, weights)
@@ -149,15 +159,15 @@ def build_miner(component: Component, context: Context | None) -> BaseMiner | No
             )
         return None
     found = class_named(component.name, (miners, pml_miners), BaseMiner, "miner.name")
-    check_options(component, _parameters(found) | {"level"}, "miner")
+    check_options(component, parameters_of(found) | {"level"}, "miner")
     if context is None:
         return None
     options = dict(component.options)
     if found.__module__.startswith("pml_suprank."):
-        return _instance(found, options, {}, "miner")
-    _check_level(options, context.hierarchy, "miner")
+        return instance_of(found, options, {}, "miner")
+    check_level(options, context.hierarchy, "miner")
     level = options.pop("level", 0)
-    return _LevelMiner(_instance(found, options, {}, "miner"), level)
+    return _LevelMiner(instance_of(found, options, {}, "miner"), level)
 
 
 class _LevelMiner(BaseMiner):
@@ -198,7 +208,7 @@ def build_memory(
     found = classes[settings.kind]
     filled = {"loss", "miner", "embedding_size", "memory_size", "num_samples"}
     check_options(
-        Component(found.__name__, settings.options), _parameters(found) - filled, "memory"
+        Component(found.__name__, settings.options), parameters_of(found) - filled, "memory"
     )
     if context is None:
         return None
@@ -216,89 +226,4 @@ def build_memory(
                 f"got {settings.options['storage_dtype']!r}"
             )
     options |= {"loss": loss, "embedding_size": context.embedding_size, "miner": miner, **size}
-    return _instance(found, options, {}, "memory")
-
-
-def class_named(
-    name: str, modules: tuple[ModuleType, ...], base: Any, key: str
-) -> Callable[..., Any]:
-    """A class by name, from the first module that has it.
-
-    Raises:
-        ConfigError: there is none; names the nearest.
-    """
-    known: dict[str, Any] = {}
-    for module in modules:
-        for other, value in vars(module).items():
-            if (
-                inspect.isclass(value)
-                and issubclass(value, base)
-                and not other.startswith(("_", "Base"))
-            ):
-                known.setdefault(other, value)
-    if name not in known:
-        raise ConfigError(
-            f"{key}: wanted the name of a class, got {name!r}; {nearest(name, sorted(known))}"
-        )
-    return known[name]
-
-
-def check_options(component: Component, parameters: set[str], key: str) -> None:
-    """Refuse options that a class does not take.
-
-    Raises:
-        ConfigError: names the option and the nearest right ones.
-    """
-    for option in component.options:
-        if option not in parameters:
-            raise ConfigError(
-                f"{key}.options.{option}: {component.name} has no such option; "
-                f"{nearest(option, sorted(parameters))}"
-            )
-
-
-def _parameters(cls: Any) -> set[str]:
-    """Names of the arguments of a class, those of its bases where it passes ``**kwargs`` on."""
-    names: set[str] = set()
-    for base in inspect.getmro(cls):
-        init = vars(base).get("__init__")
-        if init is None:
-            continue
-        parameters = inspect.signature(init).parameters.values()
-        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break
-    return names - {"self"}
-
-
-def _nested(value: Any, key: str) -> Component:
-    if not isinstance(value, Mapping) or not {"name"} <= set(value) <= {"name", "options"}:
-        raise ConfigError(f"{key}: wanted a mapping with name and options, got {value!r}")
-    return Component(str(value["name"]), dict(value.get("options") or {}))
-
-
-def _check_level(options: Mapping[str, Any], hierarchy: Hierarchy, key: str) -> None:
-    for name in ("level", "cluster_level"):
-        level = options.get(name)
-        if level is None:
-            continue
-        if (
-            isinstance(level, bool)
-            or not isinstance(level, int)
-            or not 0 <= level < hierarchy.num_levels
-        ):
-            names = ", ".join(f"{i} ({n})" for i, n in enumerate(hierarchy.level_names))
-            raise ConfigError(f"{key}.options.{name}: wanted a level of {names}, got {level!r}")
-
-
-def _instance(
-    cls: Callable[..., Any],
-    options: Mapping[str, Any],
-    known: Mapping[str, Callable[[], Any]],
-    key: str,
-) -> Any:
-    filled = {name: value() for name, value in known.items() if name not in options}
-    try:
-        return cls(**filled, **options)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{key}.options: {error}") from error
+    return instance_of(found, options, {}, "memory")

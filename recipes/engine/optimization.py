@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from pml_suprank.integrations.fine_tuning import parameter_groups
-from pml_suprank.recipes.engine.components import check_options, class_named
+from pml_suprank.recipes.engine.named_classes import check_options, class_named
 from pml_suprank.recipes.engine.parsing import ConfigError
 from pml_suprank.recipes.engine.settings import (
     Component,

@@ -1,26 +1,17 @@
 """The training loop of ``finetune``: steps, evaluations, checkpoints."""
 
-import zlib
-from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from pml_suprank.integrations import require
 from pml_suprank.integrations.fine_tuning import set_trainable
 from pml_suprank.recipes.engine.batches import BatchPlan, SeededItems, epoch_loader
-from pml_suprank.recipes.engine.checkpoints import (
-    BEST,
-    LAST,
-    CheckpointError,
-    check_room,
-    read_checkpoint,
-    write_checkpoint,
-)
+from pml_suprank.recipes.engine.checkpoints import BEST, LAST, check_room, write_checkpoint
 from pml_suprank.recipes.engine.components import Context
 from pml_suprank.recipes.engine.evaluation import Evaluation, check_monitor, evaluate_model
 from pml_suprank.recipes.engine.logs import RunLog
@@ -28,6 +19,7 @@ from pml_suprank.recipes.engine.model import CaptionedItems, JointModel, check_t
 from pml_suprank.recipes.engine.objective import Objective
 from pml_suprank.recipes.engine.optimization import build_optimizers, build_schedulers
 from pml_suprank.recipes.engine.parsing import ConfigError
+from pml_suprank.recipes.engine.run_state import identity, restore, run_state
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.engine.steps import gradient_step
 from pml_suprank.recipes.seeding import seed_everything
@@ -271,39 +263,14 @@ class Trainer:
             if self.is_main and self.folder is not None:
                 model = self.model.model
                 content = {"model": model.state_dict(), "preprocessing": model.preprocessing}
-                write_checkpoint(self.folder / BEST, content | self._about())
+                write_checkpoint(self.folder / BEST, content | identity(self))
         elif self.epoch:
             self.waited += 1
         return found or Evaluation(metrics, torch.empty(0), torch.empty(0))
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""
-        scaler = self.accelerator.scaler
-        return {
-            "model": self.model.model.state_dict(),
-            "objective": self.objective.state_dict(),
-            "optimizers": [item.state_dict() for item in self.optimizers],
-            "schedulers": [item.state_dict() for item in self.schedulers],
-            "scaler": None if scaler is None else scaler.state_dict(),
-            "epoch": self.epoch,
-            "step": self.step,
-            "best": self.best,
-            "waited": self.waited,
-            "history": self.log.history,
-            "evaluations": self.log.evaluations,
-            **self._about(),
-        }
-
-    def _about(self) -> dict[str, Any]:
-        data: Any = self.items.data
-        return {
-            "settings": asdict(self.settings),
-            "processes": self.accelerator.num_processes,
-            "num_samples": len(self.items),
-            "labels": _checksum(self.plan.labels),
-            "level_names": list(data.hierarchy.level_names),
-            "best": self.best,
-        }
+        return run_state(self)
 
     def check_room(self) -> None:
         """See that the run folder can be written to and has room, before any training."""
@@ -323,40 +290,8 @@ class Trainer:
         Raises:
             CheckpointError: the file is damaged, or belongs to other settings, data or number of processes.
         """
-        content = read_checkpoint(path)
-        about = self._about()
-        for name in ("settings", "processes", "num_samples", "labels"):
-            key, wanted, found = _first_difference(name, about[name], content.get(name))
-            if key:
-                raise CheckpointError(
-                    f"{path}: wanted a checkpoint with {key} {wanted}, got {found}"
-                )
-        self.model.model.load_state_dict(content["model"])
-        self.objective.load_state_dict(content["objective"])
-        for optimizer, state in zip(self.optimizers, content["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        for scheduler, state in zip(self.schedulers, content["schedulers"], strict=True):
-            scheduler.load_state_dict(state)
-        if content["scaler"] is not None and self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(content["scaler"])
-        self.epoch, self.step = content["epoch"], content["step"]
-        self.best, self.waited = content["best"], content["waited"]
+        restore(self, path)
         self.log.close()
+        rows = self.log.history, self.log.evaluations
         self.log = RunLog(self.folder if self.is_main else None, self.global_step + 1)
-        self.log.history, self.log.evaluations = content["history"], content["evaluations"]
-
-
-def _first_difference(name: str, wanted: Any, found: Any) -> tuple[str, Any, Any]:
-    """Dotted key and both values of the first difference; an empty key where there is none."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        for key in dict.fromkeys([*wanted, *found]):
-            difference = _first_difference(f"{name}.{key}", wanted.get(key), found.get(key))
-            if difference[0]:
-                return difference
-        return "", None, None
-    return (name, wanted, found) if wanted != found else ("", None, None)
-
-
-def _checksum(labels: Tensor) -> int:
-    """A number that tells label tables apart."""
-    return zlib.crc32(labels.numpy().tobytes())
+        self.log.history, self.log.evaluations = rows

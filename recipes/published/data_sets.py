@@ -61,110 +61,87 @@ def _zero_shot(name: str, **options: Any) -> dict[str, Any]:
 _FOUR = {"kind": "m_per_class", "m": 4}
 
 
-def _dyml(source: str, **settings: Any) -> dict[str, Any]:
-    data = {
-        "name": "dyml",
-        "train_split": "train",
-        "test_split": "query_fine",
-        "gallery_split": "gallery_fine",
-    }
-    return {
-        "source": f"{source}: {_PAPERS}.",
-        "settings": {"data": data, "sampler": _FOUR} | settings,
-    }
+def _entry(source: str, **settings: Any) -> dict[str, Any]:
+    return {"source": source, "settings": {"sampler": _FOUR} | settings}
+
+
+def _inat(what: str, levels: str) -> dict[str, Any]:
+    return _entry(
+        f"iNaturalist-2018, {what}, Smooth-AP's split: {_PAPERS}.",
+        data=_zero_shot("inaturalist", levels=levels),
+        model=_model(),
+        optimizer=_adam(1e-5, 2e-5, 4e-4),
+        schedule=_cosine(1e-6),
+        training=_training(recall_at=[1, 4, 16, 32]),
+    )
+
+
+def _fine_grained(name: str, source: str, optimizer: dict[str, Any]) -> dict[str, Any]:
+    return _entry(
+        source,
+        data=_zero_shot(name),
+        model=_model(freeze=0),
+        optimizer=optimizer,
+        schedule=_cosine(),
+        training=_training(recall_at=[1, 2, 4, 8]),
+    )
+
+
+def _dyml_from_scratch(name: str) -> dict[str, Any]:
+    return _entry(
+        f"{name}, evaluated here at the fine level: {_PAPERS}.",
+        data={
+            "name": "dyml",
+            "train_split": "train",
+            "test_split": "query_fine",
+            "gallery_split": "gallery_fine",
+        },
+        model=_model("resnet34", None, freeze=0),
+        optimizer=_nesterov(0.1, 0.1),
+        schedule=_cosine(1e-6),
+        training=_training(recall_at=[1, 10, 20]),
+    )
 
 
 DATA_SETS: dict[str, dict[str, Any]] = {
-    "sop": {
-        "source": f"Stanford Online Products: {_PAPERS}. The sampler draws 4 images of 32 products of 2 of the 12 "
+    "sop": _entry(
+        f"Stanford Online Products: {_PAPERS}. The sampler draws 4 images of 32 products of 2 of the 12 "
         "super-classes; 330 batches are 5 for each pair of super-classes.",
-        "settings": {
-            "data": _zero_shot("sop"),
-            "model": _model(),
-            "sampler": {"kind": "hierarchical", "group_sizes": [4, 32], "batches_per_epoch": 330},
-            "optimizer": _adam(5e-5, 1e-4, 1e-4),
-            "schedule": _cosine(),
-            "training": _training(recall_at=[1, 10, 100, 1000]),
-        },
-    },
-    "inat_base": {
-        "source": f"iNaturalist-2018, species and super-category, Smooth-AP's split: {_PAPERS}.",
-        "settings": {
-            "data": _zero_shot("inaturalist", levels="base"),
-            "model": _model(),
-            "sampler": _FOUR,
-            "optimizer": _adam(1e-5, 2e-5, 4e-4),
-            "schedule": _cosine(1e-6),
-            "training": _training(recall_at=[1, 4, 16, 32]),
-        },
-    },
-    "inat_full": {
-        "source": f"iNaturalist-2018, all seven ranks, Smooth-AP's split: {_PAPERS}.",
-        "settings": {
-            "data": _zero_shot("inaturalist", levels="full"),
-            "model": _model(),
-            "sampler": _FOUR,
-            "optimizer": _adam(1e-5, 2e-5, 4e-4),
-            "schedule": _cosine(1e-6),
-            "training": _training(recall_at=[1, 4, 16, 32]),
-        },
-    },
-    "cub": {
-        "source": f"CUB-200-2011: {_PAPERS}. The published third level needs data.options.taxonomy.",
-        "settings": {
-            "data": _zero_shot("cub"),
-            "model": _model(freeze=0),
-            "sampler": _FOUR,
-            "optimizer": _adam(1e-6, 2e-6, 4e-4),
-            "schedule": _cosine(),
-            "training": _training(recall_at=[1, 2, 4, 8]),
-        },
-    },
-    "cars": {
-        "source": f"Cars-196: {_PAPERS}.",
-        "settings": {
-            "data": _zero_shot("cars"),
-            "model": _model(freeze=0),
-            "sampler": _FOUR,
-            "optimizer": _adam(1e-4, 2e-4, 4e-4),
-            "schedule": _cosine(),
-            "training": _training(recall_at=[1, 2, 4, 8]),
-        },
-    },
-    "dyml_vehicle": _dyml(
-        "DyML-Vehicle, evaluated here at the fine level",
-        model=_model("resnet34", None, freeze=0),
-        optimizer=_nesterov(0.1, 0.1),
-        schedule=_cosine(1e-6),
-        training=_training(recall_at=[1, 10, 20]),
+        data=_zero_shot("sop"),
+        model=_model(),
+        sampler={"kind": "hierarchical", "group_sizes": [4, 32], "batches_per_epoch": 330},
+        optimizer=_adam(5e-5, 1e-4, 1e-4),
+        schedule=_cosine(),
+        training=_training(recall_at=[1, 10, 100, 1000]),
     ),
-    "dyml_animal": _dyml(
-        "DyML-Animal, evaluated here at the fine level",
-        model=_model("resnet34", None, freeze=0),
-        optimizer=_nesterov(0.1, 0.1),
-        schedule=_cosine(1e-6),
-        training=_training(recall_at=[1, 10, 20]),
+    "inat_base": _inat("species and super-category", "base"),
+    "inat_full": _inat("all seven ranks", "full"),
+    "cub": _fine_grained(
+        "cub",
+        f"CUB-200-2011: {_PAPERS}. The published third level needs data.options.taxonomy.",
+        _adam(1e-6, 2e-6, 4e-4),
     ),
-    "dyml_product": _dyml(
-        "DyML-Product",
+    "cars": _fine_grained("cars", f"Cars-196: {_PAPERS}.", _adam(1e-4, 2e-4, 4e-4)),
+    "dyml_vehicle": _dyml_from_scratch("DyML-Vehicle"),
+    "dyml_animal": _dyml_from_scratch("DyML-Animal"),
+    "dyml_product": _entry(
+        f"DyML-Product: {_PAPERS}.",
         data=_zero_shot("dyml"),
         model=_model("resnet34"),
         optimizer=_nesterov(0.01, 0.02),
         schedule=_cosine(1e-5),
         training=_training(20, recall_at=[1, 10, 20]),
     ),
-    "gldv2": {
-        "source": f"Google Landmarks v2 with the hierarchical labels (H-GLDv2): {_PAPERS}, with learnable GeM "
+    "gldv2": _entry(
+        f"Google Landmarks v2 with the hierarchical labels (H-GLDv2): {_PAPERS}, with learnable GeM "
         "pooling. An epoch has 1,000 batches, as the authors' 1024-pixel variant does; their limit of 8 images of a "
         "class in an epoch is not kept.",
-        "settings": {
-            "data": _zero_shot("landmarks") | {"gallery_split": "index"},
-            "model": _model(pooling="gem", freeze=0),
-            "sampler": _FOUR | {"batches_per_epoch": 1000},
-            "optimizer": _adam(1e-4, 1e-4, 1e-4),
-            "schedule": _cosine(),
-            "training": _training(),
-        },
-    },
+        data=_zero_shot("landmarks") | {"gallery_split": "index"},
+        model=_model(pooling="gem", freeze=0),
+        sampler=_FOUR | {"batches_per_epoch": 1000},
+        optimizer=_adam(1e-4, 1e-4, 1e-4),
+        schedule=_cosine(),
+        training=_training(),
+    ),
 }
 """Data set to ``source`` and ``settings``."""

@@ -24,13 +24,7 @@ from pml_suprank.integrations.timm_weights import WeightsError
 CNN, VIT, CHANNELS_LAST = "test_resnet", "test_vit", "test_mambaout"
 
 
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise AssertionError("tried the network")
-
-    monkeypatch.setattr("socket.socket.connect", refuse)
-    monkeypatch.setattr("socket.getaddrinfo", refuse)
+pytestmark = pytest.mark.usefixtures("no_network")
 
 
 @pytest.mark.parametrize("name", [CNN, VIT, CHANNELS_LAST])
