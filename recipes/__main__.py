@@ -14,6 +14,7 @@ RECIPES = {
     "evaluate": "all metrics of embeddings, per level and per query, and the worst queries",
     "search": "an index of a gallery, searched by image or text",
     "report": "a page about a run, or about several side by side",
+    "build-hierarchy": "groups of groups from class names and images, reviewed by a person",
     "clip_emoji": "an OpenCLIP model for emoji, by image and by text, against its own loss",
 }
 
@@ -21,7 +22,7 @@ RECIPES = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one recipe; returns its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    listing = "\n".join(f"  {name:<12} {text}" for name, text in RECIPES.items())
+    listing = "\n".join(f"  {name:<16} {text}" for name, text in RECIPES.items())
     usage = f"usage: suprank <recipe> [options]\n\n{listing}\n\nsuprank <recipe> --help"
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage)
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in RECIPES:
         print(f"suprank: wanted one of {', '.join(RECIPES)}, got {name!r}", file=sys.stderr)
         return 2
-    return importlib.import_module(f"pml_suprank.recipes.{name}").main(rest)
+    return importlib.import_module(f"pml_suprank.recipes.{name.replace('-', '_')}").main(rest)
 
 
 if __name__ == "__main__":

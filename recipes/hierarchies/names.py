@@ -1,0 +1,82 @@
+"""Step *names*: a name for every class where one is known."""
+
+from pathlib import Path
+
+from pml_suprank.recipes.files import write_csv
+from pml_suprank.recipes.hierarchies.tables import TableError, read_csv
+from pml_suprank.recipes.hierarchies.work_folder import WorkFolder
+
+__all__ = ["classes_by_name", "clean", "make_names", "read_names"]
+
+FILE = "names.csv"
+
+
+def clean(name: str) -> str:
+    """A name as it is compared: single spaces, no underscores."""
+    return " ".join(name.replace("_", " ").split())
+
+
+def make_names(
+    work: WorkFolder, source: Path, class_column: str = "class_id", name_column: str = "name"
+) -> str:
+    """Write ``names.csv``: class_id and name, one row for each class.
+
+    Several classes may have one name (of a kind of landmark, say); a class without a name has an empty cell.
+
+    Args:
+        work: the work folder.
+        source: CSV file of the classes.
+        class_column: its column of class ids.
+        name_column: its column of names, or of mined super-categories.
+
+    Returns:
+        What was done, in a line.
+
+    Raises:
+        TableError: a malformed file, an empty class id, a class with two names, no name at all.
+    """
+    settings = {"class_column": class_column, "name_column": name_column}
+    table = read_csv(source, [class_column, name_column])
+    if work.is_done("names", settings, [source]):
+        found = read_names(work)
+        return f"nothing to do: {_told(found)}"
+    found = {}
+    for where, row in table:
+        class_id, name = row[class_column], clean(row[name_column])
+        if not class_id:
+            raise TableError(f"{where}: wanted a class id in {class_column!r}, got an empty cell")
+        if found.setdefault(class_id, name) != name:
+            raise TableError(
+                f"{where}: wanted one name for class {class_id!r}, got {found[class_id]!r} and {name!r}"
+            )
+    if not any(found.values()):
+        raise TableError(f"{source}: wanted a class with a name in {name_column!r}, got none")
+    rows = [{"class_id": class_id, "name": name} for class_id, name in found.items()]
+    write_csv(work / FILE, rows)
+    work.record("names", settings, [source], [work / FILE])
+    return _told(found)
+
+
+def read_names(work: WorkFolder) -> dict[str, str]:
+    """Class id to name, empty where unknown, in the order of the file.
+
+    Raises:
+        TableError: the step was not run, or its file is damaged.
+    """
+    work.need("names")
+    return {row["class_id"]: row["name"] for _, row in read_csv(work / FILE, ["class_id", "name"])}
+
+
+def classes_by_name(names: dict[str, str]) -> dict[str, list[str]]:
+    """Each name, sorted, with the classes that have it."""
+    found: dict[str, list[str]] = {name: [] for name in sorted(set(names.values()) - {""})}
+    for class_id, name in names.items():
+        if name:
+            found[name].append(class_id)
+    return found
+
+
+def _told(names: dict[str, str]) -> str:
+    nameless = sum(not name for name in names.values())
+    distinct = len(set(names.values()) - {""})
+    return f"{len(names):,} classes, {distinct:,} distinct names, {nameless:,} classes without one"

@@ -1,0 +1,189 @@
+"""Step *propose*: groups of names for a person to look over."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pml_suprank.recipes.files import write_csv, write_text
+from pml_suprank.recipes.hierarchies.encoders import encode_names, files_of, write_features
+from pml_suprank.recipes.hierarchies.grouping import group_titles, nested_groups, silhouettes
+from pml_suprank.recipes.hierarchies.names import FILE as NAMES
+from pml_suprank.recipes.hierarchies.names import classes_by_name, read_names
+from pml_suprank.recipes.hierarchies.tables import TableError, read_csv
+from pml_suprank.recipes.hierarchies.work_folder import WorkFolder, digest
+from pml_suprank.recipes.pages.review_page import render_review
+
+__all__ = ["COLUMNS", "FEATURES", "PROPOSAL", "REVIEW", "Proposed", "parse_levels", "propose"]
+
+PROPOSAL, REVIEW, PAGE, FEATURES = "proposal.csv", "review.csv", "review.html", "name_features.npz"
+COLUMNS = ("doubt", "nearest")
+"""What the review sheet tells beside name, classes and groups."""
+
+_LEVEL = re.compile(r"(?P<name>[^=]+)=(?P<size>\d+)")
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """A row of the proposal.
+
+    Attributes:
+        name: the name.
+        classes: number of classes that have it.
+        groups: its group at each level, finest first.
+        doubt: 0 to 1, of the level that is most in doubt: half of one minus the silhouette.
+        nearest: the next best group at that level, as "level: group"; empty where there is none.
+    """
+
+    name: str
+    classes: int
+    groups: tuple[str, ...]
+    doubt: float
+    nearest: str
+
+
+def parse_levels(texts: Sequence[str]) -> dict[str, int]:
+    """Levels from "name=size", finest first, with fewer groups from level to level.
+
+    Raises:
+        ValueError: another form, a name that is a column of the sheets already, or sizes that do not decrease.
+    """
+    taken = {"name", "classes", "class", "class_id", *COLUMNS}
+    levels: dict[str, int] = {}
+    for text in texts:
+        match = _LEVEL.fullmatch(text.strip())
+        if match is None or int(match["size"]) < 1:
+            raise ValueError(f"levels: wanted name=number of groups, got {text!r}")
+        if match["name"] in taken | levels.keys():
+            raise ValueError(
+                f"levels: wanted other names than {sorted(taken | levels.keys())}, got {match['name']!r}"
+            )
+        levels[match["name"]] = int(match["size"])
+    sizes = list(levels.values())
+    if not sizes or sorted(set(sizes), reverse=True) != sizes:
+        raise ValueError(f"levels: wanted finest first, with fewer groups each, got {list(texts)}")
+    return levels
+
+
+def propose(
+    work: WorkFolder,
+    levels: Mapping[str, int],
+    encoder: str,
+    prompts: Sequence[str] = (),
+    linkage: str = "ward",
+    *,
+    device: str = "cpu",
+    overwrite: bool = False,
+) -> str:
+    """Embed the names, group them, and write the review sheet.
+
+    Writes ``name_features.npz``, ``proposal.csv``, the same as ``review.csv`` for a person to edit, and
+    ``review.html`` to look at, the most doubtful names first.
+
+    Args:
+        work: the work folder, after *names*.
+        levels: name to number of groups, finest first.
+        encoder: see :func:`encode_names`.
+        prompts: likewise.
+        linkage: see :func:`nested_groups`.
+        device: where to compute.
+        overwrite: whether an edited ``review.csv`` may be replaced.
+
+    Returns:
+        What was done, in a line.
+
+    Raises:
+        TableError: *names* has to run first, or ``review.csv`` holds edits.
+        ValueError: more groups than names.
+        EncoderError: see :func:`encode_names`.
+    """
+    counts = {name: len(ids) for name, ids in classes_by_name(read_names(work)).items()}
+    names = list(counts)
+    if len(names) < max(levels.values()):
+        raise ValueError(
+            f"levels: wanted at most {len(names)} groups, the number of names, got {dict(levels)}"
+        )
+    settings = {
+        "levels": list(levels.items()),
+        "encoder": encoder,
+        "prompts": list(prompts),
+        "linkage": linkage,
+    }
+    inputs = [work / NAMES, *files_of(encoder)]
+    done = work.is_done("propose", settings, inputs)
+    if done and (work / REVIEW).exists():
+        return f"nothing to do: {work / REVIEW} is there"
+    if _edited(work) and not overwrite:
+        raise TableError(f"{work / REVIEW}: holds edits; pass --overwrite to replace them")
+    embeddings = encode_names(encoder, names, prompts, device)
+    rows = proposed_rows(names, counts, levels, embeddings, linkage)
+    write_features(work / FEATURES, names, embeddings)
+    table = [
+        {
+            "name": row.name,
+            "classes": row.classes,
+            **dict(zip(levels, row.groups, strict=True)),
+            "doubt": f"{row.doubt:.3f}",
+            "nearest": row.nearest,
+        }
+        for row in rows
+    ]
+    write_csv(work / PROPOSAL, table)
+    write_text(work / PAGE, render_review(rows, list(levels)))
+    write_csv(work / REVIEW, table)
+    work.record("propose", settings, inputs, [work / FEATURES, work / PROPOSAL, work / PAGE])
+    sizes = ", ".join(f"{size:,} of {level!r}" for level, size in levels.items())
+    return f"{len(names):,} names in {sizes}; look at {work / PAGE}, edit {work / REVIEW}"
+
+
+def proposed_rows(
+    names: Sequence[str],
+    counts: Mapping[str, int],
+    levels: Mapping[str, int],
+    embeddings: np.ndarray,
+    linkage: str,
+) -> list[Proposed]:
+    """Rows of the proposal, most doubtful first."""
+    groups = nested_groups(embeddings, list(levels.values()), linkage)
+    titles = [group_titles(names, column, embeddings) for column in groups.T]
+    doubts = [silhouettes(embeddings, column) for column in groups.T]
+    rows = []
+    for row, name in enumerate(names):
+        silhouette, level = min(
+            (float(found.silhouette[row]), level) for level, found in enumerate(doubts)
+        )
+        other = int(doubts[level].nearest[row])
+        rows.append(
+            Proposed(
+                name,
+                counts[name],
+                tuple(titles[i][group] for i, group in enumerate(groups[row])),
+                (1 - silhouette) / 2,
+                "" if other < 0 else f"{list(levels)[level]}: {titles[level][other]}",
+            )
+        )
+    return sorted(rows, key=lambda row: (-round(row.doubt, 3), row.name))
+
+
+def _edited(work: WorkFolder) -> bool:
+    """Whether ``review.csv`` is another than the last proposal, and than one that was interrupted."""
+    if not (work / REVIEW).exists():
+        return False
+    record = work.record_of("propose")
+    known = {record["outputs"].get(PROPOSAL)} if record else set()
+    if (work / PROPOSAL).exists():
+        known.add(digest(work / PROPOSAL))
+    return digest(work / REVIEW) not in known
+
+
+def read_proposal(work: WorkFolder) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+    """Level names, finest first, and the proposed groups of every name.
+
+    Raises:
+        TableError: *propose* has to run first.
+    """
+    work.need("propose")
+    table = read_csv(work / PROPOSAL)
+    levels = [name for name in table.header if name not in ("name", "classes", *COLUMNS)]
+    return levels, {row["name"]: tuple(row[level] for level in levels) for _, row in table}

@@ -1,0 +1,272 @@
+"""Step *write*: the finished hierarchy, checked, counted and compared, in files that others read."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.recipes.files import write_csv, write_json, write_text
+from pml_suprank.recipes.hierarchies.agreement import agreement, read_labels
+from pml_suprank.recipes.hierarchies.consistency import label_queries
+from pml_suprank.recipes.hierarchies.names import FILE as NAMES
+from pml_suprank.recipes.hierarchies.names import read_names
+from pml_suprank.recipes.hierarchies.review import GROUPS, read_groups
+from pml_suprank.recipes.hierarchies.tables import TableError, read_csv
+from pml_suprank.recipes.hierarchies.voting import UNCERTAIN, VOTES, read_decisions, read_votes
+from pml_suprank.recipes.hierarchies.work_folder import WorkFolder
+from pml_suprank.recipes.pages.hierarchy_page import render_hierarchy
+
+__all__ = ["HIERARCHY", "Assigned", "write_hierarchy"]
+
+HIERARCHY, CLASSES, LANDMARKS = "hierarchy.csv", "classes.csv", "label_to_hierarchical.csv"
+QUERIES, REPORT, PAGE = "queries.csv", "report.json", "report.html"
+LANDMARK_COLUMNS = (
+    "landmark_id",
+    "category",
+    "supercategory",
+    "hierarchical_label",
+    "natural_or_human_made",
+)
+SOURCES = {
+    "name": "its name",
+    "images": "the vote of its images",
+    "person": "a person's decision",
+    "none": "none",
+}
+
+
+class Assigned(NamedTuple):
+    """Where a class stands.
+
+    Attributes:
+        groups: finest first; empty for none.
+        source: a key of :data:`SOURCES`.
+        confidence: share of the votes for "images", 1 for "name" and "person", 0 for "none".
+    """
+
+    groups: tuple[str, ...]
+    source: str
+    confidence: float
+
+
+def write_hierarchy(
+    work: WorkFolder,
+    *,
+    unclassified: str = "drop",
+    given: Path | None = None,
+    queries: Path | None = None,
+    gallery: Path | None = None,
+) -> str:
+    """Write the hierarchy of all classes that have a group.
+
+    Writes ``hierarchy.csv`` (``Hierarchy.from_csv`` reads it), ``classes.csv`` (class, groups, source, confidence),
+    ``label_to_hierarchical.csv`` in the columns of the public H-GLDv2 files (the finest and the coarsest level; where
+    there are two at least), ``report.json`` and ``report.html``.
+
+    Args:
+        work: the work folder, after *review*; where *classify* and *vote* were run, their classes come in.
+        unclassified: "drop" leaves classes without a group out; "keep" makes each a branch of its own.
+        given: CSV file of known labels to compare with: class_id, and a column for each level, finest first.
+        queries: CSV file with the columns id and images (the relevant gallery images, separated by spaces), as Google
+            Landmarks' ``retrieval_solution``; with it ``queries.csv`` gives every query its class and groups.
+        gallery: CSV file with the columns id and landmark_id (or class_id), as Google Landmarks'
+            ``index_image_to_landmark.csv``.
+
+    Returns:
+        What was done, in lines.
+
+    Raises:
+        TableError: an earlier step has to run first, a decision for no known group, or a malformed file.
+        ValueError: another ``unclassified``, or one of ``queries`` and ``gallery`` without the other.
+    """
+    if unclassified not in ("drop", "keep"):
+        raise ValueError(f"unclassified: wanted 'drop' or 'keep', got {unclassified!r}")
+    if (queries is None) != (gallery is None):
+        raise ValueError("queries: wanted both queries and gallery or neither, got one")
+    names = read_names(work)
+    levels, groups = read_groups(work)
+    found = _assign(work, names, groups)
+    kept = {class_id: row for class_id, row in found.items() if row.groups}
+    if not kept:
+        raise TableError("hierarchy: wanted a class with a group, got none")
+    titles = _titles(names)
+    tree = _write_tree(work, levels, found, titles, unclassified)
+    counts = Counter(row.source for row in found.values())
+    report: dict[str, Any] = {
+        "classes": len(found),
+        "sources": {source: counts[source] for source in SOURCES},
+        "levels": {
+            name: len(tree.node_names(level)) for level, name in enumerate(tree.level_names)
+        },
+    }
+    write_csv(
+        work / CLASSES,
+        [
+            {
+                "class_id": class_id,
+                "name": names[class_id],
+                **dict(zip(levels, row.groups or [""] * len(levels), strict=True)),
+                "source": row.source,
+                "confidence": round(row.confidence, 4),
+            }
+            for class_id, row in found.items()
+        ],
+    )
+    _write_landmarks(work, levels, found, names)
+    if given is not None:
+        given_levels, labels = read_labels(given)
+        report["agreement"] = agreement(
+            {class_id: row.groups for class_id, row in kept.items()},
+            labels,
+            levels,
+            given_levels,
+            {class_id: row.source for class_id, row in kept.items()},
+        )
+    if queries is not None and gallery is not None:
+        report["queries"] = _write_queries(work, queries, gallery, levels, kept)
+    write_json(work / REPORT, report)
+    write_text(work / PAGE, render_hierarchy(tree, report))
+    inputs = [work / NAMES, work / GROUPS, *(p for p in _voted(work) if p.exists())]
+    outputs = [work / name for name in (HIERARCHY, CLASSES, REPORT, PAGE)]
+    work.record("write", {"unclassified": unclassified}, inputs, outputs)
+    return _told(work, report)
+
+
+def _voted(work: WorkFolder) -> list[Path]:
+    return [work / VOTES, work / UNCERTAIN]
+
+
+def _assign(
+    work: WorkFolder, names: Mapping[str, str], groups: Mapping[str, tuple[str, ...]]
+) -> dict[str, Assigned]:
+    """The groups of every class: by its name, by a person's decision, by the vote of its images."""
+    voted: dict[str, tuple[str, float]] = {}
+    decisions: dict[str, str] = {}
+    if work.record_of("vote") is not None:
+        voted = {
+            row["class_id"]: (row["group"], float(row["confidence"]))
+            for row in read_votes(work)
+            if row["status"] == "accepted"
+        }
+        decisions = read_decisions(work)
+    chain_of = {row[0]: row for row in groups.values()}
+    unknown = {c: d for c, d in decisions.items() if d not in chain_of or c not in names}
+    if unknown:
+        raise TableError(
+            f"{work / UNCERTAIN}: wanted decisions for known classes and groups of {GROUPS}, "
+            f"got {len(unknown)} others: {list(unknown.items())[:5]}"
+        )
+    found = {}
+    for class_id, name in names.items():
+        if name in groups:
+            found[class_id] = Assigned(groups[name], "name", 1.0)
+        elif class_id in decisions:
+            found[class_id] = Assigned(chain_of[decisions[class_id]], "person", 1.0)
+        elif class_id in voted:
+            group, confidence = voted[class_id]
+            found[class_id] = Assigned(chain_of[group], "images", confidence)
+        else:
+            found[class_id] = Assigned((), "none", 0.0)
+    return found
+
+
+def _are_numbers(class_ids: Mapping[str, Any]) -> bool:
+    return all(class_id.isascii() and class_id.isdecimal() for class_id in class_ids)
+
+
+def _titles(names: Mapping[str, str]) -> dict[str, str]:
+    """What each class is called in the tree: its name where no other class has it, else its id."""
+    counts = Counter(names.values())
+    if not _are_numbers(names):
+        return {class_id: class_id for class_id in names}
+    return {
+        class_id: name if name and counts[name] == 1 and name not in names else class_id
+        for class_id, name in names.items()
+    }
+
+
+def _write_tree(
+    work: WorkFolder,
+    levels: list[str],
+    found: Mapping[str, Assigned],
+    titles: Mapping[str, str],
+    unclassified: str,
+) -> Hierarchy:
+    """Write the classes as a tree and read it back, which checks it."""
+    with_ids = _are_numbers(found)
+    columns = [*reversed(levels), "class"]
+    rows = []
+    for class_id, row in found.items():
+        if row.groups:
+            cells = [*reversed(row.groups), titles[class_id]]
+        elif unclassified == "keep":
+            cells = [f"(no group) {titles[class_id]}", *[""] * len(levels)]
+        else:
+            continue
+        own = {"class_id": class_id} if with_ids else {}
+        rows.append({**own, **dict(zip(columns, cells, strict=True))})
+    write_csv(work / HIERARCHY, rows)
+    return Hierarchy.from_csv(work / HIERARCHY, class_id_column="class_id" if with_ids else None)
+
+
+def _write_landmarks(
+    work: WorkFolder,
+    levels: list[str],
+    found: Mapping[str, Assigned],
+    names: Mapping[str, str],
+) -> None:
+    if len(levels) < 2:
+        (work / LANDMARKS).unlink(missing_ok=True)
+        return
+    rows = []
+    for class_id, row in found.items():
+        fine, coarse = (row.groups[0], row.groups[-1]) if row.groups else ("", "")
+        cells = (class_id, "", names[class_id], fine, coarse)
+        rows.append(dict(zip(LANDMARK_COLUMNS, cells, strict=True)))
+    write_csv(work / LANDMARKS, rows)
+
+
+def _write_queries(
+    work: WorkFolder,
+    queries: Path,
+    gallery: Path,
+    levels: list[str],
+    kept: Mapping[str, Assigned],
+) -> dict[str, Any]:
+    solution = read_csv(queries, ["id", "images"])
+    relevant = {
+        row["id"]: [] if row["images"] == "None" else row["images"].split() for row in solution.rows
+    }
+    table = read_csv(gallery, ["id"])
+    column = "landmark_id" if "landmark_id" in table.header else "class_id"
+    if column not in table.header:
+        raise TableError(f"{gallery}: wanted the columns id and landmark_id, got {table.header}")
+    class_of = {row["id"]: row[column] for row in table.rows}
+    found = label_queries(relevant, class_of, {c: row.groups[0] for c, row in kept.items()})
+    rows = [
+        {"id": query, "class_id": each, **dict(zip(levels, kept[each].groups, strict=True))}
+        for query, each in found.class_of.items()
+    ]
+    write_csv(work / QUERIES, rows, ["id", "class_id", *levels])
+    reasons = Counter(found.dropped.values())
+    return {"kept": len(rows), "dropped": dict(sorted(reasons.items()))}
+
+
+def _told(work: WorkFolder, report: Mapping[str, Any]) -> str:
+    sources = ", ".join(
+        f"{count:,} by {SOURCES[source]}" if source != "none" else f"{count:,} have none"
+        for source, count in report["sources"].items()
+        if count
+    )
+    levels = ", ".join(f"{count:,} of {name!r}" for name, count in report["levels"].items())
+    lines = [f"{report['classes']:,} classes: {sources}", f"{work / HIERARCHY}: {levels}"]
+    for row in report.get("agreement", ()):
+        lines.append(
+            f"{row['level']} against {row['given']}, {row['classes']} ({row['count']:,}): AMI {row['AMI']:.3f}, "
+            f"ARI {row['ARI']:.3f}"
+        )
+    if "queries" in report:
+        dropped = ", ".join(f"{n:,} {reason}" for reason, n in report["queries"]["dropped"].items())
+        lines.append(f"{report['queries']['kept']:,} queries kept; dropped: {dropped or 'none'}")
+    return "\n".join([*lines, f"look at {work / PAGE}"])
