@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from pml_suprank.hierarchy import builders, files
-from pml_suprank.hierarchy.class_tree import ClassTree
 from pml_suprank.hierarchy.labels import HierarchyError, check_tree, integer_tensor
+from pml_suprank.hierarchy.tools import TreeTools
 
 _INT64 = torch.iinfo(torch.int64)
 
 
-class Hierarchy(ClassTree):
+class Hierarchy(TreeTools):
     """A tree over classes, as a table with one row per class and one column per level.
 
     Column 0 is the finest level, as in PML's 2-D labels. Node ids count from 0 within each
@@ -27,7 +27,8 @@ class Hierarchy(ClassTree):
     items of that class share all levels, and it shares with others only its real ancestors.
 
     Build one with ``from_labels``, ``from_parents``, ``from_paths``, ``from_folder``,
-    ``from_csv`` or ``from_networkx``. Instances are immutable, compare by content, and pickle.
+    ``from_csv`` or ``from_networkx``. Instances are immutable, compare by content, and pickle; ``TreeTools`` says what
+    can be done with them: ``to_text``, ``balance``, ``prune``, ``merge``, ``diff``, ``to_csv``, ...
 
     Example:
         >>> tree = Hierarchy.from_paths(["animal/dog", "animal/cat", "plant/rose"])

@@ -1,12 +1,14 @@
 """Step *write*: the finished hierarchy, checked, counted and compared, in files that others read."""
 
+import io
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.recipes.files import write_csv, write_json, write_text
+from pml_suprank.integrations.hierarchy_picture import draw_hierarchy
+from pml_suprank.recipes.files import write_atomic, write_csv, write_json, write_text
 from pml_suprank.recipes.hierarchies.agreement import agreement, read_labels
 from pml_suprank.recipes.hierarchies.consistency import label_queries
 from pml_suprank.recipes.hierarchies.names import FILE as NAMES
@@ -20,7 +22,7 @@ from pml_suprank.recipes.pages.hierarchy_page import render_hierarchy
 __all__ = ["HIERARCHY", "Assigned", "write_hierarchy"]
 
 HIERARCHY, CLASSES, LANDMARKS = "hierarchy.csv", "classes.csv", "label_to_hierarchical.csv"
-QUERIES, REPORT, PAGE = "queries.csv", "report.json", "report.html"
+QUERIES, REPORT, PAGE, PICTURE = "queries.csv", "report.json", "report.html", "hierarchy.png"
 LANDMARK_COLUMNS = (
     "landmark_id",
     "category",
@@ -62,7 +64,8 @@ def write_hierarchy(
 
     Writes ``hierarchy.csv`` (``Hierarchy.from_csv`` reads it), ``classes.csv`` (class, groups, source, confidence),
     ``label_to_hierarchical.csv`` in the columns of the public H-GLDv2 files (the finest and the coarsest level; where
-    there are two at least), ``report.json`` and ``report.html``.
+    there are two at least), ``report.json``, ``hierarchy.png`` and
+    ``report.html``.
 
     Args:
         work: the work folder, after *review*; where *classify* and *vote* were run, their classes come in.
@@ -126,9 +129,12 @@ def write_hierarchy(
     if queries is not None and gallery is not None:
         report["queries"] = _write_queries(work, queries, gallery, levels, kept)
     write_json(work / REPORT, report)
-    write_text(work / PAGE, render_hierarchy(tree, report))
+    png = io.BytesIO()
+    draw_hierarchy(tree, png)
+    write_atomic(work / PICTURE, lambda file: file.write(png.getvalue()))
+    write_text(work / PAGE, render_hierarchy(tree, report, png.getvalue()))
     inputs = [work / NAMES, work / GROUPS, *(p for p in _voted(work) if p.exists())]
-    outputs = [work / name for name in (HIERARCHY, CLASSES, REPORT, PAGE)]
+    outputs = [work / name for name in (HIERARCHY, CLASSES, REPORT, PICTURE, PAGE)]
     work.record("write", {"unclassified": unclassified}, inputs, outputs)
     return _told(work, report)
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.recipes.pages.html_page import page
+from pml_suprank.recipes.pages.html_page import page, picture
 
 __all__ = ["render_hierarchy"]
 
@@ -21,12 +21,13 @@ _MOST = 60
 """Classes of a group that are named."""
 
 
-def render_hierarchy(tree: Hierarchy, report: Mapping[str, Any]) -> str:
+def render_hierarchy(tree: Hierarchy, report: Mapping[str, Any], png: bytes) -> str:
     """The page.
 
     Args:
         tree: the hierarchy.
         report: the content of ``report.json``.
+        png: a picture of it.
     """
     sources = report["sources"]
     named = report["classes"] - sources["none"]
@@ -36,6 +37,7 @@ def render_hierarchy(tree: Hierarchy, report: Mapping[str, Any]) -> str:
         f"{sources['images']:,} by the vote of their images, {sources['person']:,} by a person's decision.</p>",
         "<h2>Levels</h2>",
         _table(_balance(tree)),
+        picture(png, "the hierarchy as rings, the coarsest level innermost"),
     ]
     if "agreement" in report:
         parts += ["<h2>Agreement with given labels</h2>", _table(report["agreement"])]
@@ -49,21 +51,9 @@ def render_hierarchy(tree: Hierarchy, report: Mapping[str, Any]) -> str:
 
 
 def _balance(tree: Hierarchy) -> list[dict[str, Any]]:
-    """Classes of the nodes of each level."""
-    rows = []
-    for level in range(tree.num_levels - 1, -1, -1):
-        sizes = torch.bincount(tree.table[:, level]).double()
-        rows.append(
-            {
-                "level": tree.level_names[level],
-                "groups": len(sizes),
-                "smallest": int(sizes.min()),
-                "median": float(sizes.median()),
-                "mean": round(float(sizes.mean()), 1),
-                "largest": int(sizes.max()),
-            }
-        )
-    return rows
+    """Classes of the nodes of each level, coarsest first."""
+    shown = ("level", "nodes", "smallest", "median", "mean", "largest", "evenness")
+    return [{name: getattr(row, name) for name in shown} for row in tree.balance().rows[::-1]]
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -1,0 +1,178 @@
+"""Class trees with nodes taken out, levels taken out, or nodes put together. Each gives a new tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+
+from pml_suprank.hierarchy.chains import has_path_names, rebuilt
+from pml_suprank.hierarchy.class_tree import ClassTree
+from pml_suprank.hierarchy.labels import HierarchyError
+from pml_suprank.hierarchy.reports import counts
+
+__all__ = ["level_index", "merge", "merge_classes", "prune", "restrict"]
+
+Tree = TypeVar("Tree", bound=ClassTree)
+
+
+def level_index(tree: ClassTree, level: int | str) -> int:
+    """The column of a level, given by number or name."""
+    if isinstance(level, str):
+        if level not in tree.level_names:
+            raise HierarchyError(f"level: wanted one of {tree.level_names}, got {level!r}")
+        return tree.level_names.index(level)
+    if not 0 <= level < tree.num_levels:
+        raise HierarchyError(f"level: wanted 0..{tree.num_levels - 1}, got {level}")
+    return int(level)
+
+
+def prune(tree: Tree, labels: Any, min_items: int, level: int | str = 0) -> Tree:
+    """Take out the nodes of a level that have fewer items, with all their classes."""
+    if min_items < 1:
+        raise HierarchyError(f"min_items: wanted at least 1, got {min_items}")
+    column = level_index(tree, level)
+    sizes = counts(tree, labels)[column]
+    table = tree.table
+    keep = sizes[table[:, column]] >= min_items
+    if not bool(keep.any()):
+        raise HierarchyError(
+            f"min_items: wanted at most {int(sizes.max())}, what the largest node has, got {min_items}"
+        )
+    names = tree.class_names
+    left = None if names is None else [names[row] for row in keep.nonzero().flatten().tolist()]
+    return _from_rows(tree, table[keep], tree.class_ids[keep], left)
+
+
+def restrict(tree: Tree, levels: Sequence[int | str]) -> Tree:
+    """Keep some of the levels; the nodes of the finest one are the classes."""
+    columns = sorted({level_index(tree, level) for level in levels})
+    if not columns:
+        raise HierarchyError("levels: wanted at least one level, got none")
+    table = tree.table[:, columns]
+    ids = tree.class_ids
+    if columns[0] > 0:
+        ids, first = _first_rows(table[:, 0])
+        table = table[first]
+    node_names = [tree.node_names(column) for column in columns]
+    level_names = [tree.level_names[column] for column in columns]
+    kept = tree.class_names if columns[0] == 0 and not has_path_names(tree) else None
+    return rebuilt(tree, table, ids, node_names, level_names, kept)
+
+
+def _first_rows(column: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The distinct values of a column and the first row of each."""
+    values, place = column.unique(return_inverse=True)
+    first = torch.full((len(values),), len(column))
+    first.scatter_reduce_(0, place, torch.arange(len(column)), "amin")
+    return values, first
+
+
+def merge(
+    tree: Tree, level: int | str, groups: Mapping[str, Sequence[str | int]], parent: str | None
+) -> Tree:
+    """Put nodes of a level above the classes together under a new name."""
+    column = level_index(tree, level)
+    if column == 0:
+        raise HierarchyError("level: wanted a level above the classes, got 0; use merge_classes")
+    table = tree.table
+    names = [list(tree.node_names(c)) for c in range(tree.num_levels)]
+    taken: dict[int, str] = {}
+    for name, members in groups.items():
+        nodes = [_node(tree, column, member) for member in members]
+        if not nodes:
+            raise HierarchyError(f"groups: wanted nodes to put into {name!r}, got none")
+        for node in nodes:
+            if taken.setdefault(node, name) != name:
+                raise HierarchyError(
+                    f"groups: wanted every node in one group, got {tree.node_names(column)[node]!r} in "
+                    f"{taken[node]!r} and {name!r}"
+                )
+        inside = torch.isin(table[:, column], torch.tensor(nodes))
+        _same_ancestors(tree, table, inside, column, name, parent)
+        table[inside, column] = min(nodes)
+        names[column][min(nodes)] = name
+    class_names = None if has_path_names(tree) else tree.class_names
+    return rebuilt(tree, table, tree.class_ids, names, tree.level_names, class_names)
+
+
+def _same_ancestors(
+    tree: ClassTree,
+    table: torch.Tensor,
+    inside: torch.Tensor,
+    column: int,
+    name: str,
+    parent: str | None,
+) -> None:
+    """Check that merged nodes have one parent, or give them that of ``parent``."""
+    above = column + 1
+    if above == tree.num_levels:
+        return
+    found = table[inside, above].unique().tolist()
+    if len(found) == 1:
+        return
+    if parent is None:
+        titles = [tree.node_names(above)[node] for node in found]
+        raise HierarchyError(
+            f"groups: wanted nodes of one parent in {name!r}, got those of {titles}; parent= says which"
+        )
+    node = _node(tree, above, parent)
+    row = int((tree.table[:, above] == node).nonzero()[0])
+    table[inside, above:] = tree.table[row, above:]
+
+
+def merge_classes(
+    tree: Tree, groups: Mapping[str, Sequence[str | int]]
+) -> tuple[Tree, dict[int, int]]:
+    """Put classes together; the lowest class id stays."""
+    names = list(tree.node_names(0))
+    ids = tree.class_ids.tolist()
+    new_id = {class_id: class_id for class_id in ids}
+    keep = torch.ones(len(ids), dtype=torch.bool)
+    table = tree.table
+    done: set[int] = set()
+    for name, members in groups.items():
+        rows = sorted({_node(tree, 0, member) for member in members})
+        if not rows or done & set(rows):
+            raise HierarchyError(f"groups: wanted classes for {name!r} alone, got {list(members)}")
+        done |= set(rows)
+        if len(table[rows, 1:].unique(dim=0)) > 1:
+            raise HierarchyError(
+                f"groups: wanted classes of one parent in {name!r}, got those of several"
+            )
+        names[rows[0]] = name
+        keep[rows[1:]] = False
+        new_id |= {ids[row]: ids[rows[0]] for row in rows}
+    class_names = None
+    if tree.class_names is not None and not has_path_names(tree):
+        named = {row: names[row] for row in done}
+        class_names = [
+            named.get(row, tree.class_names[row]) for row in keep.nonzero().flatten().tolist()
+        ]
+    columns = [names, *(tree.node_names(c) for c in range(1, tree.num_levels))]
+    fresh = rebuilt(tree, table[keep], tree.class_ids[keep], columns, tree.level_names, class_names)
+    return fresh, new_id
+
+
+def _node(tree: ClassTree, column: int, member: str | int) -> int:
+    """A node by name or number."""
+    names = tree.node_names(column)
+    if isinstance(member, str):
+        found = [node for node, name in enumerate(names) if name == member]
+        if len(found) != 1:
+            raise HierarchyError(
+                f"groups: wanted the name of one node of the level {tree.level_names[column]!r}, "
+                f"got {member!r}, of {len(found)}"
+            )
+        return found[0]
+    if not 0 <= member < len(names):
+        raise HierarchyError(f"groups: wanted nodes 0..{len(names) - 1}, got {member}")
+    return member
+
+
+def _from_rows(
+    tree: Tree, table: torch.Tensor, class_ids: torch.Tensor, class_names: list[str] | None
+) -> Tree:
+    columns = [tree.node_names(level) for level in range(tree.num_levels)]
+    return rebuilt(tree, table, class_ids, columns, tree.level_names, class_names)

@@ -1,0 +1,95 @@
+"""A class tree in the forms that other tools read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from pml_suprank.hierarchy.chains import chain_rows, node_keys
+from pml_suprank.hierarchy.class_tree import ClassTree
+from pml_suprank.hierarchy.labels import HierarchyError
+
+__all__ = ["csv_text", "networkx_graph", "newick", "parents", "write_text"]
+
+CLASS_ID = "class_id"
+
+
+def csv_text(tree: ClassTree) -> str:
+    """Columns class_id and the levels, coarse to fine; short branches end in empty cells."""
+    if CLASS_ID in tree.level_names:
+        raise HierarchyError(f"level_names: wanted none named {CLASS_ID!r} in a CSV file, got one")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([CLASS_ID, *reversed(tree.level_names)])
+    for class_id, chain in zip(tree.class_ids.tolist(), chain_rows(tree), strict=True):
+        names = [tree.node_names(level)[node] for level, node in chain]
+        wrong = [name for name in names if name != name.strip() or not name]
+        if wrong:
+            raise HierarchyError(
+                f"node names: wanted text without spaces around it in a CSV file, got {wrong[0]!r}"
+            )
+        writer.writerow([class_id, *names, *[""] * (tree.num_levels - len(names))])
+    return text.getvalue()
+
+
+def write_text(path: Any, text: str) -> None:
+    """Write UTF-8 text."""
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def parents(tree: ClassTree) -> dict[str, str | None]:
+    """Child to parent; a root has None."""
+    keys = node_keys(tree)
+    found: dict[str, str | None] = {}
+    for chain in chain_rows(tree):
+        above = None
+        for place in chain:
+            found.setdefault(keys[place], above)
+            above = keys[place]
+    return found
+
+
+def networkx_graph(tree: ClassTree) -> Any:
+    """A ``networkx.DiGraph`` with edges parent -> child."""
+    try:
+        import networkx
+    except ImportError as error:
+        raise ImportError("Hierarchy.to_networkx needs networkx: pip install networkx") from error
+    graph = networkx.DiGraph()
+    keys = node_keys(tree)
+    for class_id, chain in zip(tree.class_ids.tolist(), chain_rows(tree), strict=True):
+        above = None
+        for level, node in chain:
+            key = keys[level, node]
+            graph.add_node(key, name=tree.node_names(level)[node], level=tree.level_names[level])
+            if above is not None:
+                graph.add_edge(above, key)
+            above = key
+        graph.nodes[above]["class_id"] = class_id
+    return graph
+
+
+def newick(tree: ClassTree) -> str:
+    """The tree in Newick's notation, names quoted where they need it."""
+    children: dict[Any, dict[Any, None]] = {}
+    for chain in chain_rows(tree):
+        above: Any = None
+        for place in chain:
+            children.setdefault(above, {})[place] = None
+            above = place
+
+    def text(place: Any) -> str:
+        inside = children.get(place, {})
+        name = "" if place is None else _quoted(tree.node_names(place[0])[place[1]])
+        return f"({','.join(map(text, inside))}){name}" if inside else name
+
+    roots = list(children[None])
+    return text(roots[0] if len(roots) == 1 else None) + ";"
+
+
+def _quoted(name: str) -> str:
+    if name and not set(name) & set(" ()[]{}/\\,;:='\"\t\n_"):
+        return name
+    return "'" + name.replace("'", "''") + "'"
