@@ -15,6 +15,7 @@ LAYERS = [
     "checks",
     "hierarchy",
     "relevance",
+    "whitening",
     "samplers",
     "functional",
     "metrics",

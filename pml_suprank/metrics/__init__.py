@@ -5,6 +5,7 @@ who want just one.
 """
 
 from pml_suprank.metrics.evaluation import evaluate
+from pml_suprank.metrics.judged import evaluate_judged
 from pml_suprank.metrics.result import EvaluationResult, MetricResult
 from pml_suprank.metrics.single import (
     asi,
@@ -26,6 +27,7 @@ __all__ = [
     "average_precision",
     "average_precision_at_k",
     "evaluate",
+    "evaluate_judged",
     "hierarchical_average_precision",
     "mean_average_precision_at_r",
     "mean_reciprocal_rank",

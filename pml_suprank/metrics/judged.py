@@ -1,0 +1,188 @@
+"""Metrics of queries whose relevant items are listed, and items that are neither right nor wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pml_suprank.checks import checked_depths
+from pml_suprank.hierarchy.labels import integer_tensor
+from pml_suprank.metrics import definitions, revisited
+from pml_suprank.metrics.blocks import blocks, progress_bar
+from pml_suprank.metrics.ranked_lists import Hits, RankedLists
+from pml_suprank.metrics.result import EvaluationResult
+from pml_suprank.metrics.scores import Scorer, checked_embeddings
+from pml_suprank.metrics.streaming import Metric, collect
+
+__all__ = ["evaluate_judged"]
+
+PAIRS_PER_BLOCK = 2**24
+"""(query, item) pairs that are ranked at a time."""
+
+_PLAIN: dict[str, Metric] = {
+    "average_precision": definitions.average_precision,
+    "revisited_average_precision": revisited.revisited_average_precision,
+}
+_AT_K: dict[str, Any] = {
+    "average_precision_at_k": definitions.average_precision_at_k,
+    "precision_at_k": definitions.precision_at_k,
+    "recall_at_k": definitions.recall_at_k,
+    "revisited_precision_at_k": revisited.revisited_precision_at_k,
+}
+JUDGED_METRICS = (*_PLAIN, *_AT_K)
+
+
+@torch.no_grad()
+def evaluate_judged(
+    query: Any,
+    gallery: Any,
+    relevant: Sequence[Any],
+    ignored: Sequence[Any] | None = None,
+    *,
+    metrics: str | Sequence[str] | None = None,
+    k: int | Sequence[int] = (1, 5, 10),
+    similarity: str = "cosine",
+    block_size: int | None = None,
+    progress: bool = False,
+) -> EvaluationResult:
+    """Rank the gallery for every query and measure the rankings against listed judgements.
+
+    This is the protocol of landmark retrieval: a query has its own list of relevant gallery items, and junk, which is
+    taken out of its ranking before anything is counted. Everything else is wrong. Among equal scores wrong items come
+    first. A query that is itself in the gallery belongs among its ignored items.
+
+    - Google Landmarks v2: ``metrics="average_precision_at_100"``, whose mean is mAP@100.
+    - Revisited Oxford and Paris: ``metrics=("revisited_average_precision", "revisited_precision_at_k")``, once for each
+      of easy, medium and hard.
+
+    Memory is a copy of the gallery and one block of queries times the gallery, twice.
+
+    Args:
+        query: (Q, D) embeddings.
+        gallery: (N, D) embeddings.
+        relevant: for each query the positions in the gallery of its relevant items: a sequence of integers or an
+            integer tensor, each position once.
+        ignored: likewise for the items to take out; None for none.
+        metrics: names out of ``JUDGED_METRICS``, or with a depth ("precision_at_10"); None for all.
+        k: depths of the metrics at k.
+        similarity: "cosine", "dot" or "euclidean".
+        block_size: queries ranked at a time; None fits it to the gallery.
+        progress: whether to show a progress bar.
+
+    Returns:
+        Metric by name ("average_precision", "revisited_precision_at_5"), values per query. Queries without a relevant
+        item are left out and counted.
+
+    Raises:
+        ValueError: an argument of a wrong form; positions outside the gallery or there twice; an item that is both
+            relevant and ignored.
+
+    Example:
+        >>> query, gallery = torch.eye(2)[:1], torch.tensor([[4.0, 1.0], [3.0, 1.0], [2.0, 1.0]])
+        >>> result = evaluate_judged(query, gallery, relevant=[[2]], ignored=[[0]])
+        >>> result["average_precision"].mean()  # rank 2 of 2
+        0.5
+    """
+    query = checked_embeddings(query, "query")
+    gallery = checked_embeddings(gallery, "gallery", query.shape[1])
+    dtype = torch.promote_types(query.dtype, gallery.dtype)
+    query, gallery = query.to(dtype), gallery.to(query.device, dtype)
+    chosen = _choose(metrics, k)
+    items = len(gallery)
+    right = _checked(relevant, "relevant", len(query), items)
+    ignored = [()] * len(query) if ignored is None else ignored
+    junk = _checked(ignored, "ignored", len(query), items)
+    for row, (one, other) in enumerate(zip(right, junk, strict=True)):
+        both = one[torch.isin(one, other)]
+        if len(both):
+            raise ValueError(
+                f"ignored: wanted items that are not relevant, got {both[:3].tolist()} of query {row} in both"
+            )
+    if block_size is None:
+        block_size = max(1, PAIRS_PER_BLOCK // items)
+    elif block_size < 1:
+        raise ValueError(f"block_size: wanted at least 1, got {block_size}")
+    scorer = Scorer(gallery, similarity)
+    jobs = progress_bar(blocks(len(query), block_size), len(query), progress)
+    lists = (_ranked(scorer(query[block]), right[block], junk[block]) for block in jobs)
+    return collect(lists, chosen)
+
+
+def _ranked(scores: Tensor, right: list[Tensor], junk: list[Tensor]) -> RankedLists:
+    """The ranks of the relevant items of each query, wrong items first among equal scores."""
+    count = scores.shape[1]
+    found = [row[own.to(row.device)] for row, own in zip(scores, right, strict=True)]
+    for row, own, out in zip(scores, right, junk, strict=True):
+        row[own.to(row.device)] = -torch.inf
+        row[out.to(row.device)] = -torch.inf
+    wrong = _sorted(scores)
+    ranks, sizes = [], []
+    for row, own, out in zip(wrong, found, junk, strict=True):
+        own = own.sort(descending=True).values
+        ahead = count - torch.searchsorted(row, own)
+        ranks.append((ahead + torch.arange(1, len(own) + 1, device=row.device)).cpu())
+        sizes.append([count - len(out) - len(own), len(own)])
+    counts = torch.tensor(sizes, dtype=torch.long)
+    rank = torch.cat(ranks)
+    return RankedLists(Hits(rank, counts[:, 1]), torch.ones_like(rank), counts)
+
+
+def _sorted(rows: Tensor) -> Tensor:
+    """Rows in increasing order; NumPy sorts them many times faster on a CPU."""
+    if rows.device.type != "cpu":
+        return rows.sort(dim=1).values
+    rows.numpy().sort(axis=1)
+    return rows
+
+
+def _checked(positions: Any, name: str, queries: int, items: int) -> list[Tensor]:
+    """One int64 tensor for each query."""
+    if isinstance(positions, (str, bytes)) or not hasattr(positions, "__len__"):
+        raise ValueError(
+            f"{name}: wanted positions for each of {queries} queries, got {type(positions).__name__}"
+        )
+    if len(positions) != queries:
+        raise ValueError(f"{name}: wanted positions for {queries} queries, got {len(positions)}")
+    found = []
+    for row, own in enumerate(positions):
+        what = f"{name}[{row}]"
+        values = (
+            torch.zeros(0, dtype=torch.long) if not len(own) else integer_tensor(own, what).cpu()
+        )
+        if values.ndim != 1:
+            raise ValueError(f"{what}: wanted 1-D positions, got shape {tuple(values.shape)}")
+        if len(values) and not 0 <= int(values.min()) <= int(values.max()) < items:
+            raise ValueError(
+                f"{what}: wanted 0..{items - 1}, got {int(values.min())}..{int(values.max())}"
+            )
+        if len(values.unique()) < len(values):
+            raise ValueError(f"{what}: wanted each position once, got some twice")
+        found.append(values)
+    return found
+
+
+def _choose(metrics: Any, k: Any) -> dict[str, Metric]:
+    depths = checked_depths(k)
+    names = (
+        JUDGED_METRICS if metrics is None else [metrics] if isinstance(metrics, str) else metrics
+    )
+    chosen: dict[str, Metric] = {}
+    for name in names:
+        base, at, depth = str(name).rpartition("_at_")
+        if name in _PLAIN:
+            chosen[name] = _PLAIN[name]
+        elif at and f"{base}_at_k" in _AT_K and (depth == "k" or depth.isdecimal()):
+            for cut in depths if depth == "k" else checked_depths(int(depth), "metrics"):
+                chosen[f"{base}_at_{cut}"] = _at(_AT_K[f"{base}_at_k"], cut)
+        else:
+            raise ValueError(f"metrics: wanted names out of {JUDGED_METRICS}, got {name!r}")
+    if not chosen:
+        raise ValueError(f"metrics: wanted names out of {JUDGED_METRICS}, got none")
+    return chosen
+
+
+def _at(function: Any, k: int) -> Metric:
+    return lambda lists: function(lists, k=k)
