@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from pml_suprank.hierarchy import Hierarchy, HierarchyError
 from pml_suprank.hierarchy.files import IMAGE_EXTENSIONS
-from pml_suprank.recipes.config import at_least
+from pml_suprank.recipes.config import at_least, positive
 from pml_suprank.recipes.data.images import BrokenImageError, ImageDataset
 from pml_suprank.recipes.data.registry import LOADERS, load
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet, names_of_nodes
@@ -148,13 +148,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add("--workers", type=at_least(0), default=0, help="loading processes (0)")
     add("--device", default="cpu", help="where to compute (cpu)")
+    add(
+        "--scales",
+        nargs="+",
+        type=positive,
+        default=[1.0],
+        help="of the images; embeddings of several, such as 0.7071 1 1.4142, are averaged (1)",
+    )
     options = parser.parse_args(argv)
     try:
         if options.unlabelled:
             data = all_images(options.images)
         else:
             data = load(options.loader, options.images, options.split, **options.options)
-        encoder = load_encoder(options.run, options.device)
+        encoder = load_encoder(options.run, options.device, options.scales)
         root = options.images.resolve()
         data.paths = tuple(path.resolve() if path.exists() else path for path in data.paths)
         found, broken = embed_images(

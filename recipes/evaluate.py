@@ -29,7 +29,7 @@ from pml_suprank.recipes.files import write_csv, write_json, write_text
 from pml_suprank.recipes.pages.worst_page import render_worst
 from pml_suprank.recipes.retrievals import first_results, shared_levels
 
-__all__ = ["NAMES", "Evaluated", "evaluate_embeddings", "main"]
+__all__ = ["NAMES", "Evaluated", "evaluate_embeddings", "evaluate_labels", "main"]
 
 NAMES = (
     "hierarchical_average_precision",
@@ -110,6 +110,31 @@ def evaluate_embeddings(
     assert gallery.labels is not None
     shared = shared_levels(queries.labels, gallery.labels, indices)
     return Evaluated(queries, gallery, found, scores, indices, shared)
+
+
+def evaluate_labels(
+    queries: EmbeddingSet, gallery: EmbeddingSet, names: Sequence[str], *, progress: bool = True
+) -> metrics.EvaluationResult:
+    """Some metrics of queries in another gallery, by the labels of both.
+
+    Args:
+        queries: with labels.
+        gallery: with labels; nodes are matched by name where both have names, else by number.
+        names: of the metrics.
+        progress: whether to show a progress bar.
+
+    Raises:
+        EmbeddingError: labels of different levels.
+    """
+    queries, gallery = _same_numbers(queries, gallery)
+    return metrics.evaluate(
+        queries.embeddings.float(),
+        queries.labels,
+        gallery.embeddings.float(),
+        gallery.labels,
+        metrics=names,
+        progress=progress,
+    )
 
 
 def _same_numbers(

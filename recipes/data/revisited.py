@@ -13,9 +13,9 @@ from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.layout import PathLike, choose, need
 from pml_suprank.recipes.data.pickles import load_plain_pickle
 
-__all__ = ["Judged", "RevisitedDataset", "load_revisited"]
+__all__ = ["PROTOCOLS", "Judged", "RevisitedDataset", "load_revisited"]
 
-_PROTOCOLS = {
+PROTOCOLS = {
     "easy": (("easy",), ("hard", "junk")),
     "medium": (("easy", "hard"), ("junk",)),
     "hard": (("hard",), ("easy", "junk")),
@@ -63,7 +63,7 @@ class RevisitedDataset(ImageDataset):
         Raises:
             ValueError: another protocol.
         """
-        sides = choose("protocol", protocol, _PROTOCOLS)
+        sides = choose("protocol", protocol, PROTOCOLS)
         return [
             Judged(
                 *(

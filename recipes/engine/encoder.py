@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pml_suprank.integrations.backbones import build_retrieval_model
 from pml_suprank.integrations.fine_tuning import freeze_batch_norm
+from pml_suprank.integrations.multi_scale import MultiScale
 from pml_suprank.recipes.engine.checkpoints import BEST, CheckpointError, read_checkpoint
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.settings import ModelSettings, Settings
@@ -96,6 +97,7 @@ class Encoder:
         transform: from a PIL image to its input.
         device: where to compute.
         batch_size: images or texts at a time.
+        scales: factors of the image's sides; embeddings of several are averaged, see :class:`MultiScale`.
     """
 
     def __init__(
@@ -104,14 +106,16 @@ class Encoder:
         transform: Callable,
         device: str | torch.device = "cpu",
         batch_size: int = 64,
+        scales: Sequence[float] = (1.0,),
     ):
         self.model = model.to(device).eval()
+        self.describe: Any = self.model if tuple(scales) == (1.0,) else MultiScale(model, scales)
         self.transform, self.device, self.batch_size = transform, torch.device(device), batch_size
 
     @torch.inference_mode()
     def encode_tensors(self, images: Tensor) -> Tensor:
         """Embeddings [n, D] of transformed images [n, 3, H, W]."""
-        return _normalised([self.model(part.to(self.device)) for part in self._parts(images)])
+        return _normalised([self.describe(part.to(self.device)) for part in self._parts(images)])
 
     def encode_images(self, images: Sequence[Any]) -> Tensor:
         """Embeddings [n, D] of PIL images."""
@@ -138,8 +142,15 @@ class Encoder:
         return [items[i : i + self.batch_size] for i in range(0, len(items), self.batch_size)]
 
 
-def load_encoder(run: Path, device: str | torch.device = "cpu") -> Encoder:
+def load_encoder(
+    run: Path, device: str | torch.device = "cpu", scales: Sequence[float] = (1.0,)
+) -> Encoder:
     """The encoder of a run folder, with its best weights; the network is never tried.
+
+    Args:
+        run: run folder.
+        device: where to compute.
+        scales: see :class:`Encoder`.
 
     Raises:
         CheckpointError: settings or weights are missing, damaged or do not fit each other.
@@ -147,7 +158,7 @@ def load_encoder(run: Path, device: str | torch.device = "cpu") -> Encoder:
     settings = read_settings(run).model
     model = build_model(settings, with_weights=False)
     load_best(model, Path(run))
-    return Encoder(model, model_transforms(model, settings)[1], device)
+    return Encoder(model, model_transforms(model, settings)[1], device, scales=scales)
 
 
 def load_best(model: Any, run: Path) -> None:

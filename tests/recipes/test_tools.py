@@ -54,6 +54,21 @@ def test_embed(run: Path, photos: Path, embedded: Path) -> None:
         torch.testing.assert_close(found.embeddings[row], wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_several_scales(run: Path, photos: Path, tmp_path: Path) -> None:
+    file = tmp_path / "scales.npz"
+    command = ["embed", str(run), str(photos), "--output", str(file), "--scales", "1", "1.5"]
+    assert suprank(command) == 0
+    found = EmbeddingSet.load(file)
+    encoder = load_encoder(run)
+    path = found.path(5)
+    with Image.open(path) as image:
+        pixels = encoder.transform(image.convert("RGB"))[None]
+    larger = torch.nn.functional.interpolate(pixels, (48, 48), mode="bilinear", antialias=True)
+    both = encoder.encode_tensors(pixels) + encoder.encode_tensors(larger)
+    wanted = torch.nn.functional.normalize(both, dim=1)[0]
+    torch.testing.assert_close(found.embeddings[5], wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_broken_images_are_left_out(
     run: Path,
     tmp_path: Path,
