@@ -15,6 +15,7 @@ RECIPES = {
     "search": "an index of a gallery, searched by image or text",
     "report": "a page about a run, or about several side by side",
     "build-hierarchy": "groups of groups from class names and images, reviewed by a person",
+    "landmark-statistics": "what a copy of Google Landmarks v2 holds, and what is left out",
     "landmarks": "mAP@100 of Google Landmarks, easy, medium and hard of revisited Oxford and Paris",
     "clip_emoji": "an OpenCLIP model for emoji, by image and by text, against its own loss",
 }
@@ -23,7 +24,7 @@ RECIPES = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one recipe; returns its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    listing = "\n".join(f"  {name:<16} {text}" for name, text in RECIPES.items())
+    listing = "\n".join(f"  {name:<20} {text}" for name, text in RECIPES.items())
     usage = f"usage: suprank <recipe> [options]\n\n{listing}\n\nsuprank <recipe> --help"
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage)

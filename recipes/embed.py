@@ -126,6 +126,7 @@ def all_images(folder: Path) -> ImageDataset:
 
 
 def _relative(path: Path, root: Path | None) -> str:
+    path = path.resolve() if path.exists() else path  # emoji have names, no files
     if root is not None and path.is_relative_to(root):
         return path.relative_to(root).as_posix()
     return str(path)
@@ -163,7 +164,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             data = load(options.loader, options.images, options.split, **options.options)
         encoder = load_encoder(options.run, options.device, options.scales)
         root = options.images.resolve()
-        data.paths = tuple(path.resolve() if path.exists() else path for path in data.paths)
         found, broken = embed_images(
             encoder, data, labelled=not options.unlabelled, root=root, workers=options.workers
         )

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.recipes.data.paths import IdPaths
 
 __all__ = ["BrokenImage", "BrokenImageError", "ImageDataset"]
 
@@ -51,7 +52,7 @@ class ImageDataset(Dataset[Any]):
     during training, drop what ``check_images`` finds: ``data.without(check_images(data))``.
 
     Args:
-        paths: [N] image files.
+        paths: [N] image files; an :class:`IdPaths` is kept as it is.
         labels: [N, L] integers, column 0 finest: rows of ``hierarchy.table``.
         hierarchy: the taxonomy, with L levels.
         transform: from a PIL image (RGB) to what the model takes; None gives the PIL image.
@@ -98,7 +99,9 @@ class ImageDataset(Dataset[Any]):
                 f"captions: wanted {len(paths)}, one for each image, got {len(captions)}"
             )
         self.captions = None if captions is None else tuple(captions)
-        self.paths = tuple(Path(path) for path in paths)
+        self.paths: Sequence[Path] = (
+            paths if isinstance(paths, IdPaths) else tuple(Path(path) for path in paths)
+        )
         self.labels = labels
         self.hierarchy = hierarchy
         self.transform = transform
@@ -172,7 +175,9 @@ class ImageDataset(Dataset[Any]):
     def subset(self: Self, indices: Sequence[int]) -> Self:
         """Some of the images, in the given order, with the same labels and taxonomy."""
         other = copy.copy(self)
-        other.paths = tuple(self.paths[index] for index in indices)
+        paths = self.paths
+        is_array = isinstance(paths, IdPaths)
+        other.paths = paths.take(indices) if is_array else tuple(paths[i] for i in indices)
         other.labels = self.labels[torch.as_tensor(list(indices), dtype=torch.long)]
         if self.captions is not None:
             other.captions = tuple(self.captions[index] for index in indices)

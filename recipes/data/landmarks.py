@@ -1,22 +1,62 @@
-"""Google Landmarks v2 with its public hierarchical labels."""
+"""Google Landmarks v2 with its public hierarchical labels (H-GLDv2)."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from pml_suprank.recipes.data.assembly import assemble
+import numpy as np
+import torch
+
+from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.recipes.data.images import ImageDataset
-from pml_suprank.recipes.data.layout import PathLike, choose, need, read_table
+from pml_suprank.recipes.data.landmark_choice import (
+    beyond_first,
+    check_labels,
+    reason_texts,
+    reasons_of,
+)
+from pml_suprank.recipes.data.landmark_report import LandmarkReport
+from pml_suprank.recipes.data.landmark_solutions import solution_file
+from pml_suprank.recipes.data.landmark_tables import (
+    LEVEL_NAMES,
+    Chain,
+    read_chains,
+    read_clean,
+    read_listing,
+    read_solved,
+)
+from pml_suprank.recipes.data.layout import PathLike, choose, need
+from pml_suprank.recipes.data.paths import IdPaths
 
-__all__ = ["LEVEL_NAMES", "load_landmarks"]
+__all__ = ["LEVEL_NAMES", "MADE", "SPLITS", "LandmarkDataset", "load_landmarks"]
 
-LEVEL_NAMES = ("landmark", "hierarchical_label", "natural_or_human_made")
-_FOLDERS = {"train": "train", "train_full": "train", "index": "index", "test": "test"}
+SPLITS = {"train": "train", "train_full": "train", "index": "index", "test": "test"}
+MADE = ("natural", "human-made")
+
+
+class LandmarkDataset(ImageDataset):
+    """Images of landmarks.
+
+    Attributes:
+        report: what was read, kept and left out.
+        id_space: "train" or "index", the numbering of its landmark ids.
+    """
+
+    report: LandmarkReport
+    id_space: str
 
 
 def load_landmarks(
-    root: PathLike, split: str = "train", *, unclassified: str = "drop", **items: Any
-) -> ImageDataset:
+    root: PathLike,
+    split: str = "train",
+    *,
+    unclassified: str = "drop",
+    labels: Collection[str] | None = None,
+    made: str | None = None,
+    min_images: int = 1,
+    max_images: int | None = None,
+    **items: Any,
+) -> LandmarkDataset:
     """Google Landmarks v2: landmark < hierarchical label < natural or human-made.
 
     Reads, in the root, in ``metadata`` below it or in the folder of the images:
@@ -30,8 +70,9 @@ def load_landmarks(
     The images are ``train/0/1/2/0123456789abcdef.jpg`` and so on, also below ``images``. The
     column supercategory, the type of landmark in Wikimedia, is not used.
 
-    Landmark ids of train and index are different numberings. Index and test share one taxonomy,
-    so their labels can be compared; train has its own.
+    Landmark ids of train and index are different numberings: landmark 7 of train is "train:7", that of the index
+    "index:7", so that files of embeddings of the two cannot be taken for the same classes. Index and test share one
+    taxonomy, so their labels can be compared; train has its own.
 
     Args:
         root: folder of the data set.
@@ -40,70 +81,94 @@ def load_landmarks(
         unclassified: landmarks without a label (no row, an empty cell or "unclassified"):
             "drop" leaves their images out; "keep" makes them short branches, which share with
             other landmarks no more than is known.
+        labels: only landmarks with one of these hierarchical labels; None for all.
+        made: only "natural" or only "human-made" landmarks; None for both.
+        min_images: landmarks with fewer images are left out; for "test" images of the index count.
+        max_images: the first so many images of a landmark, in the order of the file; None for all.
         **items: arguments of :class:`ImageDataset`, such as ``transform``.
 
     Returns:
-        Images in the order of the files. A hierarchical label that is natural for one landmark
-        and human-made for another is two nodes.
+        Images in the order of the files, with a ``report``. A hierarchical label that is natural for one landmark
+        and human-made for another is two nodes. ``paths`` are made when asked for: four million images take some
+        seconds and less than a gigabyte.
 
     Raises:
-        ValueError: another split or ``unclassified``, a missing column, or a test image whose
-            solution is no index image.
+        ValueError: an option out of range, a label that no landmark has, a missing column, a landmark id that is no
+            integer, a test image whose solution is no index image, or no image left.
         FileNotFoundError: a missing file, or a missing first image.
     """
-    folder = choose("split", split, _FOLDERS)
+    folder = choose("split", split, SPLITS)
     keep = choose("unclassified", unclassified, {"drop": False, "keep": True})
+    if made is not None and made not in MADE:
+        raise ValueError(f"made: wanted one of {MADE} or None, got {made!r}")
+    for name, least in (("min_images", min_images), ("max_images", max_images)):
+        if least is not None and least < 1:
+            raise ValueError(f"{name}: wanted at least 1, got {least}")
     side = "train" if folder == "train" else "index"
 
     def table(name: str) -> Path:
         return need(root, name, f"metadata/{name}", f"{side}/{name}", f"{folder}/{name}")
 
-    chain_of = _chains(table(f"{side}_label_to_hierarchical.csv"), keep)
+    chain_of = read_chains(table(f"{side}_label_to_hierarchical.csv"))
+    check_labels(labels, chain_of)
     if split == "train":
-        listing = table("train_clean.csv")
-        rows = read_table(listing, ["landmark_id", "images"])
-        pairs = [(image, landmark) for landmark, images in rows for image in images.split()]
+        listing = read_clean(table("train_clean.csv"))
     else:
-        listing = table("train.csv" if split == "train_full" else "index_image_to_landmark.csv")
-        pairs = [
-            (image, landmark) for image, landmark in read_table(listing, ["id", "landmark_id"])
-        ]
-    present = {landmark for _, landmark in pairs}
+        name = "train.csv" if split == "train_full" else "index_image_to_landmark.csv"
+        listing = read_listing(table(name))
+    dropped: dict[str, int] = {}
+    rows = len(listing.ids)
+    of_landmarks, place = np.unique(listing.landmarks, return_inverse=True)
+    counts = np.bincount(place, minlength=len(of_landmarks))
+    reasons = reasons_of(of_landmarks, counts, chain_of, keep, labels, made, min_images)
     if split == "test":
-        listing = table("retrieval_solution_v2.1.csv")
-        pairs = list(_solved(listing, dict(pairs)))
-    if keep:
-        chain_of = {landmark: chain_of.get(landmark, (landmark,)) for landmark in present}
-    pairs = [(image, landmark) for image, landmark in pairs if landmark in chain_of]
-    classes = [chain_of[landmark] for landmark in sorted(present & chain_of.keys(), key=_number)]
+        listing, solution, rows = read_solved(solution_file(root), listing, dropped)
+        place = place[solution]
+    reason = reasons[place]
+    kept = reason == 0
+    for code, text in enumerate(reason_texts(labels, made, min_images), 1):
+        dropped[text] = int((reason == code).sum())
+    if max_images is not None:
+        extra = kept.copy()
+        extra[kept] = beyond_first(place[kept], max_images)
+        dropped[f"beyond the first {max_images} images of a landmark"] = int(extra.sum())
+        kept &= ~extra
+    if not kept.any():
+        raise ValueError(f"{listing.file}: wanted at least one image of the split, got none")
+    tree, row_of = _tree(of_landmarks, reasons, chain_of, side)
+    classes = torch.from_numpy(row_of[place[kept]])
     base = need(root, folder, f"images/{folder}")
-    paths = [base / image[0] / image[1] / image[2] / f"{image}.jpg" for image, _ in pairs]
-    chains = [chain_of[landmark] for _, landmark in pairs]
-    return assemble(paths, chains, LEVEL_NAMES, listing, items, classes)
+    paths = IdPaths(base, listing.ids[kept])
+    if not paths[0].is_file():
+        raise FileNotFoundError(
+            f"{listing.file}: wanted the images that it lists, got no file {str(paths[0])!r}"
+        )
+    data = LandmarkDataset(paths, tree.table[classes], tree, **items)
+    data.id_space = side
+    present, images = np.unique(of_landmarks[place[kept]], return_counts=True)
+    data.report = LandmarkReport.of(
+        split,
+        rows,
+        {text: count for text, count in dropped.items() if count},
+        [
+            (*chain_of.get(landmark, Chain("", "")), count)
+            for landmark, count in zip(present.tolist(), images.tolist(), strict=True)
+        ],
+    )
+    return data
 
 
-def _chains(file: Path, keep: bool) -> dict[str, tuple[str, ...]]:
-    """Landmark id to its names, coarse to fine; unclassified ones only where they are kept."""
-    found: dict[str, tuple[str, ...]] = {}
-    for landmark, label, made in read_table(file, ["landmark_id", *LEVEL_NAMES[1:]]):
-        above = [name if name.lower() != "unclassified" else "" for name in (made, label)]
-        if all(above):
-            found[landmark] = (*above, landmark)
-        elif keep:
-            found[landmark] = (above[0], landmark) if above[0] else (landmark,)
-    return found
-
-
-def _solved(file: Path, landmark_of: dict[str, str]) -> Iterable[tuple[str, str]]:
-    """Test images that have a solution, each with the landmark of the first one."""
-    for image, solutions, usage in read_table(file, ["id", "images", "Usage"]):
-        if solutions in ("", "None") or usage == "Ignored":
-            continue
-        first = solutions.split()[0]
-        if first not in landmark_of:
-            raise ValueError(f"{file}: wanted index images, got {first!r} for {image!r}")
-        yield image, landmark_of[first]
-
-
-def _number(landmark: str) -> tuple[int, str]:
-    return (int(landmark), "") if landmark.isdecimal() else (-1, landmark)
+def _tree(
+    landmarks: np.ndarray, reasons: np.ndarray, chain_of: dict[int, Chain], side: str
+) -> tuple[Hierarchy, np.ndarray]:
+    """The taxonomy of the landmarks that stay, and the class of each landmark, -1 for others."""
+    row_of = np.full(len(landmarks), -1, dtype=np.int64)
+    chains = []
+    for index in np.flatnonzero(reasons == 0).tolist():
+        number = int(landmarks[index])
+        label, made = chain_of.get(number, Chain("", ""))
+        above = (made, label) if made and label else (made,) if made else ()
+        row_of[index] = len(chains)
+        chains.append((*above, f"{side}:{number}"))
+    sep = "\n" if any("/" in name for chain in chains for name in chain) else "/"
+    return Hierarchy.from_paths(map(sep.join, chains), sep=sep, level_names=LEVEL_NAMES), row_of
