@@ -9,6 +9,7 @@ from pml_suprank.recipes.data.cub import load_cub
 from pml_suprank.recipes.data.dyml import load_dyml
 from pml_suprank.recipes.data.emoji_images import load_emoji_images
 from pml_suprank.recipes.data.folder import load_folder
+from pml_suprank.recipes.data.glyphs import load_glyphs
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.inaturalist import load_inaturalist
 from pml_suprank.recipes.data.landmarks import load_landmarks
@@ -31,6 +32,7 @@ LOADERS: dict[str, Callable[..., ImageDataset]] = {
     "dyml": load_dyml,
     "revisited": load_revisited,
     "emoji": load_emoji_images,
+    "glyphs": load_glyphs,
 }
 """Name to loader; each takes ``(root, split, **options)``."""
 
@@ -42,7 +44,7 @@ def load(
 
     Args:
         name: a key of :data:`LOADERS`.
-        root: folder of the data set, as its loader says; only the emoji need none.
+        root: folder of the data set, as its loader says; those that come with pip packages need none.
         split: as its loader says; None is the default of the loader.
         **options: of the loader, and arguments of :class:`ImageDataset` such as ``transform``.
 

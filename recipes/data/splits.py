@@ -10,7 +10,7 @@ import torch
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.recipes.data.images import ImageDataset
 
-__all__ = ["split_classes", "split_images", "subset_of_classes"]
+__all__ = ["draw_share", "split_classes", "split_images", "subset_of_classes"]
 
 Data = TypeVar("Data", bound=ImageDataset)
 
@@ -39,7 +39,7 @@ def split_classes(data: Data, test_share: float = 0.5, seed: int = 0) -> tuple[D
     families: dict[int, list[int]] = defaultdict(list)
     for row in rows.tolist():
         families[row[1] if len(row) > 1 else 0].append(row[0])
-    held_out = _draw(families.values(), test_share, seed)
+    held_out = draw_share(families.values(), test_share, seed)
     if not held_out:
         raise ValueError(
             f"test_share: wanted a share that holds out a class of {len(present)}, got {test_share}"
@@ -69,7 +69,7 @@ def split_images(data: Data, test_share: float = 0.2, seed: int = 0) -> tuple[Da
     classes = data.labels[:, 0].numpy()
     order = np.argsort(classes, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(classes[order]) > 0])
-    held_out = _draw(np.split(order, starts[1:]), test_share, seed)
+    held_out = draw_share(np.split(order, starts[1:]), test_share, seed)
     if not held_out:
         raise ValueError(
             f"test_share: wanted a share that holds out an image of {len(data)}, got {test_share}"
@@ -78,8 +78,14 @@ def split_images(data: Data, test_share: float = 0.2, seed: int = 0) -> tuple[Da
     return data.subset(kept), data.subset(sorted(held_out))
 
 
-def _draw(groups: Iterable[Any], share: float, seed: int) -> list[int]:
-    """A share of all groups of two and more together, of each a number that leaves it one."""
+def draw_share(groups: Iterable[Any], share: float, seed: int) -> list[int]:
+    """A share of all groups of two and more together, of each a number that leaves it one.
+
+    Args:
+        groups: what to draw from, integers.
+        share: in (0, 1).
+        seed: of the drawing.
+    """
     generator = np.random.default_rng(seed)
     drawn: list[int] = []
     owed = 0.0

@@ -1,0 +1,111 @@
+"""Letters of seven scripts as many typefaces draw them, with the taxonomy glyph < letter < script.
+
+A class is one form of a letter, such as the small "e with acute"; each of its images is by another typeface. To find
+the others a model must look through the style. Forms of the same letter, both cases and all marks, rank next, then
+the letters of the script. Scripts without case (Hebrew, Arabic, Devanagari, Thai) have letters with few forms, most
+with one.
+
+Many letters look alike across scripts (A is Latin, Greek and Cyrillic) and some within one (o and O differ by their
+size alone), so that no model can reach an average precision of 1.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.recipes.data.crossed_splits import at_most, split_crossed
+from pml_suprank.recipes.data.glyph_fonts import list_faces
+from pml_suprank.recipes.data.glyph_letters import list_letters
+from pml_suprank.recipes.data.glyph_rasters import load_glyph_rasters
+from pml_suprank.recipes.data.layout import PathLike, choose
+from pml_suprank.recipes.data.raster_images import RasterImages
+from pml_suprank.recipes.data.splits import subset_of_classes
+
+__all__ = ["LEVEL_NAMES", "SPLITS", "load_glyphs"]
+
+LEVEL_NAMES = ("glyph", "letter", "script")
+SIZE = 64
+LETTER_SHARE = 1 / 3
+"""Of the letters of every script: the held-out ones, of the whole data and again of the training part."""
+DESIGN_SHARE = 0.4
+"""Of the designs of typefaces that every script has: the same."""
+PER_CLASS = 16
+"""Most images of a class in a split."""
+SPLITS = {"train": (0,), "test": (1,), "fit": (0, 0), "val": (0, 1)}
+"""Split to its side of the first and the second cut."""
+
+
+def load_glyphs(
+    root: PathLike | None = None,
+    split: str | None = None,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    size: int = SIZE,
+    progress: bool = True,
+    **items: Any,
+) -> RasterImages:
+    """Letters of seven scripts drawn by some 80 families of typefaces, with the taxonomy glyph < letter < script.
+
+    The typefaces come with pip packages (the extra ``leaderboard``). "test" has a third of the letters of every
+    script, drawn by 40% of the families that have the script; "train" has the other letters by the other families,
+    and "fit" and "val" are parts of "train" cut by the same rule. No letter and no family is on both sides of a cut.
+    A class has 2 to 16 images, of different families as far as there are.
+
+    Args:
+        root: folder that keeps the rasters; None is the user's cache folder.
+        split: "train", "test", "fit" or "val"; None for all letters by all families.
+        limit: use at most so many letters of every script, evenly spaced; None for all.
+        seed: of the splits.
+        size: side of the images in pixels.
+        progress: show a progress bar while drawing.
+        **items: arguments of :class:`ImageDataset`, such as ``transform``.
+
+    Returns:
+        The images; ``sources`` are the families.
+
+    Raises:
+        ValueError: another split, a limit below 1, or a limit that leaves nothing to split.
+        ImportError: a package of the extra ``leaderboard`` is missing.
+    """
+    cuts = () if split is None else choose("split", split, SPLITS)
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit: wanted at least 1 letter of a script, got {limit}")
+    faces, letters = list_faces(), list_letters()
+    folder = None if root is None else Path(root)
+    drawn = load_glyph_rasters(faces, letters, size, folder, progress)
+    by = [faces[place] for place in drawn["face"]]
+    of = [letters[place] for place in drawn["letter"]]
+    tree = Hierarchy.from_paths(
+        ("/".join((item.script, item.letter, item.glyph)) for item in letters),
+        level_names=LEVEL_NAMES,
+    )
+    data = RasterImages(
+        drawn["images"],
+        [f"{face.name}/{item.code}" for face, item in zip(by, of, strict=True)],
+        [face.design for face in by],
+        tree.table[drawn["letter"].tolist()],
+        tree,
+        captions=[item.glyph for item in of],
+        **items,
+    )
+    data = subset_of_classes(data, _classes(data, limit))
+    for side in cuts:
+        data = split_crossed(data, node_share=LETTER_SHARE, source_share=DESIGN_SHARE, seed=seed)[
+            side
+        ]
+    return data if split is None else at_most(data, PER_CLASS, seed)
+
+
+def _classes(data: RasterImages, limit: int | None) -> list[int]:
+    """The classes with two images and more, of the letters within the limit."""
+    table = data.hierarchy.table.numpy()
+    letters: set[int] = set()
+    for script in np.unique(table[:, 2]):
+        own = np.unique(table[table[:, 2] == script, 1])
+        number = len(own) if limit is None else min(limit, len(own))
+        letters |= set(own[np.linspace(0, len(own) - 1, number).round().astype(int)].tolist())
+    counts = np.bincount(data.labels[:, 0].numpy(), minlength=len(table))
+    return [c for c, row in enumerate(table.tolist()) if counts[c] > 1 and row[1] in letters]
