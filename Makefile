@@ -5,12 +5,13 @@ VENV   ?= .venv
 RUN    := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
-.PHONY: help quickstart compare bench test test-oldest lint format clean
+.PHONY: help quickstart compare bench docs test test-oldest lint format clean
 
 help:
 	@echo "make quickstart   fine-tune on real images, write runs/quickstart/report.html"
 	@echo "make compare      the quickstart's budget for our losses and PML's, write runs/compare"
 	@echo "make bench        time and memory, written to benchmarks/results"
+	@echo "make docs         build the documentation in site/"
 	@echo "make test         run all tests"
 	@echo "make lint         check style and types"
 	@echo "make test-oldest  run the tests on the oldest supported torch and PML"
@@ -35,6 +36,9 @@ bench: $(READY)
 	$(RUN) -m benchmarks.two_passes $(ARGS)
 	$(RUN) -m benchmarks.figure
 
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict $(ARGS)
+
 test: $(READY)
 	$(RUN) -m pytest $(ARGS)
 
@@ -55,4 +59,4 @@ test-oldest:
 	.venv-oldest/bin/python -m pytest $(ARGS)
 
 clean:
-	rm -rf $(VENV) .venv-oldest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,7 +9,8 @@ from typing import Any
 import griffe
 
 _MATH_BLOCK = re.compile(
-    r"^(?P<indent> *)\.\. math::(?P<first>[^\n]*)\n(?P<rest>(?:(?:(?P=indent) +[^\n]*)?\n)*)", re.MULTILINE
+    r"^(?P<indent> *)\.\. math::(?P<first>[^\n]*)\n(?P<rest>(?:(?:(?P=indent) +[^\n]*)?\n)*)",
+    re.MULTILINE,
 )
 _MATH = re.compile(r":math:`([^`]*)`")
 _ROLE = re.compile(r":(?:class|func|meth|mod|data|attr|exc):`~?([^`]*)`")

@@ -59,7 +59,9 @@ def loss_of_scores(name: str, scores: Tensor) -> Tensor:
     query = torch.tensor([[1.0, 0.0]], dtype=scores.dtype)
     ids = torch.arange(len(scores))
     levels = torch.tensor(LEVELS)
-    rows = torch.stack([torch.where(levels == 2, 0, ids + 1), torch.where(levels > 0, 0, ids + 1)], dim=1)
+    rows = torch.stack(
+        [torch.where(levels == 2, 0, ids + 1), torch.where(levels > 0, 0, ids + 1)], dim=1
+    )
     loss_fn = LOSSES[name]()
     if name == "SupHAPLoss":
         return loss_fn(query, torch.zeros(1, 2, dtype=torch.long), ref_emb=items, ref_labels=rows)
@@ -91,7 +93,9 @@ def metrics_of(scores: Tensor) -> tuple[float, float]:
     levels = torch.tensor([LEVELS])
     relevance = item_relevance(PopulationRelevance(), levels, 2)
     ap = functional.average_precision(scores[None], levels == 2)
-    return ap.item(), functional.hierarchical_average_precision(scores[None], levels, relevance).item()
+    return ap.item(), functional.hierarchical_average_precision(
+        scores[None], levels, relevance
+    ).item()
 
 
 def draw_comparators() -> Figure:
@@ -100,7 +104,9 @@ def draw_comparators() -> Figure:
     FigureCanvasAgg(figure)
     values, slopes = figure.subplots(1, 2)
     t = torch.linspace(-0.06, 0.1, 3201, dtype=torch.float64)
-    for (name, (value, slope)), color in zip(comparators(t).items(), (GREY, ORANGE, TEAL), strict=True):
+    for (name, (value, slope)), color in zip(
+        comparators(t).items(), (GREY, ORANGE, TEAL), strict=True
+    ):
         values.plot(t, value, color=color, label=name)
         slopes.plot(t, slope, color=color)
     values.set(title="what a competitor adds to the rank", ylim=(-0.1, 7))
@@ -121,7 +127,8 @@ def draw_path(axes: Axes, name: str) -> None:
         axes.plot(path[:, item], color=(GREY, BLUE, TEAL)[level], linewidth=1.8 if level else 1.2)
     before, after = metrics_of(path[0]), metrics_of(path[-1])
     axes.set_title(
-        f"{name}\nAP {before[0]:.2f} → {after[0]:.2f}, H-AP {before[1]:.2f} → {after[1]:.2f}", fontsize=9
+        f"{name}\nAP {before[0]:.2f} → {after[0]:.2f}, H-AP {before[1]:.2f} → {after[1]:.2f}",
+        fontsize=9,
     )
     axes.set_xlim(0, STEPS)
     axes.spines[["top", "right"]].set_visible(False)
@@ -130,7 +137,11 @@ def draw_path(axes: Axes, name: str) -> None:
 def draw_pull(axes: Axes, name: str) -> None:
     """Where the first gradient pulls each item."""
     pull = -gradient(name, torch.tensor(SCORES, dtype=torch.float64))
-    axes.bar(range(1, len(SCORES) + 1), pull / pull.abs().max(), color=[(GREY, BLUE, TEAL)[x] for x in LEVELS])
+    axes.bar(
+        range(1, len(SCORES) + 1),
+        pull / pull.abs().max(),
+        color=[(GREY, BLUE, TEAL)[x] for x in LEVELS],
+    )
     axes.axhline(0, color="black", linewidth=0.6)
     axes.set(ylim=(-1.1, 1.1), xticks=range(1, len(SCORES) + 1))
     axes.spines[["top", "right"]].set_visible(False)

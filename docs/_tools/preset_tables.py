@@ -1,0 +1,140 @@
+"""The tables of docs/presets.md, from the settings themselves.
+
+Run as ``python docs/_tools/preset_tables.py`` after a change of them; a test keeps page and code equal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pml_suprank.functional import PRESETS, SupRank
+from pml_suprank.recipes.published import NAMES, published_settings
+from pml_suprank.recipes.published.data_sets import DATA_SETS
+from pml_suprank.recipes.published.losses import LOSSES
+
+PAGE = Path(__file__).parents[1] / "presets.md"
+_TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table; numbers as Python writes them."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(str(cell) for cell in line)} |\n" for line in lines)
+
+
+def steps() -> str:
+    """The step of SupRank, by preset, and the default of the losses."""
+    names = ("tau", "rho", "delta", "start", "offset")
+    default = SupRank()
+    rows = [
+        [
+            "none",
+            *(getattr(default, name) for name in names[:-1]),
+            f"None: {default.value_at_delta:.5f}",
+        ]
+    ]
+    rows += [[f"`{preset}`", *(step[name] for name in names)] for preset, step in PRESETS.items()]
+    return markdown_table(("`preset=`", *names), rows)
+
+
+def data_sets() -> str:
+    """Data, model, batches and optimiser of each data set."""
+    rows = []
+    for name, entry in DATA_SETS.items():
+        found = entry["settings"]
+        model, sampler, optimizer = found["model"], found["sampler"], found["optimizer"]
+        training, data = found["training"], found["data"]
+        rows.append(
+            [
+                f"`{name}`",
+                f"`{data['name']}`",
+                f"{model['name']}, {'GeM' if model['pooling'] == 'gem' else 'its own'} pooling, "
+                f"{'ImageNet weights' if model['weights'] else 'from scratch'}",
+                model["freeze_epochs"],
+                _batches(sampler, training["batch_size"]),
+                training["epochs"],
+                f"{optimizer['name']} {optimizer['lr']:g}, head {optimizer['head_lr']:g}",
+                f"{optimizer['weight_decay']:g}",
+                f"{found['schedule']['options']['eta_min']:g}",
+                ", ".join(map(str, training["recall_at"])) if "recall_at" in training else "",
+            ]
+        )
+    header = (
+        "name", "data set", "model", "epochs with frozen trunk", "batch", "epochs", "learning rate",
+        "weight decay", "cosine to", "R@k",
+    )  # fmt: skip
+    return markdown_table(header, rows)
+
+
+def _batches(sampler: dict[str, Any], batch_size: int) -> str:
+    if sampler["kind"] == "hierarchical":
+        text = f"{batch_size}, groups of {' x '.join(map(str, sampler['group_sizes']))}"
+    else:
+        text = f"{batch_size}, {sampler['m']} of a class"
+    number = sampler.get("batches_per_epoch")
+    return text if number is None else f"{text}, {number:,} in an epoch"
+
+
+def losses() -> str:
+    """Terms and weights of each loss, with what differs between data sets."""
+    rows = []
+    for loss, (_, _, text) in LOSSES.items():
+        per_data = {data: published_settings(f"{data}-{loss}") for data in DATA_SETS}
+        rows.append([f"`{loss}`", text.rstrip("."), *_terms(per_data), _proxy_optimizers(per_data)])
+    return markdown_table(
+        ("name", "what", "terms", "weight of the second", "optimiser of the proxies"), rows
+    )
+
+
+def _terms(per_data: dict[str, dict[str, Any]]) -> tuple[str, str]:
+    options = {data: found["loss"]["options"] for data, found in per_data.items()}
+    some = next(iter(per_data.values()))["loss"]
+    if "weight" not in some["options"]:
+        return f"`{some['name']}`", ""
+    terms = [some["options"][key]["name"] for key in ("rank_loss", "decomposability_loss")]
+    weights = _grouped({data: found["weight"] for data, found in options.items()})
+    return " + ".join(f"`{term}`" for term in terms), weights
+
+
+def _proxy_optimizers(per_data: dict[str, dict[str, Any]]) -> str:
+    def text(found: dict[str, Any]) -> str:
+        if "ProxyClusterLoss" not in str(found["loss"]):
+            return ""
+        own = found.get("loss_optimizer")
+        if own is None:
+            return "the head's"
+        return f"{own['name']} {own['lr']:g} to {found['loss_schedule']['options']['eta_min']:g}"
+
+    return _grouped({data: text(found) for data, found in per_data.items()})
+
+
+def _grouped(values: dict[str, Any]) -> str:
+    """One value for all data sets, or the rarer ones with their data sets first."""
+    groups: dict[Any, list[str]] = {}
+    for data, value in values.items():
+        groups.setdefault(value, []).append(f"`{data}`")
+    if len(groups) == 1:
+        return str(next(iter(groups)))
+    *few, (common, _) = sorted(groups.items(), key=lambda group: len(group[1]))
+    return "; ".join([f"{', '.join(data)}: {value}" for value, data in few] + [f"others: {common}"])
+
+
+def sources() -> str:
+    """Where the settings of each data set come from."""
+    return "".join(f"- `{name}`: {entry['source']}\n" for name, entry in DATA_SETS.items())
+
+
+TABLES = {"steps": steps, "data_sets": data_sets, "losses": losses, "sources": sources}
+
+
+def with_tables(page: str) -> str:
+    """The text of the page with its tables made anew."""
+    return _TABLE.sub(lambda match: f"{match[1]}\n{TABLES[match[2]]()}\n{match[3]}", page)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_tables(PAGE.read_text()))
+    print(f"{PAGE}: {len(NAMES)} published settings")
