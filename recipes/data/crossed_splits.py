@@ -7,7 +7,7 @@ import numpy as np
 from pml_suprank.recipes.data.raster_images import RasterImages
 from pml_suprank.recipes.data.splits import draw_share, subset_of_classes
 
-__all__ = ["at_most", "split_crossed"]
+__all__ = ["at_most", "paired_classes", "split_crossed"]
 
 
 def split_crossed(
@@ -94,6 +94,32 @@ def at_most(data: RasterImages, number: int, seed: int = 0) -> RasterImages:
             turns[data.sources[index]] += 1
         stay += [index for _, _, index in sorted(ranked)[:number]]
     return data.subset(sorted(stay))
+
+
+def paired_classes(data: RasterImages, limit: int | None, level: int) -> list[int]:
+    """The classes with two images and more; with a limit, those of a few evenly spaced nodes below every parent.
+
+    Args:
+        data: all images.
+        limit: most nodes of the level below a parent; None for all.
+        level: of the nodes; not the coarsest.
+
+    Raises:
+        ValueError: a limit below 1.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit: wanted at least 1, got {limit}")
+    counts = np.bincount(data.labels[:, 0].numpy(), minlength=len(data.hierarchy))
+    rows = [(c, row) for c, row in enumerate(data.hierarchy.table.tolist()) if counts[c] > 1]
+    siblings: dict[int, dict[int, None]] = defaultdict(dict)
+    for _, row in rows:
+        siblings[row[level + 1]][row[level]] = None
+    kept: set[int] = set()
+    for group in map(list, siblings.values()):
+        number = len(group) if limit is None else min(limit, len(group))
+        places = np.linspace(0, len(group) - 1, number).round().astype(int)
+        kept |= {group[place] for place in places.tolist()}
+    return [c for c, row in rows if row[level] in kept]
 
 
 def _draw_sources(data: RasterImages, share: float, seed: int) -> set[str]:

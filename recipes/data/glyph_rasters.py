@@ -13,7 +13,7 @@ from tqdm import tqdm
 from pml_suprank.integrations import require
 from pml_suprank.recipes.data.glyph_fonts import EXTRA, Face, font_versions, open_face
 from pml_suprank.recipes.data.glyph_letters import Letter
-from pml_suprank.recipes.data.raster_cache import Arrays, cached_arrays
+from pml_suprank.recipes.data.raster_cache import Arrays, cached_arrays, is_table
 
 __all__ = ["draw_glyphs", "load_glyph_rasters"]
 
@@ -56,11 +56,7 @@ def load_glyph_rasters(
     ]
 
     def fits(found: Mapping[str, np.ndarray]) -> bool:
-        if set(found) != {"images", "face", "letter"}:
-            return False
-        number = len(found["images"])
-        whole = found["images"].shape == (number, size, size) and number > 0
-        return whole and found["face"].shape == found["letter"].shape == (number,)
+        return is_table(found, size, "face", "letter")
 
     def draw() -> Arrays:
         bar = tqdm(faces, desc="drawing letters", unit="typeface", disable=not progress)

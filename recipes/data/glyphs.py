@@ -12,18 +12,16 @@ size alone), so that no model can reach an average precision of 1.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.recipes.data.crossed_splits import at_most, split_crossed
+from pml_suprank.recipes.data.crossed_splits import at_most, paired_classes, split_crossed
 from pml_suprank.recipes.data.glyph_fonts import list_faces
 from pml_suprank.recipes.data.glyph_letters import list_letters
 from pml_suprank.recipes.data.glyph_rasters import load_glyph_rasters
 from pml_suprank.recipes.data.layout import PathLike, choose
 from pml_suprank.recipes.data.raster_images import RasterImages
-from pml_suprank.recipes.data.splits import subset_of_classes
+from pml_suprank.recipes.data.splits import SIDES, subset_of_classes
 
-__all__ = ["LEVEL_NAMES", "SPLITS", "load_glyphs"]
+__all__ = ["LEVEL_NAMES", "load_glyphs"]
 
 LEVEL_NAMES = ("glyph", "letter", "script")
 SIZE = 64
@@ -33,8 +31,6 @@ DESIGN_SHARE = 0.4
 """Of the designs of typefaces that every script has: the same."""
 PER_CLASS = 16
 """Most images of a class in a split."""
-SPLITS = {"train": (0,), "test": (1,), "fit": (0, 0), "val": (0, 1)}
-"""Split to its side of the first and the second cut."""
 
 
 def load_glyphs(
@@ -70,9 +66,7 @@ def load_glyphs(
         ValueError: another split, a limit below 1, or a limit that leaves nothing to split.
         ImportError: a package of the extra ``leaderboard`` is missing.
     """
-    cuts = () if split is None else choose("split", split, SPLITS)
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit: wanted at least 1 letter of a script, got {limit}")
+    sides = () if split is None else choose("split", split, SIDES)
     faces, letters = list_faces(), list_letters()
     folder = None if root is None else Path(root)
     drawn = load_glyph_rasters(faces, letters, size, folder, progress)
@@ -91,21 +85,9 @@ def load_glyphs(
         captions=[item.glyph for item in of],
         **items,
     )
-    data = subset_of_classes(data, _classes(data, limit))
-    for side in cuts:
+    data = subset_of_classes(data, paired_classes(data, limit, level=1))
+    for side in sides:
         data = split_crossed(data, node_share=LETTER_SHARE, source_share=DESIGN_SHARE, seed=seed)[
             side
         ]
     return data if split is None else at_most(data, PER_CLASS, seed)
-
-
-def _classes(data: RasterImages, limit: int | None) -> list[int]:
-    """The classes with two images and more, of the letters within the limit."""
-    table = data.hierarchy.table.numpy()
-    letters: set[int] = set()
-    for script in np.unique(table[:, 2]):
-        own = np.unique(table[table[:, 2] == script, 1])
-        number = len(own) if limit is None else min(limit, len(own))
-        letters |= set(own[np.linspace(0, len(own) - 1, number).round().astype(int)].tolist())
-    counts = np.bincount(data.labels[:, 0].numpy(), minlength=len(table))
-    return [c for c, row in enumerate(table.tolist()) if counts[c] > 1 and row[1] in letters]

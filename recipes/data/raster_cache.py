@@ -12,7 +12,7 @@ import numpy as np
 
 from pml_suprank.recipes.files import write_atomic
 
-__all__ = ["Arrays", "cache_folder", "cached_arrays"]
+__all__ = ["Arrays", "cache_folder", "cached_arrays", "is_table"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -58,6 +58,17 @@ def cached_arrays(
     except OSError as error:
         raise OSError(f"cache folder {folder} cannot be written: {error}") from error
     return arrays
+
+
+def is_table(arrays: Mapping[str, np.ndarray], size: int, *columns: str) -> bool:
+    """Whether arrays are ``images`` [R, size, size], uint8, and integer columns [R], R above 0, and nothing else."""
+    if set(arrays) != {"images", *columns}:
+        return False
+    images = arrays["images"]
+    whole = images.shape == (len(images), size, size) and images.dtype == np.uint8
+    found = [arrays[column] for column in columns]
+    fitting = all(a.shape == (len(images),) and a.dtype.kind == "i" for a in found)
+    return whole and fitting and len(images) > 0
 
 
 def _read(path: Path) -> Arrays | None:

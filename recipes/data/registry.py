@@ -15,6 +15,7 @@ from pml_suprank.recipes.data.inaturalist import load_inaturalist
 from pml_suprank.recipes.data.landmarks import load_landmarks
 from pml_suprank.recipes.data.layout import PathLike, choose
 from pml_suprank.recipes.data.revisited import load_revisited
+from pml_suprank.recipes.data.signwriting import load_signwriting
 from pml_suprank.recipes.data.sop import load_sop
 from pml_suprank.recipes.data.table import load_table
 
@@ -33,6 +34,7 @@ LOADERS: dict[str, Callable[..., ImageDataset]] = {
     "revisited": load_revisited,
     "emoji": load_emoji_images,
     "glyphs": load_glyphs,
+    "signwriting": load_signwriting,
 }
 """Name to loader; each takes ``(root, split, **options)``."""
 

@@ -10,7 +10,10 @@ import torch
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.recipes.data.images import ImageDataset
 
-__all__ = ["draw_share", "split_classes", "split_images", "subset_of_classes"]
+__all__ = ["SIDES", "draw_share", "split_classes", "split_images", "subset_of_classes"]
+
+SIDES = {"train": (0,), "test": (1,), "fit": (0, 0), "val": (0, 1)}
+"""Split of a data set that is cut twice by one rule, to its side of the first and of the second cut."""
 
 Data = TypeVar("Data", bound=ImageDataset)
 
