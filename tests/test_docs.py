@@ -1,14 +1,17 @@
 """Every example in a docstring and every code block of the Markdown pages runs."""
 
+import argparse
 import doctest
 import importlib
 import pkgutil
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 import pml_suprank
+from pml_suprank.recipes import __main__ as suprank
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -17,10 +20,50 @@ MODULES = sorted(
 )
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+
+
+class Parsed(Exception):
+    """A command line was parsed; nothing has run."""
 
 
 def blocks(page, language):
     return [code for name, code in BLOCK.findall(page.read_text()) if name == language]
+
+
+def command_lines(page):
+    """Commands of the bash blocks, and of the text blocks after a prompt, split as a shell does."""
+    found = [line for code in blocks(page, "bash") for line in joined(code)]
+    shown = [line for code in blocks(page, "text") for line in joined(code)]
+    found += [line[2:] for line in shown if line.startswith("$ ")]
+    return [words for line in found if (words := shlex.split(line, comments=True))]
+
+
+def joined(code):
+    return code.replace("\\\n", " ").splitlines()
+
+
+@pytest.fixture
+def parse_only(monkeypatch):
+    """Recipes stop once their command line is parsed; finetune once its settings are read."""
+
+    def parse_args(self, args=None, namespace=None):
+        parse(self, args, namespace)
+        raise Parsed
+
+    def parse_words(words):
+        if words[0] == "finetune":
+            finetune = importlib.import_module("pml_suprank.recipes.finetune")
+            monkeypatch.setattr(finetune, "check_settings", lambda *_: None)
+            assert suprank.main([*words, "--check"]) == 0
+            return
+        with monkeypatch.context() as patched:
+            patched.setattr(argparse.ArgumentParser, "parse_args", parse_args)
+            with pytest.raises(Parsed):
+                suprank.main(words)
+
+    parse = argparse.ArgumentParser.parse_args
+    return parse_words
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -38,7 +81,7 @@ def test_there_are_doctests():
     assert sum(map(len, examples)) > 50
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_python_blocks_run_top_to_bottom(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "__page__"}
@@ -46,21 +89,27 @@ def test_python_blocks_run_top_to_bottom(page, tmp_path, monkeypatch):
         exec(compile(code, f"{page.name}[{number}]", "exec"), namespace)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_shell_blocks_name_what_exists(page):
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_commands_name_what_exists(page, parse_only):
     makefile = (ROOT / "Makefile").read_text()
-    for code in blocks(page, "bash"):
-        for line in code.splitlines():
-            words = line.split("#")[0].split()
-            if words[:1] == ["make"]:
-                assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), line
-            if "-m" in words and words[words.index("-m") + 1].startswith("pml_suprank"):
-                importlib.import_module(words[words.index("-m") + 1])
+    for words in command_lines(page):
+        if words[0] == "make":
+            assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), words
+        if words[0] == "suprank":
+            parse_only(words[1:])
+        if "-m" in words and words[words.index("-m") + 1].startswith("pml_suprank"):
+            importlib.import_module(words[words.index("-m") + 1])
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_wrong_command_is_noticed(parse_only):
+    for wrong in ("report --no-such-option", "finetune --output x --training.epoch 3", "nothing"):
+        with pytest.raises((SystemExit, AssertionError, pytest.fail.Exception)):
+            parse_only(wrong.split())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if not target.startswith(("http:", "https:")):
             assert (page.parent / target).exists(), target
 

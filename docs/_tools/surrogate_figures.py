@@ -107,8 +107,8 @@ def draw_comparators() -> Figure:
     for (name, (value, slope)), color in zip(
         comparators(t).items(), (GREY, ORANGE, TEAL), strict=True
     ):
-        values.plot(t, value, color=color, label=name)
-        slopes.plot(t, slope, color=color)
+        values.plot(t.tolist(), value.tolist(), color=color, label=name)
+        slopes.plot(t.tolist(), slope.tolist(), color=color)
     values.set(title="what a competitor adds to the rank", ylim=(-0.1, 7))
     slopes.set(title="the slope of it: the gradient")
     values.legend(frameon=False)
@@ -124,7 +124,9 @@ def draw_path(axes: Axes, name: str) -> None:
     """The scores over the steps of one loss."""
     path = descent(name)
     for item, level in enumerate(LEVELS):
-        axes.plot(path[:, item], color=(GREY, BLUE, TEAL)[level], linewidth=1.8 if level else 1.2)
+        axes.plot(
+            path[:, item].tolist(), color=(GREY, BLUE, TEAL)[level], linewidth=1.8 if level else 1.2
+        )
     before, after = metrics_of(path[0]), metrics_of(path[-1])
     axes.set_title(
         f"{name}\nAP {before[0]:.2f} → {after[0]:.2f}, H-AP {before[1]:.2f} → {after[1]:.2f}",
@@ -139,7 +141,7 @@ def draw_pull(axes: Axes, name: str) -> None:
     pull = -gradient(name, torch.tensor(SCORES, dtype=torch.float64))
     axes.bar(
         range(1, len(SCORES) + 1),
-        pull / pull.abs().max(),
+        (pull / pull.abs().max()).tolist(),
         color=[(GREY, BLUE, TEAL)[x] for x in LEVELS],
     )
     axes.axhline(0, color="black", linewidth=0.6)
