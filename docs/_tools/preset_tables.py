@@ -45,28 +45,36 @@ def data_sets() -> str:
     rows = []
     for name, entry in DATA_SETS.items():
         found = entry["settings"]
-        model, sampler, optimizer = found["model"], found["sampler"], found["optimizer"]
-        training, data = found["training"], found["data"]
+        training = found["training"]
         rows.append(
             [
                 f"`{name}`",
-                f"`{data['name']}`",
-                f"{model['name']}, {'GeM' if model['pooling'] == 'gem' else 'its own'} pooling, "
-                f"{'ImageNet weights' if model['weights'] else 'from scratch'}",
-                model["freeze_epochs"],
-                _batches(sampler, training["batch_size"]),
+                f"`{found['data']['name']}`",
+                _network(found["model"]),
+                _batches(found["sampler"], training["batch_size"]),
                 training["epochs"],
-                f"{optimizer['name']} {optimizer['lr']:g}, head {optimizer['head_lr']:g}",
-                f"{optimizer['weight_decay']:g}",
-                f"{found['schedule']['options']['eta_min']:g}",
-                ", ".join(map(str, training["recall_at"])) if "recall_at" in training else "",
+                _optimizer(found["optimizer"], found["schedule"]),
+                ", ".join(map(str, training.get("recall_at", ()))),
             ]
         )
-    header = (
-        "name", "data set", "model", "epochs with frozen trunk", "batch", "epochs", "learning rate",
-        "weight decay", "cosine to", "R@k",
-    )  # fmt: skip
+    header = ("name", "data set", "model", "batches", "epochs", "optimiser", "R@k")
     return markdown_table(header, rows)
+
+
+def _network(model: dict[str, Any]) -> str:
+    parts = [model["name"], "ImageNet weights" if model["weights"] else "from scratch"]
+    if model["pooling"] == "gem":
+        parts.append("GeM pooling")
+    if model["freeze_epochs"]:
+        parts.append(f"trunk frozen for {model['freeze_epochs']} epochs")
+    return ", ".join(parts)
+
+
+def _optimizer(optimizer: dict[str, Any], schedule: dict[str, Any]) -> str:
+    return (
+        f"{optimizer['name']} {optimizer['lr']:g}, head {optimizer['head_lr']:g}, "
+        f"weight decay {optimizer['weight_decay']:g}, cosine to {schedule['options']['eta_min']:g}"
+    )
 
 
 def _batches(sampler: dict[str, Any], batch_size: int) -> str:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files
 
@@ -23,6 +24,9 @@ ADDED = {
     },
 }
 """Page of the site to the file of the repository that it shows."""
+
+FONTS = ("DejaVuSerif.ttf", "LICENSE_DEJAVU")
+"""Of matplotlib: what formulas are shown in where the reader has no font for them."""
 
 _FORMULA = re.compile(
     r'<(?P<tag>span|div) class="arithmatex">\s*\\(?P<open>[(\[])(?P<latex>.*?)\\[)\]]\s*</(?P=tag)>',
@@ -50,12 +54,15 @@ def _present(entries: list[Any], docs: Path) -> list[Any]:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages that lie elsewhere in the repository."""
+    """Add the pages that lie elsewhere in the repository, and a font for formulas."""
     for page, source in ADDED.items():
         file = File.generated(config, page, abs_src_path=str(ROOT / source))
         if not page.startswith("contributing"):
             file.inclusion = file.inclusion.NOT_IN_NAV
         files.append(file)
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    for name in FONTS:
+        files.append(File.generated(config, f"fonts/{name}", abs_src_path=str(folder / name)))
     return files
 
 

@@ -151,16 +151,18 @@ def draw_pull(axes: Axes, name: str) -> None:
 
 def draw_descents() -> Figure:
     """For each loss the way of the scores, and below it the first gradient."""
-    figure = Figure(figsize=(15, 5.4), layout="constrained")
+    figure = Figure(figsize=(9.5, 9), layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.subplots(2, len(LOSSES), height_ratios=(2, 1))
-    for column, name in enumerate(LOSSES):
-        draw_path(grid[0, column], name)
-        draw_pull(grid[1, column], name)
-        grid[0, column].set(ylim=(0, 1.02), xlabel="step")
-        grid[1, column].set_xlabel("rank at the start")
-    grid[0, 0].set_ylabel("cosine with the query")
-    grid[1, 0].set_ylabel("pull, largest = 1")
+    grid = figure.subplots(4, 3, height_ratios=(2, 1, 2, 1))
+    for number, name in enumerate(LOSSES):
+        path, pull = grid[2 * (number // 3) : 2 * (number // 3) + 2, number % 3]
+        draw_path(path, name)
+        draw_pull(pull, name)
+        path.set(ylim=(0, 1.02), xlabel="step")
+        pull.set_xlabel("rank at the start")
+        if number % 3 == 0:
+            path.set_ylabel("cosine with the query")
+            pull.set_ylabel("pull, largest = 1")
     handles = [grid[0, 0].plot([], [], color=color)[0] for color in (TEAL, BLUE, GREY)]
     names = ["same class", "same parent", "unrelated"]
     figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
@@ -170,7 +172,7 @@ def draw_descents() -> Figure:
 def main() -> None:
     """Draw and write both."""
     draw_comparators().savefig(IMAGES / "surrogates.png", dpi=100)
-    draw_descents().savefig(IMAGES / "losses_on_a_ranking.png", dpi=80)
+    draw_descents().savefig(IMAGES / "losses_on_a_ranking.png", dpi=100)
 
 
 if __name__ == "__main__":
