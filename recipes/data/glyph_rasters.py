@@ -121,8 +121,7 @@ def _thinned(
 def _draw_script(
     face: Face, found: Sequence[tuple[int, str]], cmap: Mapping[int, str], size: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    measure = open_face(face, _EM)
-    boxes = np.array([measure.getbbox(char, anchor="ls") for _, char in found]).reshape(-1, 4)
+    boxes = _boxes(open_face(face, _EM), found)
     has_ink = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     if not has_ink.any():
         return
@@ -130,8 +129,14 @@ def _draw_script(
     high, low = min(top.min(), 0), max(bottom.max(), 0)
     room = size - 2 * max(size // 16, 1)
     em = max(int(_EM * room / max(low - high, (right - left).max())), 1)
-    font = open_face(face, em)
-    baseline = round(size / 2 - em / _EM * (low + high) / 2)
+    while True:
+        font = open_face(face, em)
+        baseline = round(size / 2 - em / _EM * (low + high) / 2)
+        left, top, right, bottom = _boxes(font, found)[has_ink].T
+        high_enough = baseline + top.min() >= 1 and baseline + bottom.max() < size
+        if em == 1 or (high_enough and (right - left).max() < size - 1):
+            break
+        em -= 1  # hinting made the letters larger than they were to be
     missing = next(code for code in range(0xE000, 0xF8FF) if code not in cmap)
     seen = {_draw(font, chr(missing), baseline, size).tobytes()}
     for (place, char), ink in zip(found, has_ink, strict=True):
@@ -139,6 +144,11 @@ def _draw_script(
         if ink and image.min() < 128 and image.tobytes() not in seen:
             seen.add(image.tobytes())
             yield place, image
+
+
+def _boxes(font: Any, found: Sequence[tuple[int, str]]) -> np.ndarray:
+    """[len(found), 4]: left, top, right and bottom of the ink, from the start of the base line."""
+    return np.array([font.getbbox(char, anchor="ls") for _, char in found]).reshape(-1, 4)
 
 
 def _draw(font: Any, char: str, baseline: int, size: int) -> np.ndarray:
