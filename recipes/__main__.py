@@ -15,6 +15,7 @@ RECIPES = {
     "search": "an index of a gallery, searched by image or text",
     "report": "a page about a run, or about several side by side",
     "build-hierarchy": "groups of groups from class names and images, reviewed by a person",
+    "emoji-hierarchy": "hierarchies rebuilt from the names and drawings of emoji, and what they are worth",
     "landmark-statistics": "what a copy of Google Landmarks v2 holds, and what is left out",
     "landmarks": "mAP@100 of Google Landmarks, easy, medium and hard of revisited Oxford and Paris",
     "clip_emoji": "an OpenCLIP model for emoji, by image and by text, against its own loss",

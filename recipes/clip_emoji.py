@@ -19,7 +19,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from pml_suprank import AccuracyCalculator
-from pml_suprank.recipes.config import at_least, positive
+from pml_suprank.recipes.config import at_least, fraction, positive
 from pml_suprank.recipes.engine.checkpoints import LAST, CheckpointError
 from pml_suprank.recipes.engine.encoder import load_encoder, read_settings
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
@@ -59,6 +59,9 @@ def settings_of(arm: str, options: argparse.Namespace, seed: int, start: Path) -
         start: run folder of the arm "start".
     """
     is_rank = arm == "rank"
+    split = {"seed": seed, "limit": options.limit}
+    if options.test_share != 0.5:
+        split["test_share"] = options.test_share
     model = {
         "library": "open_clip",
         "name": options.name,
@@ -73,7 +76,7 @@ def settings_of(arm: str, options: argparse.Namespace, seed: int, start: Path) -
                 "name": "emoji",
                 "train_split": "train",
                 "test_split": "test",
-                "options": {"seed": seed, "limit": options.limit},
+                "options": split,
             },
             "model": model,
             "loss": {"name": "HAPPIERLoss" if is_rank else "ClipLoss"},
@@ -192,6 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--epochs", type=at_least(1), default=15, help="of each run (15)")
     add("--batch-size", type=at_least(4), default=128, help="images, each with its caption (128)")
     add("--lr", type=positive, default=4e-4, help="highest learning rate (4e-4)")
+    add("--test-share", type=fraction, default=0.5, help="held out of every subgroup (0.5)")
     add("--limit", type=at_least(8), help="use only so many emoji (all)")
     add("--threads", type=at_least(1), help="CPU threads (torch's own choice)")
     options = parser.parse_args(argv)

@@ -10,7 +10,7 @@ from typing import Any
 from pml_suprank.recipes.data.emoji import LEVEL_NAMES
 from pml_suprank.recipes.loss_choices import LOSSES
 
-__all__ = ["GROUP_SIZES", "Config", "add_options", "at_least", "parse", "positive"]
+__all__ = ["GROUP_SIZES", "Config", "add_options", "at_least", "fraction", "parse", "positive"]
 
 GROUP_SIZES = (2, 2)
 """Drawings of an emoji in a batch, and emoji of a subgroup."""
@@ -75,6 +75,14 @@ def positive(text: str) -> float:
         value = math.nan
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"wanted a positive finite number, got {text!r}")
+    return value
+
+
+def fraction(text: str) -> float:
+    """An argparse type: a number between 0 and 1, both excluded."""
+    value = positive(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"wanted a number in (0, 1), got {text!r}")
     return value
 
 

@@ -145,22 +145,30 @@ def load_emoji(
     return data.subset(np.unique(starts[:, None] + np.arange(4))[:limit].tolist())
 
 
-def split_emoji(data: EmojiDataset, seed: int = 0) -> tuple[EmojiDataset, EmojiDataset]:
-    """Halve the emoji of every subgroup at random: one half to train, the other to test.
+def split_emoji(
+    data: EmojiDataset, seed: int = 0, test_share: float = 0.5
+) -> tuple[EmojiDataset, EmojiDataset]:
+    """Share out the emoji of every subgroup at random: by default one half to train, the other to test.
 
-    No emoji is in both halves. Emoji that a vendor draws alike go to the same half, so that no
+    No emoji is in both parts. Emoji that a vendor draws alike go to the same part, so that no
     test image has been seen in training; they move as one unit. Within a subgroup the units, in
-    random order but larger ones first, go one by one to the half that has fewer of that
-    subgroup, and at a draw to the half that has fewer in total. A subgroup of one unit trains,
-    since a test emoji would have no relative to find.
+    random order but larger ones first, go one by one to the part that is further behind its share
+    of that subgroup, and at a draw to the one further behind in total. A subgroup of one unit
+    trains, since a test emoji would have no relative to find.
 
     Args:
         data: all emoji.
         seed: of the split.
+        test_share: of the emoji, in (0, 1); small subgroups come as close to it as they can.
 
     Returns:
-        Training half and test half, emoji in the order of ``data``.
+        Training part and test part, emoji in the order of ``data``.
+
+    Raises:
+        ValueError: a share outside (0, 1).
     """
+    if not 0 < test_share < 1:
+        raise ValueError(f"test_share: wanted a number in (0, 1), got {test_share}")
     generator = np.random.default_rng(seed)
     units: dict[str, list[list[int]]] = defaultdict(list)
     for unit in _drawn_alike(data.rasters):
@@ -170,7 +178,12 @@ def split_emoji(data: EmojiDataset, seed: int = 0) -> tuple[EmojiDataset, EmojiD
         order = [subgroup[i] for i in generator.permutation(len(subgroup))]
         here = [0, 0]
         for unit in sorted(order, key=len, reverse=True):
-            half = int((here[0], len(halves[0])) > (here[1], len(halves[1])))
+            counts = (here[0], len(halves[0])), (here[1], len(halves[1]))
+            train, test = (
+                [round(share * n, 9) for n in part]
+                for share, part in zip((test_share, 1 - test_share), counts, strict=True)
+            )
+            half = int(train > test)
             half = 0 if len(subgroup) == 1 else half
             halves[half].extend(unit)
             here[half] += len(unit)

@@ -8,8 +8,14 @@ from PIL import Image
 from pml_suprank.recipes.data.emoji import VENDORS, EmojiDataset, load_emoji, split_emoji
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.layout import PathLike, choose
+from pml_suprank.recipes.data.splits import SIDES
 
-__all__ = ["EmojiImages", "load_emoji_images"]
+__all__ = ["EmojiImages", "caption_of", "load_emoji_images"]
+
+
+def caption_of(name: str) -> str:
+    """The name of an emoji in words, such as "man in tuxedo"."""
+    return name.replace("_", " ").replace("-", " ").lower()
 
 
 class EmojiImages(ImageDataset):
@@ -25,7 +31,7 @@ class EmojiImages(ImageDataset):
         self.places = tuple(range(len(source)))
         names = [source.emoji[index // 2].name for index in self.places]
         paths = [f"{name}/{VENDORS[index % 2]}" for index, name in enumerate(names)]
-        captions = [name.replace("_", " ").replace("-", " ").lower() for name in names]
+        captions = list(map(caption_of, names))
         super().__init__(paths, source.level_labels, source.hierarchy, captions=captions, **items)
 
     def decode(self, index: int) -> Image.Image:
@@ -45,6 +51,7 @@ def load_emoji_images(
     *,
     limit: int | None = None,
     seed: int = 0,
+    test_share: float = 0.5,
     **items: Any,
 ) -> EmojiImages:
     """1,903 emoji, each drawn by two vendors, with the taxonomy emoji < subgroup < group.
@@ -53,19 +60,19 @@ def load_emoji_images(
 
     Args:
         root: folder that keeps the rasters; None is the user's cache folder.
-        split: "train" or "test", halves of the emoji of every subgroup; None for all.
+        split: "train" or "test", shares of the emoji of every subgroup; "fit" or "val", the same shares of those of
+            "train"; None for all.
         limit: use at most so many emoji; None for all.
         seed: of the split.
+        test_share: of the emoji of every subgroup.
         **items: arguments of :class:`ImageDataset`, such as ``transform``.
 
     Raises:
-        ValueError: another split.
+        ValueError: another split, or a share outside (0, 1).
         ImportError: a package of the extra ``quickstart`` is missing.
     """
-    if split is not None:
-        choose("split", split, {"train": 0, "test": 1})
+    sides = () if split is None else choose("split", split, SIDES)
     data = load_emoji(cache_dir=None if root is None else Path(root), limit=limit)
-    if split is not None:
-        train, test = split_emoji(data, seed)
-        data = train if split == "train" else test
+    for side in sides:
+        data = split_emoji(data, seed, test_share)[side]
     return EmojiImages(data, **items)

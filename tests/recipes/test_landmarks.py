@@ -10,8 +10,10 @@ import torch
 from pml_suprank.recipes.__main__ import main as suprank
 from pml_suprank.recipes.data.landmark_solutions import read_solutions
 from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.evaluate import evaluate_labels
 from tests.recipes.data.test_revisited import GALLERY, QUERIES, lay_out
 from tests.recipes.data.trees import write
+from tests.reference import metrics as loops
 
 
 def saved(path: Path, names: list[str], rows: list, **more) -> Path:
@@ -132,6 +134,26 @@ def test_gldv2(gldv2: list[str], tmp_path: Path) -> None:
     ideal = 3 + 3 / log3  # c and d are of landmark c
     expected = (1.0 + (3 / 2 + 3 / 2.321928094887362) / ideal) / 2
     assert found["hierarchy"]["ndcg"]["mean"] == pytest.approx(expected)
+    rankings = [2, 1, 0, 0], [0, 0, 2, 2]  # levels that q0 and q2 share with a, b, c, d
+    relevance = [loops.population_relevance(row, 2) for row in rankings]
+    for name, values in {
+        "ndcg": [loops.ndcg(row) for row in rankings],
+        "asi": [loops.asi(row) for row in rankings],
+        "hierarchical_average_precision": map(loops.hierarchical_average_precision, relevance),
+    }.items():
+        assert found["hierarchy"][name]["mean"] == pytest.approx(sum(values) / 2)
+
+
+def test_landmarks_of_train_and_index_are_never_the_same() -> None:
+    """Landmark 1 of train is another than landmark 1 of the index; their labels can be the same."""
+    labels = torch.zeros(2, 2, dtype=torch.long)
+    sets = []
+    for side in ("train", "index"):
+        names = ((f"{side}:1",), ("church",))
+        sets.append(EmbeddingSet(torch.eye(2), labels, None, ("landmark", "label"), names))
+    found = evaluate_labels(*sets, names=("average_precision",), progress=False)
+    assert found["average_precision_level0"].num_valid == 0
+    assert found["average_precision_level1"].num_valid == 2
 
 
 def test_gldv2_without_labels(gldv2: list[str], tmp_path: Path, capsys) -> None:

@@ -87,7 +87,20 @@ def test_files_of_embeddings(tmp_path: Path) -> None:
         read_features(path)
 
 
-@pytest.mark.parametrize("spec", ["clip", "open_clip", "bag-of-words:x", "", "sentence"])
+def test_random_vectors() -> None:
+    """They depend on the seed and the name, not on the other names."""
+    one, other = encode_names("random:3", NAMES), encode_names("random:3", NAMES[::-1])
+    np.testing.assert_array_equal(one, other[::-1])
+    np.testing.assert_allclose(np.linalg.norm(one, axis=1), 1, atol=1e-6)
+    assert abs(one[0] @ one[1]) < 0.5
+    assert abs(one[0] @ encode_names("random:4", NAMES)[0]) < 0.5
+    with pytest.raises(EncoderError, match="prompts: wanted none for 'random'"):
+        encode_names("random:3", NAMES, ["a {}"])
+
+
+@pytest.mark.parametrize(
+    "spec", ["random", "random:x", "clip", "open_clip", "bag-of-words:x", "", "sentence"]
+)
 def test_unknown_encoders(spec: str) -> None:
     with pytest.raises(EncoderError, match="encoder: wanted o"):
         encode_names(spec, NAMES)

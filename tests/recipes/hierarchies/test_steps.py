@@ -391,6 +391,16 @@ def test_wrong_levels(world: World, work: Path, capsys, levels: list, message: s
     assert message in fails(capsys, "propose", work, "--levels", *levels, "--encoder", world.text)
 
 
+def test_unknown_encoder(world: World, work: Path, capsys) -> None:
+    steps(world, work, "names")
+    error = fails(capsys, "propose", work, "--levels", *LEVELS, "--encoder", "word2vec")
+    assert "encoder: wanted one of open_clip:NAME:WEIGHTS, run:FOLDER, sentences" in error
+    assert not (work / "proposal.csv").exists()
+    steps(world, work, "review")
+    error = fails(capsys, "classify", work, world.images, "--encoder", "sentences")
+    assert "wanted open_clip:NAME:WEIGHTS or run:FOLDER for images and names" in error
+
+
 def test_wrong_images(world: World, work: Path, tmp_path: Path, capsys) -> None:
     steps(world, work, "review")
     table = tmp_path / "list.csv"
