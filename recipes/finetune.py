@@ -1,7 +1,7 @@
 """Fine-tune a backbone for retrieval on anybody's images, evaluate it, write a run folder.
 
     suprank finetune --output runs/photos --data.root photos --model.name resnet50
-    suprank finetune --output runs/sop --config sop_happier --data.root Stanford_Online_Products
+    suprank finetune --output runs/sop --config sop-happier --data.root Stanford_Online_Products
     accelerate launch -m pml_suprank.recipes.finetune --output runs/photos --config photos.yaml
 
 Settings come from ``--config`` (a YAML file or the name of published settings) and from options such as

@@ -101,6 +101,13 @@ def test_commands_name_what_exists(page, parse_only):
             importlib.import_module(words[words.index("-m") + 1])
 
 
+@pytest.mark.parametrize("name", suprank.RECIPES)
+def test_commands_in_the_text_of_a_recipe(name, parse_only):
+    text = importlib.import_module(f"pml_suprank.recipes.{name.replace('-', '_')}").__doc__
+    for line in re.findall(r"^ +suprank (.*)$", text, re.MULTILINE):
+        parse_only(shlex.split(line))
+
+
 def test_a_wrong_command_is_noticed(parse_only):
     for wrong in ("report --no-such-option", "finetune --output x --training.epoch 3", "nothing"):
         with pytest.raises((SystemExit, AssertionError, pytest.fail.Exception)):
