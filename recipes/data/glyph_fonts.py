@@ -35,12 +35,18 @@ _MATPLOTLIB = {
 _FREE = ("OFL-1.1", "Apache-2.0")
 _DESIGNS = {
     "Assistant": "Source Sans",
+    "Heebo": "Roboto",
+    "IBM Plex Mono": "IBM Plex",
+    "IBM Plex Sans": "IBM Plex",
+    "IBM Plex Sans Arabic": "IBM Plex",
     "Noto Kufi Arabic": "Noto Sans",
     "Noto Sans Arabic": "Noto Sans",
     "Noto Sans Thai": "Noto Sans",
+    "Roboto Mono": "Roboto",
+    "Roboto Slab": "Roboto",
     "Source Sans 3": "Source Sans",
 }
-"""Families that share their Latin letters."""
+"""Families with the same letters, or the same letters but for their width, in a script."""
 _STYLES = (("Regular", "normal", 400), ("Bold", "normal", 700), ("Italic", "italic", 400))
 
 

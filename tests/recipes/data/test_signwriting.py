@@ -40,6 +40,14 @@ def test_the_alphabet_is_the_published_one() -> None:
     assert [per_category[name] for name in CATEGORIES] == [261, 242, 8, 110, 18, 8, 5]
 
 
+def test_sizes_of_the_groups() -> None:
+    """As the alphabet's own numbers have them, 01-01-001 to 01-01-014 for the first group of hands."""
+    sizes = list(Counter(group for _, group, _ in list_symbols()).values())
+    assert sizes[:10] == [14, 16, 38, 8, 58, 30, 22, 19, 40, 16]
+    assert sizes[10:20] == [17, 20, 43, 16, 35, 30, 17, 30, 14, 20]
+    assert sizes[20:] == [8, 11, 32, 17, 30, 20, 9, 9, 8, 5]
+
+
 def test_names_fit_the_groups() -> None:
     words = {"Hands": "hand", "Straight Diagonal Plane": "diagonal"}
     for category, group, name in list_symbols():
