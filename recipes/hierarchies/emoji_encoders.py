@@ -19,7 +19,7 @@ __all__ = ["CLASSIFIERS", "ENCODERS", "train_tower", "write_efficientnet"]
 
 ENCODERS = {
     "sentences": "sentence encoder",
-    "tower": "OpenCLIP tower trained on the named emoji",
+    "tower": "OpenCLIP tower",
     "bag-of-words": "bag of words",
     "random": "random vectors",
 }

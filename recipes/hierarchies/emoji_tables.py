@@ -11,12 +11,18 @@ from pml_suprank.recipes.hierarchies.emoji_encoders import CLASSIFIERS, ENCODERS
 
 __all__ = ["write_tables"]
 
-_IMAGE_TITLES = {"tower": "OpenCLIP tower", "efficientnet": "EfficientNet-Lite0, ImageNet"}
-_AGAINST_TITLES = {"text": "names", "images": "drawings of named emoji"}
+_IMAGE_TITLES = {"tower": "OpenCLIP tower", "efficientnet": "EfficientNet, ImageNet"}
+_AGAINST_TITLES = {"text": "names", "images": "drawings"}
 
 
-def write_tables(folder: Path, rows: Sequence[Mapping[str, Any]], levels: Sequence[str]) -> str:
+Rows = Sequence[Mapping[str, Any]]
+
+
+def write_tables(folder: Path, rows: Rows, levels: Sequence[str]) -> str:
     """Write ``rebuild.csv``, every row, and ``rebuild.md``, means and standard deviations over the seeds.
+
+    In the second table "all" are all emoji whose names are hidden, by the tie rule of the vote; "agreed" are those
+    whose two drawings agree.
 
     Args:
         folder: of both files.
@@ -28,52 +34,55 @@ def write_tables(folder: Path, rows: Sequence[Mapping[str, Any]], levels: Sequen
     """
     columns = ["names", "classifier", "seed", "level", "given", "classes", "count", *MEASURES]
     write_csv(folder / "rebuild.csv", rows, columns)
-
-    def cells(measures: Sequence[str], **wanted: str) -> list[str]:
-        return [
-            _cell([r[m] for r in rows if wanted.items() <= r.items() and r["level"] == level])
-            for level in levels
-            for m in measures
-        ]
-
-    heads = [f"{measure} {level}" for level in levels for measure in MEASURES]
-    lines = ["All names:", "", *_head(["names", *heads])]
-    for name in dict.fromkeys(row["names"] for row in rows):
-        own = cells(MEASURES, names=name, classifier="", classes="all")
-        lines.append(_line([ENCODERS[name], *own]))
-    heads = [
-        f"{m} {level}{t}"
-        for t in ("", ", drawings agree")
-        for level in levels
-        for m in ("AMI", "ARI")
-    ]
-    lines += ["", "Hidden names:", ""]
-    lines += _head(
-        ["names", "drawings", "compared with", "rule", *heads, "drawings agree", "hidden"]
-    )
-    for name, classifier in dict.fromkeys(
-        (r["names"], r["classifier"]) for r in rows if r["classifier"]
-    ):
-        about = {"names": name, "classifier": classifier}
-        images, against, rule = CLASSIFIERS[classifier]
-        own = cells(["AMI", "ARI"], **about, classes="every image")
-        own += cells(["AMI", "ARI"], **about, classes="images")
-        counts = [
-            _cell(
-                [
-                    r["count"]
-                    for r in rows
-                    if (about | {"classes": c, "level": levels[0]}).items() <= r.items()
-                ],
-                0,
-            )
-            for c in ("images", "every image")
-        ]
-        start = [ENCODERS[name], _IMAGE_TITLES[images], _AGAINST_TITLES[against], f"`{rule}`"]
-        lines.append(_line([*start, *own, *counts]))
-    text = "\n".join(lines) + "\n"
+    parts = ["All names:", "", *_all_names(rows, levels)]
+    parts += ["", "Hidden names:", "", *_hidden_names(rows, levels)]
+    text = "\n".join(parts) + "\n"
     write_text(folder / "rebuild.md", text)
     return text
+
+
+def _all_names(rows: Rows, levels: Sequence[str]) -> list[str]:
+    heads = [f"{measure} {level}" for level in levels for measure in MEASURES]
+    lines = _head(["names", "seeds", *heads])
+    for name in dict.fromkeys(row["names"] for row in rows):
+        own = _chosen(rows, names=name, classifier="", classes="all")
+        cells = [
+            _cell([row[measure] for row in _chosen(own, level=level)])
+            for level in levels
+            for measure in MEASURES
+        ]
+        lines.append(_line([ENCODERS[name], _seeds(own), *cells]))
+    return lines
+
+
+def _hidden_names(rows: Rows, levels: Sequence[str]) -> list[str]:
+    sets = {"every image": "all", "images": "agreed"}
+    heads = [f"AMI {level}, {title}" for title in sets.values() for level in levels]
+    lines = _head(["names", "drawings", "against", "rule", "seeds", *heads, "all", "agreed"])
+    pairs = dict.fromkeys((row["names"], row["classifier"]) for row in rows if row["classifier"])
+    for name, classifier in pairs:
+        images, against, rule = CLASSIFIERS[classifier]
+        own = _chosen(rows, names=name, classifier=classifier)
+        values = [
+            _cell([row["AMI"] for row in _chosen(own, classes=part, level=level)])
+            for part in sets
+            for level in levels
+        ]
+        counts = [
+            _cell([row["count"] for row in _chosen(own, classes=part, level=levels[0])], 0)
+            for part in sets
+        ]
+        about = [ENCODERS[name], _IMAGE_TITLES[images], _AGAINST_TITLES[against], rule, _seeds(own)]
+        lines.append(_line([*about, *values, *counts]))
+    return lines
+
+
+def _chosen(rows: Rows, **wanted: str) -> list[Mapping[str, Any]]:
+    return [row for row in rows if wanted.items() <= row.items()]
+
+
+def _seeds(rows: Rows) -> str:
+    return str(len({row["seed"] for row in rows}))
 
 
 def _head(titles: Sequence[str]) -> list[str]:
