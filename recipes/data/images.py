@@ -176,8 +176,10 @@ class ImageDataset(Dataset[Any]):
         """Some of the images, in the given order, with the same labels and taxonomy."""
         other = copy.copy(self)
         paths = self.paths
-        is_array = isinstance(paths, IdPaths)
-        other.paths = paths.take(indices) if is_array else tuple(paths[i] for i in indices)
+        if isinstance(paths, IdPaths):
+            other.paths = paths.take(indices)
+        else:
+            other.paths = tuple(paths[index] for index in indices)
         other.labels = self.labels[torch.as_tensor(list(indices), dtype=torch.long)]
         if self.captions is not None:
             other.captions = tuple(self.captions[index] for index in indices)

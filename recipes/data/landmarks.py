@@ -163,7 +163,7 @@ def _tree(
 ) -> tuple[Hierarchy, np.ndarray]:
     """The taxonomy of the landmarks that stay, and the class of each landmark, -1 for others."""
     row_of = np.full(len(landmarks), -1, dtype=np.int64)
-    chains = []
+    chains: list[tuple[str, ...]] = []
     for index in np.flatnonzero(reasons == 0).tolist():
         number = int(landmarks[index])
         label, made = chain_of.get(number, Chain("", ""))

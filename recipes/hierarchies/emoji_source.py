@@ -3,7 +3,9 @@
 import io
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from tqdm import tqdm
 
@@ -53,9 +55,13 @@ def write_images(folder: Path, data: EmojiDataset) -> Path:
         if not (folder / name).exists():
             png = io.BytesIO()
             data.image(index).save(png, "PNG")
-            write_atomic(folder / name, lambda file, png=png: file.write(png.getvalue()))
+            write_atomic(folder / name, partial(_write, png.getvalue()))
     write_csv(folder / "images.csv", rows)
     return folder / "images.csv"
+
+
+def _write(content: bytes, file: BinaryIO) -> None:
+    file.write(content)
 
 
 def group_names(work: WorkFolder, names: Path, levels: Mapping[str, int], encoder: str) -> str:

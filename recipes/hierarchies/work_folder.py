@@ -16,20 +16,14 @@ __all__ = ["WorkFolder", "digest"]
 def digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if _HAS_DIGEST else _slowly(file)
+        total = hashlib.sha256()
+        while block := file.read(1 << 20):
+            total.update(block)
+        return total.hexdigest()
 
 
 _HALF_WRITTEN = re.compile(r"\..+\.[a-z0-9_]{8}")
 """Names of the temporary files of :func:`write_atomic`."""
-
-_HAS_DIGEST = hasattr(hashlib, "file_digest")  # Python 3.11
-
-
-def _slowly(file: Any) -> str:
-    total = hashlib.sha256()
-    while block := file.read(1 << 20):
-        total.update(block)
-    return total.hexdigest()
 
 
 class WorkFolder:
