@@ -1,0 +1,122 @@
+"""Features of a frozen trunk, computed once: of every image, and of augmented views of it."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.integrations.timm_backbones import build_models, build_transforms
+from pml_suprank.recipes.data.registry import load
+from pml_suprank.recipes.files import write_atomic
+from pml_suprank.recipes.seeding import seed_everything
+
+__all__ = ["BACKBONE", "Features", "extract", "load_features"]
+
+BACKBONE = "tf_efficientnet_lite0"
+_LAYOUT = 1  # raise it when the content of the file changes meaning
+
+
+@dataclass(frozen=True)
+class Features:
+    """A split as the frozen trunk sees it.
+
+    Attributes:
+        views: (N, V, F) float32; view 0 is the image itself, the others are augmented.
+        labels: (N, L) labels, column 0 finest.
+        hierarchy: of the classes of the split.
+    """
+
+    views: Tensor
+    labels: Tensor
+    hierarchy: Hierarchy
+
+    def standardised(self, by: "Features") -> "Features":
+        """The same, with mean 0 and deviation 1 in every dimension over the images of ``by``."""
+        clean = by.views[:, 0]
+        centred = (self.views - clean.mean(0)) / clean.std(0).clamp(min=1e-3)
+        return Features(centred, self.labels, self.hierarchy)
+
+
+def load_features(
+    data: str,
+    split: str,
+    folder: Path,
+    *,
+    views: int = 0,
+    image_size: int = 64,
+    limit: int | None = None,
+    cache_dir: Path | None = None,
+) -> Features:
+    """Features of a split, from ``folder`` or computed now and kept there.
+
+    Args:
+        data: a loader of :mod:`pml_suprank.recipes.data.registry` that needs no root.
+        split: of that loader.
+        folder: of the cached features.
+        views: augmented views beside the image itself.
+        image_size: side in pixels.
+        limit: of the loader, for a small run; None for all.
+        cache_dir: where the loader keeps its rasters; None is the user's cache folder.
+
+    Raises:
+        ValueError: an unknown data set or split.
+        ImportError: a package of the extra ``leaderboard`` is missing.
+    """
+    options = {} if limit is None else {"limit": limit}
+    items: Any = load(data, None if cache_dir is None else cache_dir, split, **options)
+    what = [_LAYOUT, data, split, views, image_size, limit, version("timm")]
+    labels = items.labels.numpy()
+    digest = hashlib.sha256(json.dumps(what).encode() + labels.tobytes()).hexdigest()[:12]
+    path = folder / f"{data}-{split}-{digest}.npz"
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+            half = content["views"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        half = extract(items, views, image_size).half().numpy()
+        write_atomic(path, lambda file: np.savez(file, views=half))
+    return Features(torch.from_numpy(half).float(), items.labels, items.hierarchy)
+
+
+@torch.no_grad()
+def extract(items: Any, views: int, image_size: int) -> Tensor:
+    """Features of every image and of augmented views of it, (N, 1 + views, F).
+
+    Args:
+        items: an image data set.
+        views: augmented views of each image.
+        image_size: side in pixels.
+    """
+    trunk = build_models(BACKBONE, 1, weights="packaged", channels_last=True)["trunk"].eval()
+    augment, plain = build_transforms(
+        trunk,  # type: ignore[arg-type]
+        image_size,
+        train_options={"scale": (0.6, 1.0), "color_jitter": 0.2, "hflip": 0.0},
+        eval_options={"crop_pct": 1.0},
+    )
+    columns = []
+    with tqdm(total=len(items) * (1 + views), desc="features", unit="image") as bar:
+        for view in range(1 + views):
+            seed_everything(view)
+            columns.append(_pass(trunk, items, augment if view else plain, bar))
+    return torch.stack(columns, dim=1)
+
+
+def _pass(
+    trunk: torch.nn.Module, items: Any, transform: Callable[[Any], Tensor], bar: Any
+) -> Tensor:
+    rows = []
+    for batch in DataLoader(items.with_transform(transform), batch_size=128):
+        rows.append(trunk(batch[0]))
+        bar.update(len(batch[0]))
+    return torch.cat(rows)

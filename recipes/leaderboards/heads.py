@@ -1,0 +1,132 @@
+"""Training of a linear head on cached features, the same for every loss, and its evaluation."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pml_suprank import metrics
+from pml_suprank.recipes.leaderboards.entrants import Entrant, Problem
+from pml_suprank.recipes.leaderboards.features import Features
+from pml_suprank.recipes.seeding import seed_everything
+from pml_suprank.samplers import HierarchicalSampler
+
+__all__ = ["Budget", "measure", "train_head"]
+
+WARM_UP = 0.05  # share of the steps
+PROXY_FACTOR = 10.0
+"""Learning rate of a loss's own parameters, as a multiple of the head's."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every loss gets alike.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_size: of a step.
+        embedding_size: D.
+        group_sizes: of :class:`HierarchicalSampler`.
+    """
+
+    steps: int = 300
+    batch_size: int = 128
+    embedding_size: int = 128
+    group_sizes: tuple[int, ...] = (2, 8)
+
+
+def train_head(
+    train: Features,
+    entrant: Entrant,
+    options: Mapping[str, Any],
+    lr: float,
+    seed: int,
+    budget: Budget,
+) -> tuple[nn.Linear, float]:
+    """A linear head trained with a loss, and the seconds that it took.
+
+    Initial weights, batches and views depend on the seed alone, so that the runs of one seed are pairs.
+
+    Args:
+        train: training split.
+        entrant: the loss.
+        options: one of its settings.
+        lr: learning rate of the head.
+        seed: of the run.
+        budget: the same for all.
+    """
+    head, batches = _head(train, budget, seed), _batches(train, budget, seed)
+    problem = Problem(train.hierarchy, budget.embedding_size)
+    loss_fn = entrant.build(problem, options)
+    miner = None if entrant.miner is None else entrant.miner(problem, options)
+    groups = [{"params": [*head.parameters()], "lr": lr}]
+    if any(True for _ in loss_fn.parameters()):
+        groups.append({"params": [*loss_fn.parameters()], "lr": lr * PROXY_FACTOR})
+    optimizer = torch.optim.AdamW(groups, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _factor(step, budget.steps)
+    )
+    draw = torch.Generator().manual_seed(seed)
+    start = perf_counter()
+    for _ in range(budget.steps):
+        rows = torch.as_tensor(next(batches))
+        view = torch.randint(train.views.shape[1], (len(rows),), generator=draw)
+        embeddings = head(train.views[rows, view])
+        labels = train.labels[rows] if entrant.all_levels else train.labels[rows, 0]
+        found = None if miner is None else miner(embeddings, labels)
+        if entrant.all_levels and miner is not None:
+            labels = labels[:, 0]
+        loss = loss_fn(embeddings, labels, found)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return head.eval(), perf_counter() - start
+
+
+def _head(train: Features, budget: Budget, seed: int) -> nn.Linear:
+    seed_everything(seed)
+    head = nn.Linear(train.views.shape[2], budget.embedding_size)
+    seed_everything(seed, 1)  # a loss with parameters does not move what comes after it
+    return head
+
+
+def _batches(train: Features, budget: Budget, seed: int) -> Any:
+    sampler = HierarchicalSampler(
+        train.labels, budget.batch_size, budget.group_sizes, seed=seed, rank=0, world_size=1
+    )
+    while True:
+        yield from sampler
+
+
+def _factor(step: int, steps: int) -> float:
+    """Linear warm-up, then a cosine to 0."""
+    return (
+        min(1.0, (step + 1) / max(1.0, WARM_UP * steps))
+        * 0.5
+        * (1 + math.cos(math.pi * step / max(1, steps)))
+    )
+
+
+@torch.no_grad()
+def measure(head: nn.Module | None, test: Features) -> dict[str, float]:
+    """Each image as a query against all others; means over the queries.
+
+    Args:
+        head: None measures the features of the trunk.
+        test: held-out split.
+
+    Returns:
+        "h_ap", "ndcg", "asi", and for each level l "ap_l" and "r1_l".
+    """
+    embeddings: Tensor = test.views[:, 0] if head is None else head(test.views[:, 0])
+    levels = range(test.labels.shape[1])
+    names = {"h_ap": "hierarchical_average_precision", "ndcg": "ndcg", "asi": "asi"}
+    names |= {f"ap_{level}": f"average_precision_level{level}" for level in levels}
+    names |= {f"r1_{level}": f"recall_at_1_level{level}" for level in levels}
+    found = metrics.evaluate(embeddings, test.labels, metrics=list(names.values()), k=1).mean()
+    return {short: found[name] for short, name in names.items()}

@@ -1,0 +1,178 @@
+"""Runs of the leaderboard: one JSON file each, so that an interrupted leaderboard goes on where it stopped."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from pml_suprank.recipes.files import write_json
+from pml_suprank.recipes.leaderboards.entrants import ENTRANTS, LEARNING_RATES
+from pml_suprank.recipes.leaderboards.features import Features, load_features
+from pml_suprank.recipes.leaderboards.heads import Budget, measure, train_head
+
+__all__ = ["Run", "Source", "complete", "configurations", "read_run"]
+
+TUNING, FINAL = ("fit", "val"), ("train", "test")
+"""Splits to train and to evaluate on, to choose a configuration and for the table."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as the runs see it.
+
+    Attributes:
+        data: its loader.
+        views: augmented views of a training image.
+        image_size: side in pixels.
+        limit: of the loader; None for all.
+    """
+
+    data: str
+    views: int = 8
+    image_size: int = 64
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that decides the numbers of a run.
+
+    Attributes:
+        source: the data.
+        entrant: a key of ``ENTRANTS``.
+        setting: position among the entrant's settings.
+        lr: learning rate of the head.
+        seed: of initial weights and batches.
+        splits: to train and to evaluate on.
+        budget: the same for all losses.
+    """
+
+    source: Source
+    entrant: str
+    setting: int
+    lr: float
+    seed: int
+    splits: tuple[str, str]
+    budget: Budget = field(default_factory=Budget)
+
+    @property
+    def configuration(self) -> tuple[int, float]:
+        """Setting and learning rate."""
+        return self.setting, self.lr
+
+    def content(self) -> dict[str, Any]:
+        """Everything above, ready for JSON, with the options of the setting spelled out."""
+        options = dict(ENTRANTS[self.entrant].settings[self.setting])
+        return json.loads(json.dumps(asdict(self) | {"options": options}))
+
+    def path(self, folder: Path) -> Path:
+        """The file of the run; another setting of anything is another file."""
+        digest = hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode()).hexdigest()
+        name = f"{self.splits[1]}-{self.seed}-{self.setting}-{self.lr:g}-{digest[:10]}.json"
+        return folder / "runs" / self.source.data / self.entrant / name
+
+
+def configurations(entrant: str) -> list[tuple[int, float]]:
+    """The six configurations of an entrant: each setting with each learning rate."""
+    settings = range(len(ENTRANTS[entrant].settings))
+    return [(setting, lr) for setting in settings for lr in LEARNING_RATES]
+
+
+def read_run(run: Run, folder: Path) -> dict[str, Any] | None:
+    """What a finished run found; None where there is no whole file of it."""
+    try:
+        content = json.loads(run.path(folder).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if content.get("run") == run.content() else None
+
+
+def complete(
+    runs: Sequence[Run], folder: Path, workers: int = 1, cache_dir: Path | None = None
+) -> dict[Run, dict[str, Any]]:
+    """The results of runs, those that are there and those made now.
+
+    Args:
+        runs: what to complete.
+        folder: of the leaderboard.
+        workers: processes with one thread each; 1 stays in this process.
+        cache_dir: of the rasters.
+
+    Returns:
+        Run to "metrics" and "seconds", or "error" where the loss could not be trained on these batches.
+    """
+    found = {run: read_run(run, folder) for run in runs}
+    missing = [run for run, content in found.items() if content is None]
+    with tqdm(total=len(missing), desc="runs", unit="run", disable=not missing) as bar:
+        for run, content in _execute(missing, folder, workers, cache_dir):
+            found[run] = content
+            bar.update()
+    return {run: content for run, content in found.items() if content is not None}
+
+
+def _execute(
+    runs: Sequence[Run], folder: Path, workers: int, cache_dir: Path | None
+) -> Iterator[tuple[Run, dict[str, Any]]]:
+    if workers == 1 or len(runs) < 2:
+        for run in runs:
+            yield run, _one(run, folder, cache_dir)
+        return
+    for source, splits in dict.fromkeys((run.source, run.splits) for run in runs):
+        _features(source, splits, folder, cache_dir)  # once, before the processes ask for it
+    context = get_context("spawn")
+    with ProcessPoolExecutor(
+        workers, context, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        waiting: dict[Future[dict[str, Any]], Run] = {
+            pool.submit(_one, run, folder, cache_dir): run for run in runs
+        }
+        try:
+            while waiting:
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(future), future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _one(run: Run, folder: Path, cache_dir: Path | None) -> dict[str, Any]:
+    train, test = _features(run.source, run.splits, folder, cache_dir)
+    entrant = ENTRANTS[run.entrant]
+    content: dict[str, Any] = {"run": run.content()}
+    try:
+        options = entrant.settings[run.setting]
+        head, seconds = train_head(train, entrant, options, run.lr, run.seed, run.budget)
+    except ValueError as error:  # a loss that wants other batches than the others get
+        content["error"] = str(error)
+    else:
+        content |= {"metrics": measure(head, test), "seconds": round(seconds, 2)}
+    write_json(run.path(folder), content)
+    return content
+
+
+@lru_cache(maxsize=2)
+def _features(
+    source: Source, splits: tuple[str, str], folder: Path, cache_dir: Path | None
+) -> tuple[Features, Features]:
+    """Training and evaluation split, standardised by the former."""
+    train, test = (
+        load_features(
+            source.data,
+            split,
+            folder / "features",
+            views=source.views if split == splits[0] else 0,
+            image_size=source.image_size,
+            limit=source.limit,
+            cache_dir=cache_dir,
+        )
+        for split in splits
+    )
+    return train.standardised(train), test.standardised(train)
