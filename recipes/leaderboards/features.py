@@ -21,7 +21,7 @@ from pml_suprank.recipes.data.registry import load
 from pml_suprank.recipes.files import write_atomic
 from pml_suprank.recipes.seeding import seed_everything
 
-__all__ = ["BACKBONE", "Features", "extract", "load_features"]
+__all__ = ["BACKBONE", "Features", "extract", "load_features", "load_items", "transforms"]
 
 BACKBONE = "tf_efficientnet_lite0"
 _LAYOUT = 1  # raise it when the content of the file changes meaning
@@ -73,8 +73,7 @@ def load_features(
         ValueError: an unknown data set or split.
         ImportError: a package of the extra ``leaderboard`` is missing.
     """
-    options = {} if limit is None else {"limit": limit}
-    items: Any = load(data, None if cache_dir is None else cache_dir, split, **options)
+    items = load_items(data, split, limit, cache_dir)
     what = [_LAYOUT, data, split, views, image_size, limit, version("timm")]
     labels = items.labels.numpy()
     digest = hashlib.sha256(json.dumps(what).encode() + labels.tobytes()).hexdigest()[:12]
@@ -88,6 +87,11 @@ def load_features(
     return Features(torch.from_numpy(half).float(), items.labels, items.hierarchy)
 
 
+def load_items(data: str, split: str, limit: int | None, cache_dir: Path | None) -> Any:
+    """A split as images; the arguments are those of :func:`load_features`."""
+    return load(data, cache_dir, split, **({} if limit is None else {"limit": limit}))
+
+
 @torch.no_grad()
 def extract(items: Any, views: int, image_size: int) -> Tensor:
     """Features of every image and of augmented views of it, (N, 1 + views, F).
@@ -98,18 +102,23 @@ def extract(items: Any, views: int, image_size: int) -> Tensor:
         image_size: side in pixels.
     """
     trunk = build_models(BACKBONE, 1, weights="packaged", channels_last=True)["trunk"].eval()
-    augment, plain = build_transforms(
-        trunk,  # type: ignore[arg-type]
-        image_size,
-        train_options={"scale": (0.6, 1.0), "color_jitter": 0.2, "hflip": 0.0},
-        eval_options={"crop_pct": 1.0},
-    )
+    augment, plain = transforms(trunk, image_size)
     columns = []
     with tqdm(total=len(items) * (1 + views), desc="features", unit="image") as bar:
         for view in range(1 + views):
             seed_everything(view)
             columns.append(_pass(trunk, items, augment if view else plain, bar))
     return torch.stack(columns, dim=1)
+
+
+def transforms(trunk: Any, image_size: int) -> tuple[Callable, Callable]:
+    """Augmentation for training, without mirroring (letters and hands have a side), and none for evaluation."""
+    return build_transforms(
+        trunk,
+        image_size,
+        train_options={"scale": (0.6, 1.0), "color_jitter": 0.2, "hflip": 0.0},
+        eval_options={"crop_pct": 1.0},
+    )
 
 
 def _pass(

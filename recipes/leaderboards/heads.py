@@ -15,7 +15,7 @@ from pml_suprank.recipes.leaderboards.features import Features
 from pml_suprank.recipes.seeding import seed_everything
 from pml_suprank.samplers import HierarchicalSampler
 
-__all__ = ["Budget", "measure", "train_head"]
+__all__ = ["Budget", "learning_rate_factor", "measure", "step_loss", "train_head"]
 
 WARM_UP = 0.05  # share of the steps
 PROXY_FACTOR = 10.0
@@ -68,7 +68,7 @@ def train_head(
         groups.append({"params": [*loss_fn.parameters()], "lr": lr * PROXY_FACTOR})
     optimizer = torch.optim.AdamW(groups, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _factor(step, budget.steps)
+        optimizer, lambda step: learning_rate_factor(step, budget.steps)
     )
     draw = torch.Generator().manual_seed(seed)
     start = perf_counter()
@@ -76,11 +76,7 @@ def train_head(
         rows = torch.as_tensor(next(batches))
         view = torch.randint(train.views.shape[1], (len(rows),), generator=draw)
         embeddings = head(train.views[rows, view])
-        labels = train.labels[rows] if entrant.all_levels else train.labels[rows, 0]
-        found = None if miner is None else miner(embeddings, labels)
-        if entrant.all_levels and miner is not None:
-            labels = labels[:, 0]
-        loss = loss_fn(embeddings, labels, found)
+        loss = step_loss(entrant, loss_fn, miner, embeddings, train.labels[rows])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -103,7 +99,27 @@ def _batches(train: Features, budget: Budget, seed: int) -> Any:
         yield from sampler
 
 
-def _factor(step: int, steps: int) -> float:
+def step_loss(
+    entrant: Entrant, loss_fn: nn.Module, miner: Any, embeddings: Tensor, labels: Tensor
+) -> Tensor:
+    """The loss of a batch, on the labels that the entrant sees.
+
+    Args:
+        entrant: what the loss is.
+        loss_fn: the loss.
+        miner: of its tuples; None for none.
+        embeddings: (B, D).
+        labels: (B, L), column 0 finest.
+    """
+    if not entrant.all_levels:
+        labels = labels[:, 0]
+    found = None if miner is None else miner(embeddings, labels)
+    if labels.ndim == 2 and miner is not None:
+        labels = labels[:, 0]  # the tuples say what is positive
+    return loss_fn(embeddings, labels, found)
+
+
+def learning_rate_factor(step: int, steps: int) -> float:
     """Linear warm-up, then a cosine to 0."""
     return (
         min(1.0, (step + 1) / max(1.0, WARM_UP * steps))

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.leaderboards.entrants import ENTRANTS, LEARNING_RATES
-from pml_suprank.recipes.leaderboards.features import Features, load_features
+from pml_suprank.recipes.leaderboards.features import Features, load_features, load_items
+from pml_suprank.recipes.leaderboards.fine_tuning import FullBudget, embed, fine_tune
 from pml_suprank.recipes.leaderboards.heads import Budget, measure, train_head
 
 __all__ = ["Run", "Source", "complete", "configurations", "read_run"]
@@ -49,10 +50,10 @@ class Run:
         source: the data.
         entrant: a key of ``ENTRANTS``.
         setting: position among the entrant's settings.
-        lr: learning rate of the head.
+        lr: learning rate of the head, or of the trunk.
         seed: of initial weights and batches.
         splits: to train and to evaluate on.
-        budget: the same for all losses.
+        budget: the same for all losses; a ``FullBudget`` trains the trunk, too.
     """
 
     source: Source
@@ -125,7 +126,8 @@ def _execute(
         for run in runs:
             yield run, _one(run, folder, cache_dir)
         return
-    for source, splits in dict.fromkeys((run.source, run.splits) for run in runs):
+    on_features = [run for run in runs if not isinstance(run.budget, FullBudget)]
+    for source, splits in dict.fromkeys((run.source, run.splits) for run in on_features):
         _features(source, splits, folder, cache_dir)  # once, before the processes ask for it
     context = get_context("spawn")
     with ProcessPoolExecutor(
@@ -144,16 +146,29 @@ def _execute(
 
 
 def _one(run: Run, folder: Path, cache_dir: Path | None) -> dict[str, Any]:
-    train, test = _features(run.source, run.splits, folder, cache_dir)
     entrant = ENTRANTS[run.entrant]
     content: dict[str, Any] = {"run": run.content()}
     try:
         options = entrant.settings[run.setting]
-        head, seconds = train_head(train, entrant, options, run.lr, run.seed, run.budget)
+        if isinstance(run.budget, FullBudget):
+            size, arguments = (
+                run.source.image_size,
+                (entrant, options, run.lr, run.seed, run.budget),
+            )
+            train, test = (
+                load_items(run.source.data, split, run.source.limit, cache_dir)
+                for split in run.splits
+            )
+            network, seconds = fine_tune(train, *arguments, size)
+            found = measure(None, embed(network, test, size))
+        else:
+            known, held_out = _features(run.source, run.splits, folder, cache_dir)
+            head, seconds = train_head(known, entrant, options, run.lr, run.seed, run.budget)
+            found = measure(head, held_out)
     except ValueError as error:  # a loss that wants other batches than the others get
         content["error"] = str(error)
     else:
-        content |= {"metrics": measure(head, test), "seconds": round(seconds, 2)}
+        content |= {"metrics": found, "seconds": round(seconds, 2)}
     write_json(run.path(folder), content)
     return content
 
