@@ -5,11 +5,12 @@ VENV   ?= .venv
 RUN    := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
-.PHONY: help quickstart compare bench docs test test-oldest lint format clean
+.PHONY: help quickstart compare leaderboard bench docs test test-oldest lint format clean
 
 help:
 	@echo "make quickstart   fine-tune on real images, write runs/quickstart/report.html"
 	@echo "make compare      the quickstart's budget for our losses and PML's, write runs/compare"
+	@echo "make leaderboard  thirty losses on three data sets, hours; write runs/leaderboard"
 	@echo "make bench        time and memory, written to benchmarks/results"
 	@echo "make docs         build the documentation in site/"
 	@echo "make test         run all tests"
@@ -27,6 +28,12 @@ quickstart: $(READY)
 
 compare: $(READY)
 	$(RUN) -m pml_suprank.recipes.compare --output runs/compare $(ARGS)
+
+FULL := happier suphap supap supcon supcon-levels multi-similarity
+
+leaderboard: $(READY)
+	$(RUN) -m pml_suprank.recipes.leaderboard --output runs/leaderboard --workers 2 --full $(FULL) --full-seeds 0 1 $(ARGS)
+	$(RUN) -m pml_suprank.recipes.ablation --output runs/leaderboard --workers 2 --seeds 0 1 2
 
 bench: $(READY)
 	$(RUN) -m benchmarks.rank_losses $(ARGS)

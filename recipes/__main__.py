@@ -9,6 +9,8 @@ __all__ = ["RECIPES", "main"]
 RECIPES = {
     "quickstart": "fine-tune a packaged backbone on emoji and write a report",
     "compare": "the same budget for several losses, as a table and a plot",
+    "leaderboard": "thirty losses at one budget on three data sets, tuned alike, with significance",
+    "ablation": "what each choice of the rank losses is worth, over seeds",
     "finetune": "fine-tune a timm or OpenCLIP backbone on anybody's images",
     "embed": "images to a file of embeddings, with the model of a run",
     "evaluate": "all metrics of embeddings, per level and per query, and the worst queries",

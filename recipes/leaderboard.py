@@ -78,8 +78,8 @@ def board(
         cache_dir: of the rasters.
 
     Returns:
-        "levels", "budget", "trunk" (metrics of the frozen features), "failures", for each criterion its "standings", and those of the whole network,
-        "full".
+        "levels", "budget", "trunk" (metrics of the frozen features), "failures", its "standings" by criterion, and
+        "full", those of the whole network.
 
     Raises:
         ValueError: no loss can be trained with this budget; says why.

@@ -36,8 +36,17 @@ def steps() -> str:
             f"None: {default.value_at_delta:.5f}",
         ]
     ]
-    rows += [[f"`{preset}`", *(step[name] for name in names)] for preset, step in PRESETS.items()]
+    rows += [
+        [f"`{preset}`", *(_number(step, name) for name in names)]
+        for preset, step in PRESETS.items()
+    ]
     return markdown_table(("`preset=`", *names), rows)
+
+
+def _number(step: dict[str, Any], name: str) -> Any:
+    if step[name] is None:
+        return f"None: {SupRank(**step).value_at_delta:.5f}"
+    return step[name]
 
 
 def data_sets() -> str:

@@ -93,8 +93,9 @@ class SupRankLoss(SurrogateRankLoss):
         start: jump at 0.
         offset: value at ``delta``; None makes the step continuous there, as in the papers. The attribute of this
             name is the value in use.
-        preset: "sop", "cub", "cars", "dyml", "gldv2" or "inat": the step of the authors' configuration for that
-            data set, in place of the five above.
+        preset: in place of the five above, "smooth": a step of ten times the temperature, which this library recommends
+            (``docs/leaderboard.md``); or the step of the authors' configuration for a data set: "sop", "cub",
+            "cars", "dyml", "gldv2" or "inat".
         hrank: HAPPIER's smooth numerator; only H-AP has one.
         **kwargs: see :class:`SurrogateRankLoss`.
 

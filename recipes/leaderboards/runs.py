@@ -14,7 +14,8 @@ import torch
 from tqdm import tqdm
 
 from pml_suprank.recipes.files import write_json
-from pml_suprank.recipes.leaderboards.entrants import ENTRANTS, LEARNING_RATES
+from pml_suprank.recipes.leaderboards.ablations import ABLATIONS
+from pml_suprank.recipes.leaderboards.entrants import ENTRANTS, LEARNING_RATES, Entrant
 from pml_suprank.recipes.leaderboards.features import Features, load_features, load_items
 from pml_suprank.recipes.leaderboards.fine_tuning import FullBudget, embed, fine_tune
 from pml_suprank.recipes.leaderboards.heads import Budget, measure, train_head
@@ -48,7 +49,7 @@ class Run:
 
     Attributes:
         source: the data.
-        entrant: a key of ``ENTRANTS``.
+        entrant: a key of ``ENTRANTS`` or ``ABLATIONS``.
         setting: position among the entrant's settings.
         lr: learning rate of the head, or of the trunk.
         seed: of initial weights and batches.
@@ -71,7 +72,7 @@ class Run:
 
     def content(self) -> dict[str, Any]:
         """Everything above, ready for JSON, with the options of the setting spelled out."""
-        options = dict(ENTRANTS[self.entrant].settings[self.setting])
+        options = dict(find_entrant(self.entrant).settings[self.setting])
         return json.loads(json.dumps(asdict(self) | {"options": options}))
 
     def path(self, folder: Path) -> Path:
@@ -79,6 +80,11 @@ class Run:
         digest = hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode()).hexdigest()
         name = f"{self.splits[1]}-{self.seed}-{self.setting}-{self.lr:g}-{digest[:10]}.json"
         return folder / "runs" / self.source.data / self.entrant / name
+
+
+def find_entrant(name: str) -> Entrant:
+    """The loss of that name, of the leaderboard or of the ablation."""
+    return ENTRANTS[name] if name in ENTRANTS else ABLATIONS[name]
 
 
 def configurations(entrant: str) -> list[tuple[int, float]]:
@@ -146,7 +152,7 @@ def _execute(
 
 
 def _one(run: Run, folder: Path, cache_dir: Path | None) -> dict[str, Any]:
-    entrant = ENTRANTS[run.entrant]
+    entrant = find_entrant(run.entrant)
     content: dict[str, Any] = {"run": run.content()}
     try:
         options = entrant.settings[run.setting]

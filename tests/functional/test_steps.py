@@ -54,6 +54,13 @@ def test_published_steps():
         torch.testing.assert_close(got, torch.tensor(expected, dtype=torch.float64))
 
 
+def test_the_smooth_step_is_the_papers_at_ten_times_the_temperature():
+    t = torch.linspace(-0.3, 0.3, 41, dtype=torch.float64)
+    got = F.SupRank(**F.PRESETS["smooth"]).lower_competitor(t)
+    torch.testing.assert_close(got, F.SupRank(tau=0.1).lower_competitor(t))
+    assert (got >= (t > 0)).all()  # an upper bound of the step; a tie costs one half
+
+
 def test_sigmoid_is_flat_beyond_fifty_tau():
     t = torch.tensor([-0.6, 0.6], dtype=torch.float64)
     assert steps.sigmoid_slope(t, 0.01).tolist() == [0.0, 0.0]

@@ -144,7 +144,7 @@ def test_distance_must_be_a_similarity(name):
         ),
         (lambda: losses.CalibrationLoss(level=1)(EMBEDDINGS, LABELS), "level: wanted one of the 1"),
         (lambda: losses.SupAPLoss(backend="faster"), "backend: wanted one of"),
-        (lambda: losses.SupAPLoss(preset="nowhere"), "preset: wanted one of sop"),
+        (lambda: losses.SupAPLoss(preset="nowhere"), "preset: wanted one of smooth, sop"),
         (lambda: losses.SupAPLoss(preset="sop", tau=0.1), "preset: 'sop' sets tau"),
         (
             lambda: losses.SupHAPLoss(hrank={"beta": 1}),

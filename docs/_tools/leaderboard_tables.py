@@ -1,0 +1,94 @@
+"""The tables of docs/leaderboard.md, from docs/results/leaderboard.json and ablation.json.
+
+``python docs/_tools/leaderboard_tables.py runs/leaderboard`` takes the results and pictures of a run into docs/ first;
+without a folder it writes the tables from what is there. A test keeps page and results equal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from pml_suprank.recipes.ablation import table
+from pml_suprank.recipes.leaderboards.ablations import ARMS
+from pml_suprank.recipes.leaderboards.standings import CRITERIA, Standing
+from pml_suprank.recipes.leaderboards.tables import markdown
+
+DOCS = Path(__file__).parents[1]
+PAGE, RESULTS = DOCS / "leaderboard.md", DOCS / "results"
+_TABLE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def take(folder: Path) -> None:
+    """Copy the results of a run, without what follows from them, and its pictures."""
+    content = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
+    for found in content.values():
+        for rows in [found["full"], *found["standings"].values()]:
+            for row in rows:
+                for derived in ("mean", "deviation", "title", "kind"):
+                    row.pop(derived, None)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "leaderboard.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+    shutil.copy(folder / "ablation.json", RESULTS / "ablation.json")
+    for picture in ("h_ap", "ap"):
+        shutil.copy(folder / f"{picture}.png", DOCS / "images" / f"leaderboard_{picture}.png")
+
+
+def boards() -> dict[str, dict[str, Any]]:
+    """Data set to its results."""
+    return json.loads((RESULTS / "leaderboard.json").read_text(encoding="utf-8"))
+
+
+def tables() -> dict[str, str]:
+    """Name to Markdown of all tables."""
+    found = {}
+    for data, board in boards().items():
+        for criterion in CRITERIA:
+            rows = [_standing(row) for row in board["standings"][criterion]]
+            found[f"{data}-{criterion}"] = markdown(
+                rows, board["levels"], board["trunk"], criterion
+            )
+        rows = [_standing(row) for row in board["full"]]
+        if rows:
+            found[f"{data}-full"] = markdown(rows, board["levels"], board["trunk"])
+    found["ablation"] = _ablation(
+        json.loads((RESULTS / "ablation.json").read_text(encoding="utf-8"))
+    )
+    return found
+
+
+def _ablation(content: dict[str, list[dict[str, Any]]]) -> str:
+    arms = {(arm.part, arm.title): arm for arm in ARMS}
+    return table(
+        {
+            data: {
+                arms[row["changed"], row["value"]]: [
+                    dict(zip(row["values"], seed, strict=True))
+                    for seed in zip(*row["values"].values(), strict=True)
+                ]
+                for row in rows
+            }
+            for data, rows in content.items()
+        }
+    )
+
+
+def _standing(row: dict[str, Any]) -> Standing:
+    values = {metric: tuple(seeds) for metric, seeds in row["values"].items()}
+    return Standing(row["loss"], row["options"], row["lr"], values, row["seconds"])
+
+
+def with_tables(page: str) -> str:
+    """The page with its tables made anew."""
+    known = tables()
+    return _TABLE.sub(lambda part: f"{part[1]}\n{known[part[2]]}\n{part[3]}", page)
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        take(Path(argument))
+    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
