@@ -11,7 +11,11 @@ from tqdm import tqdm
 
 from pml_suprank.recipes.files import write_atomic
 from pml_suprank.recipes.hierarchies.encoders import clip_encoder, encode_names, files_of
-from pml_suprank.recipes.hierarchies.image_features import image_features, stored_features
+from pml_suprank.recipes.hierarchies.image_features import (
+    can_be_read,
+    image_features,
+    stored_features,
+)
 from pml_suprank.recipes.hierarchies.image_list import read_images
 from pml_suprank.recipes.hierarchies.names import FILE as NAMES
 from pml_suprank.recipes.hierarchies.names import read_names
@@ -41,7 +45,8 @@ def classify(
 ) -> str:
     """Put every image of a class without a reviewed name into the finest group of a name.
 
-    Image embeddings are kept in ``image_features``, part by part; the table is ``predictions.parquet``: path,
+    Image embeddings are kept in ``image_features``, part by part; images that could not be read and now can are read
+    when the step runs again. The table is ``predictions.parquet``: path,
     class_id, name (the most similar one), group, score.
 
     Args:
@@ -87,7 +92,10 @@ def classify(
     }
     inputs = [work / NAMES, work / GROUPS, images, *files_of(encoder)]
     if work.is_done("classify", settings, inputs):
-        return _told(read_predictions(work), names, groups)
+        table = read_predictions(work)
+        broken = [] if encoder.startswith("file:") else table.loc[table["group"] == "", "path"]
+        if not can_be_read(root / path for path in broken):
+            return _told(table, names, groups)
     nameless = [names[class_id] not in groups for class_id in listed.class_ids]
     wanted = [row for row, is_nameless in enumerate(nameless) if is_nameless or against == "images"]
     paths = [listed.paths[row] for row in wanted]

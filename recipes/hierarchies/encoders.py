@@ -169,6 +169,11 @@ def files_of(encoder: str) -> list[Path]:
         return [Path(rest)] if Path(rest).is_file() else []
     if kind == "run":
         return [path for path in [Path(rest) / "best.pt"] if path.is_file()]
+    if kind == "open_clip":
+        weights = Path(rest.partition(":")[2])
+        return [weights] if weights.is_file() else []
+    if kind == "sentences" and rest:
+        return sorted(path for path in Path(rest).rglob("*") if path.is_file())
     return []
 
 

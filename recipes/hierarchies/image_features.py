@@ -2,12 +2,13 @@
 
 import hashlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
@@ -18,7 +19,7 @@ from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
 from pml_suprank.recipes.engine.encoder import Encoder
 from pml_suprank.recipes.files import write_atomic
 
-__all__ = ["image_features", "stored_features"]
+__all__ = ["can_be_read", "image_features", "stored_features"]
 
 PART = 2048
 """Images of a file."""
@@ -40,7 +41,7 @@ def image_features(
         encoder: see :func:`pml_suprank.recipes.hierarchies.encoders.clip_encoder`.
         paths: [N] image files below ``root``.
         root: folder of the images.
-        folder: keeps one file for every 2,048 images.
+        folder: keeps one file for every 2,048 images. What could not be read is tried again.
         about: what else decides the embeddings, such as the encoder's name; kept parts of another are made anew.
         workers: loading processes.
         progress: whether to show a progress bar.
@@ -59,7 +60,9 @@ def image_features(
             key = hashlib.sha256("\n".join([about, str(root), *part]).encode()).hexdigest()
             file = folder / f"{number:05d}.npz"
             found = _read(file, key)
-            if found is None:
+            if found is None or can_be_read(
+                root / path for path, ok in zip(part, found[1], strict=True) if not ok
+            ):
                 found = _embed(encoder, [root / path for path in part], workers)
                 _write(file, key, found)
             parts.append(found)
@@ -77,6 +80,18 @@ def image_features(
             values[place] = torch.from_numpy(part_values)
         whole[place] = torch.from_numpy(part_whole)
     return values, whole
+
+
+def can_be_read(paths: Iterable[Path]) -> bool:
+    """Whether any of the files is an image that can be read."""
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                image.convert("RGB")
+            return True
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            continue
+    return False
 
 
 def _embed(encoder: Encoder, paths: list[Path], workers: int) -> tuple[np.ndarray, np.ndarray]:

@@ -28,7 +28,8 @@ def read_images(path: Path) -> ClassImages:
             landmark_id and images: ids, separated by spaces, of the images ``0/1/2/0123456789abcdef.jpg``.
 
     Raises:
-        TableError: other columns, an empty cell, an image twice, or none at all.
+        TableError: other columns, an empty cell, an id too short for its folders, an image in two classes, or none at
+            all. An image that is listed twice in its class counts once.
     """
     table = read_csv(path)
     is_landmarks = {"landmark_id", "images"} <= set(table.header)
@@ -39,6 +40,13 @@ def read_images(path: Path) -> ClassImages:
     seen: dict[str, str] = {}
     for where, row in table:
         class_id = row["landmark_id" if is_landmarks else "class_id"]
+        short = (
+            next((image for image in row["images"].split() if len(image) < 3), None)
+            if is_landmarks
+            else None
+        )
+        if short is not None:
+            raise TableError(f"{where}: wanted ids of 3 characters at least, got {short!r}")
         listed = (
             [landmark_file(image) for image in row["images"].split()]
             if is_landmarks

@@ -49,17 +49,18 @@ def parse_levels(texts: Sequence[str]) -> dict[str, int]:
     Raises:
         ValueError: another form, a name that is a column of the sheets already, or sizes that do not decrease.
     """
-    taken = {"name", "classes", "class", "class_id", *COLUMNS}
+    taken = {"name", "classes", "class", "class_id", "id", "source", "confidence", *COLUMNS}
     levels: dict[str, int] = {}
     for text in texts:
         match = _LEVEL.fullmatch(text.strip())
-        if match is None or int(match["size"]) < 1:
+        if match is None or int(match["size"]) < 1 or not match["name"].strip():
             raise ValueError(f"levels: wanted name=number of groups, got {text!r}")
-        if match["name"] in taken | levels.keys():
+        name = match["name"].strip()
+        if name in taken | levels.keys():
             raise ValueError(
-                f"levels: wanted other names than {sorted(taken | levels.keys())}, got {match['name']!r}"
+                f"levels: wanted other names than {sorted(taken | levels.keys())}, got {name!r}"
             )
-        levels[match["name"]] = int(match["size"])
+        levels[name] = int(match["size"])
     sizes = list(levels.values())
     if not sizes or sorted(set(sizes), reverse=True) != sizes:
         raise ValueError(f"levels: wanted finest first, with fewer groups each, got {list(texts)}")
@@ -112,9 +113,10 @@ def propose(
     }
     inputs = [work / NAMES, *files_of(encoder)]
     done = work.is_done("propose", settings, inputs)
-    if done and (work / REVIEW).exists():
+    edited = _edited(work)
+    if done and (work / REVIEW).exists() and not (edited and overwrite):
         return f"nothing to do: {work / REVIEW} is there"
-    if _edited(work) and not overwrite:
+    if edited and not overwrite:
         raise TableError(f"{work / REVIEW}: holds edits; pass --overwrite to replace them")
     embeddings = encode_names(encoder, names, prompts, device)
     rows = proposed_rows(names, counts, levels, embeddings, linkage)

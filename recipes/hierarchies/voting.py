@@ -33,7 +33,7 @@ def vote_classes(
     Writes ``votes.csv``, all those classes; and ``uncertain.csv`` with ``uncertain.html``, those that a person should
     decide: the share of the votes is below ``min_confidence``, another group has as many, or fewer than ``min_images``
     images could be read. A person writes a group into the column ``decision``; classes left without one have no group.
-    Decisions stay when the step runs again.
+    Decisions stay when the step runs again, those for classes that are accepted now too.
 
     Args:
         work: the work folder, after *classify*.
@@ -62,7 +62,7 @@ def vote_classes(
     rows = _votes(table, [c for c, name in names.items() if name not in groups], settings)
     decisions = _kept_decisions(work)
     uncertain = sorted(
-        (row for row in rows if row["status"] != "accepted"),
+        (row for row in rows if row["status"] != "accepted" or row["class_id"] in decisions),
         key=lambda row: (row["status"] == "no images", row["confidence"], row["class_id"]),
     )
     sheet = [{**row, "decision": decisions.get(row["class_id"], "")} for row in uncertain]

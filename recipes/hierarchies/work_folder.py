@@ -22,8 +22,13 @@ def digest(path: Path) -> str:
         return total.hexdigest()
 
 
-_HALF_WRITTEN = re.compile(r"\..+\.[a-z0-9_]{8}")
+_STEPS = "steps.json"
+_PARTS = "image_features"
+_HALF_WRITTEN = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}")
 """Names of the temporary files of :func:`write_atomic`."""
+_PART = re.compile(r"\d{5}\.npz")
+_UNRECORDED = ("review.csv", "uncertain.csv", "label_to_hierarchical.csv", "queries.csv")
+"""Files that steps write beside those of the record."""
 
 
 class WorkFolder:
@@ -39,7 +44,7 @@ class WorkFolder:
 
     def __init__(self, root: Path):
         self.root = Path(root)
-        self.steps_file = self.root / "steps.json"
+        self.steps_file = self.root / _STEPS
 
     def __truediv__(self, name: str) -> Path:
         return self.root / name
@@ -50,10 +55,13 @@ class WorkFolder:
         Raises:
             TableError: the record is damaged.
         """
+        return self._records().get(step)
+
+    def _records(self) -> dict[str, dict[str, Any]]:
         if not self.steps_file.exists():
-            return None
+            return {}
         try:
-            return json.loads(self.steps_file.read_text(encoding="utf-8")).get(step)
+            return dict(json.loads(self.steps_file.read_text(encoding="utf-8")).items())
         except (ValueError, AttributeError, OSError) as error:
             raise TableError(
                 f"{self.steps_file}: wanted the record of the steps, got {error}"
@@ -73,23 +81,26 @@ class WorkFolder:
         inputs: Sequence[Path],
         outputs: Sequence[Path],
     ) -> None:
-        """Note that a step is done, and remove what killed ones left half written."""
-        content = {}
-        if self.steps_file.exists():
-            self.record_of(step)  # says if it is damaged
-            content = json.loads(self.steps_file.read_text(encoding="utf-8"))
+        """Note that a step is done, and remove what killed ones left half written; other files stay."""
+        content = self._records()
         content[step] = {
             "settings": dict(settings),
             "inputs": self._digests(inputs),
             "outputs": self._digests(outputs),
         }
         write_json(self.steps_file, content)
-        for path in self.root.rglob(".*"):
-            if _HALF_WRITTEN.fullmatch(path.name):
+        own = {
+            _STEPS,
+            *_UNRECORDED,
+            *(name for step in content.values() for name in step["outputs"]),
+        }
+        for path in [*self.root.glob(".*"), *(self.root / _PARTS).glob(".*")]:
+            match = _HALF_WRITTEN.fullmatch(path.name)
+            if match and (match["name"] in own or _PART.fullmatch(match["name"])):
                 path.unlink(missing_ok=True)
 
     def need(self, step: str) -> None:
-        """Raise unless a step is done and nothing it was made from has changed since.
+        """Raise unless a step is done and nothing it was made from has changed since, by whatever steps.
 
         Raises:
             TableError: says which step to run.
@@ -105,6 +116,9 @@ class WorkFolder:
                     raise TableError(
                         f"{path}: {what} the step {step!r}; run that step again before this one"
                     )
+        for earlier, other in self._records().items():
+            if earlier != step and record["inputs"].keys() & other["outputs"].keys():
+                self.need(earlier)
 
     def _whole(self, record: Mapping[str, Any]) -> bool:
         paths = {name: self.root / name for name in record["outputs"]}

@@ -72,9 +72,11 @@ def write_hierarchy(
         unclassified: "drop" leaves classes without a group out; "keep" makes each a branch of its own.
         given: CSV file of known labels to compare with: class_id, and a column for each level, finest first.
         queries: CSV file with the columns id and images (the relevant gallery images, separated by spaces), as Google
-            Landmarks' ``retrieval_solution``; with it ``queries.csv`` gives every query its class and groups.
+            Landmarks' ``retrieval_solution``; with it ``queries.csv`` gives every query its class and groups. Without
+            it a ``queries.csv`` of an earlier run is removed.
         gallery: CSV file with the columns id and landmark_id (or class_id), as Google Landmarks'
-            ``index_image_to_landmark.csv``.
+            ``index_image_to_landmark.csv``. Its classes have to be those of ``names.csv``: the landmarks of the index
+            have other ids than those of the training set.
 
     Returns:
         What was done, in lines.
@@ -128,6 +130,8 @@ def write_hierarchy(
         )
     if queries is not None and gallery is not None:
         report["queries"] = _write_queries(work, queries, gallery, levels, kept)
+    else:
+        (work / QUERIES).unlink(missing_ok=True)  # of an earlier hierarchy
     write_json(work / REPORT, report)
     png = io.BytesIO()
     draw_hierarchy(tree, png)
@@ -240,15 +244,11 @@ def _write_queries(
     levels: list[str],
     kept: Mapping[str, Assigned],
 ) -> dict[str, Any]:
-    solution = read_csv(queries, ["id", "images"])
+    solution = _by_id(queries, "images")
     relevant = {
-        row["id"]: [] if row["images"] == "None" else row["images"].split() for row in solution.rows
+        query: [] if images == "None" else images.split() for query, images in solution.items()
     }
-    table = read_csv(gallery, ["id"])
-    column = "landmark_id" if "landmark_id" in table.header else "class_id"
-    if column not in table.header:
-        raise TableError(f"{gallery}: wanted the columns id and landmark_id, got {table.header}")
-    class_of = {row["id"]: row[column] for row in table.rows}
+    class_of = _by_id(gallery, "landmark_id", "class_id")
     found = label_queries(relevant, class_of, {c: row.groups[0] for c, row in kept.items()})
     rows = [
         {"id": query, "class_id": each, **dict(zip(levels, kept[each].groups, strict=True))}
@@ -257,6 +257,22 @@ def _write_queries(
     write_csv(work / QUERIES, rows, ["id", "class_id", *levels])
     reasons = Counter(found.dropped.values())
     return {"kept": len(rows), "dropped": dict(sorted(reasons.items()))}
+
+
+def _by_id(path: Path, *columns: str) -> dict[str, str]:
+    """Id to the cell of the first of the columns that the table has."""
+    table = read_csv(path, ["id"])
+    column = next((name for name in columns if name in table.header), None)
+    if column is None:
+        raise TableError(
+            f"{path}: wanted the columns id and {' or '.join(columns)}, got {list(table.header)}"
+        )
+    found: dict[str, str] = {}
+    for where, row in table:
+        if row["id"] in found:
+            raise TableError(f"{where}: wanted each id once, got {row['id']!r} again")
+        found[row["id"]] = row[column]
+    return found
 
 
 def _told(work: WorkFolder, report: Mapping[str, Any]) -> str:
