@@ -11,6 +11,7 @@ RECIPES = {
     "compare": "the same budget for several losses, as a table and a plot",
     "leaderboard": "thirty losses at one budget on three data sets, tuned alike, with significance",
     "ablation": "what each choice of the rank losses is worth, over seeds",
+    "decomposability": "the gap between batches and the whole set, with memories, proxies and calibration",
     "finetune": "fine-tune a timm or OpenCLIP backbone on anybody's images",
     "embed": "images to a file of embeddings, with the model of a run",
     "evaluate": "all metrics of embeddings, per level and per query, and the worst queries",

@@ -1,7 +1,7 @@
 """Training of a linear head on cached features, the same for every loss, and its evaluation."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -15,7 +15,15 @@ from pml_suprank.recipes.leaderboards.features import Features
 from pml_suprank.recipes.seeding import seed_everything
 from pml_suprank.samplers import HierarchicalSampler
 
-__all__ = ["Budget", "learning_rate_factor", "measure", "step_loss", "train_head"]
+__all__ = [
+    "Budget",
+    "learning_rate_factor",
+    "measure",
+    "new_head",
+    "optimise",
+    "step_loss",
+    "train_head",
+]
 
 WARM_UP = 0.05  # share of the steps
 PROXY_FACTOR = 10.0
@@ -59,32 +67,62 @@ def train_head(
         seed: of the run.
         budget: the same for all.
     """
-    head, batches = _head(train, budget, seed), _batches(train, budget, seed)
+    head, batches = new_head(train, budget, seed), _batches(train, budget, seed)
     problem = Problem(train.hierarchy, budget.embedding_size)
     loss_fn = entrant.build(problem, options)
     miner = None if entrant.miner is None else entrant.miner(problem, options)
+
+    def batch_loss(embeddings: Tensor, rows: Tensor) -> Tensor:
+        return step_loss(entrant, loss_fn, miner, embeddings, train.labels[rows])
+
+    seconds = optimise(head, train, loss_fn, batch_loss, batches, lr, seed, budget.steps)
+    return head.eval(), seconds
+
+
+def optimise(
+    head: nn.Module,
+    train: Features,
+    loss_fn: nn.Module,
+    batch_loss: Callable[[Tensor, Tensor], Tensor],
+    batches: Iterator[Any],
+    lr: float,
+    seed: int,
+    steps: int,
+) -> float:
+    """Train a head in place; returns the seconds that it took.
+
+    Args:
+        head: from features to embeddings.
+        train: training split.
+        loss_fn: whose parameters, such as proxies, are trained, too.
+        batch_loss: from embeddings and rows of the training split.
+        batches: of rows.
+        lr: learning rate of the head.
+        seed: of the views.
+        steps: optimiser steps.
+    """
     groups = [{"params": [*head.parameters()], "lr": lr}]
     if any(True for _ in loss_fn.parameters()):
         groups.append({"params": [*loss_fn.parameters()], "lr": lr * PROXY_FACTOR})
     optimizer = torch.optim.AdamW(groups, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: learning_rate_factor(step, budget.steps)
+        optimizer, lambda step: learning_rate_factor(step, steps)
     )
     draw = torch.Generator().manual_seed(seed)
     start = perf_counter()
-    for _ in range(budget.steps):
+    for _ in range(steps):
         rows = torch.as_tensor(next(batches))
         view = torch.randint(train.views.shape[1], (len(rows),), generator=draw)
-        embeddings = head(train.views[rows, view])
-        loss = step_loss(entrant, loss_fn, miner, embeddings, train.labels[rows])
+        loss = batch_loss(head(train.views[rows, view]), rows)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-    return head.eval(), perf_counter() - start
+    return perf_counter() - start
 
 
-def _head(train: Features, budget: Budget, seed: int) -> nn.Linear:
+def new_head(train: Features, budget: Budget, seed: int) -> nn.Linear:
+    """A linear head; its weights depend on the seed alone."""
     seed_everything(seed)
     head = nn.Linear(train.views.shape[2], budget.embedding_size)
     seed_everything(seed, 1)  # a loss with parameters does not move what comes after it

@@ -1,0 +1,146 @@
+"""Rank losses with and without what stands against non-decomposability, on shuffled batches."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pml_suprank import decomposability_gap, losses
+from pml_suprank.recipes.files import write_json
+from pml_suprank.recipes.leaderboards.features import Features
+from pml_suprank.recipes.leaderboards.heads import Budget, measure, new_head, optimise
+
+__all__ = ["ARMS", "MemoryRun", "run_arm"]
+
+TEMPERATURE, WEIGHT = 0.1, 0.1  # of the proxies
+ARMS = ("batch", "calibration", "proxies", "cross-batch memory", "whole memory")
+
+
+@dataclass(frozen=True)
+class MemoryRun:
+    """Everything that decides the numbers of a run.
+
+    Attributes:
+        data: a data set of the leaderboard.
+        loss: "SupAP" on the finest level, or "SupHAP".
+        arm: one of :data:`ARMS`; SupHAP has no calibration.
+        batch_size: images of a shuffled batch.
+        memory: share of the training set that a cross-batch memory holds.
+        seed: of weights, batches and views.
+        steps: optimiser steps.
+        tau: temperature of the step.
+        lr: learning rate of the head.
+        splits: to train and to evaluate on.
+    """
+
+    data: str
+    loss: str
+    arm: str
+    batch_size: int
+    memory: float
+    seed: int
+    steps: int
+    tau: float = 0.1
+    lr: float = 3e-3
+    splits: tuple[str, str] = ("train", "test")
+
+    def content(self) -> dict[str, Any]:
+        """Everything above, ready for JSON."""
+        return asdict(self) | {"splits": list(self.splits)}
+
+    def path(self, folder: Path) -> Path:
+        """The file of the run."""
+        digest = hashlib.sha256(json.dumps(self.content()).encode()).hexdigest()[:12]
+        return folder / "decomposability" / self.data / f"{self.loss}-{digest}.json"
+
+
+def run_arm(run: MemoryRun, train: Features, test: Features, folder: Path) -> dict[str, Any]:
+    """Metrics on the held-out split and gaps of both splits, from the file of the run or made now.
+
+    Args:
+        run: what to do.
+        train: standardised training split.
+        test: standardised held-out split.
+        folder: of the files.
+
+    Returns:
+        "run", "metrics" as :func:`measure` gives them, "gap_train" and "gap_test": batch average minus whole, of AP at
+        the finest level for SupAP and of H-AP for SupHAP, in shuffled batches of the run's size.
+
+    Raises:
+        ValueError: an unknown loss or arm.
+    """
+    path = run.path(folder)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["run"] == run.content():
+            return content
+    except (OSError, ValueError, KeyError):
+        pass
+    budget = Budget(steps=run.steps, batch_size=run.batch_size)
+    head = new_head(train, budget, run.seed)
+    loss_fn = _loss(run, train, budget)
+    takes_indices = isinstance(loss_fn, losses.DatasetMemory)
+    labels = train.labels if run.loss == "SupHAP" else train.labels[:, 0]
+
+    def batch_loss(embeddings: Tensor, rows: Tensor) -> Tensor:
+        more = {"indices": rows} if takes_indices else {}
+        return loss_fn(embeddings, labels[rows], **more)
+
+    batches = _shuffled(len(train.labels), run.batch_size, run.seed)
+    optimise(head, train, loss_fn, batch_loss, batches, run.lr, run.seed, run.steps)
+    content = {
+        "run": run.content(),
+        "metrics": measure(head, test),
+        "gap_train": _gap(head, train, run),
+        "gap_test": _gap(head, test, run),
+    }
+    write_json(path, content)
+    return content
+
+
+def _loss(run: MemoryRun, train: Features, budget: Budget) -> nn.Module:
+    makers: dict[str, Callable[..., Any]] = {"SupAP": losses.SupAPLoss, "SupHAP": losses.SupHAPLoss}
+    if run.loss not in makers:
+        raise ValueError(f"loss: wanted one of {', '.join(makers)}, got {run.loss!r}")
+    rank_loss, size = makers[run.loss](tau=run.tau), budget.embedding_size
+    if run.arm == "batch":
+        return rank_loss
+    if run.arm == "calibration" and run.loss == "SupAP":
+        return losses.ROADMAPLoss(tau=run.tau)
+    if run.arm == "proxies":
+        proxies = losses.ProxyClusterLoss(train.hierarchy.num_classes, size, TEMPERATURE)
+        return losses.DecomposableRankLoss(rank_loss, proxies, WEIGHT)
+    if run.arm == "cross-batch memory":
+        slots = max(run.batch_size, round(run.memory * len(train.labels)))
+        return losses.CrossBatchMemory(rank_loss, size, slots)
+    if run.arm == "whole memory":
+        return losses.DatasetMemory(rank_loss, len(train.labels), size)
+    raise ValueError(f"arm: wanted one of {', '.join(ARMS)} for {run.loss}, got {run.arm!r}")
+
+
+def _shuffled(count: int, batch_size: int, seed: int) -> Iterator[Tensor]:
+    """Batches of a data loader with ``shuffle=True, drop_last=True``, without end."""
+    draw = torch.Generator().manual_seed(seed + 1_000_003)
+    while True:
+        order = torch.randperm(count, generator=draw)
+        yield from order[: count - count % batch_size].split(batch_size)
+
+
+@torch.no_grad()
+def _gap(head: nn.Module, split: Features, run: MemoryRun) -> dict[str, float]:
+    batches = _shuffled(len(split.labels), run.batch_size, run.seed)
+    one_pass = [next(batches) for _ in range(len(split.labels) // run.batch_size)]
+    metric = "average_precision" if run.loss == "SupAP" else "hierarchical_average_precision"
+    found = decomposability_gap(head(split.views[:, 0]), split.labels, one_pass, metric)
+    return {
+        "gap": found.gap,
+        "whole": found.whole,
+        "batch": found.batch_average,
+        "without_positives": found.num_left_out / sum(map(len, one_pass)),
+    }
