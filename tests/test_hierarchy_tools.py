@@ -183,6 +183,22 @@ def test_merge_classes(tree: Hierarchy) -> None:
         tree.merge_classes({"x": ["pug"], "y": ["pug"]})
 
 
+def test_merging_under_the_name_of_a_sibling(tree: Hierarchy) -> None:
+    """Two nodes of one parent and one name could not be told apart in any other form."""
+    with pytest.raises(
+        HierarchyError, match="groups: wanted a name that no other node of 'animal'"
+    ):
+        tree.merge(1, {"cat": ["dog"]})
+    with pytest.raises(HierarchyError, match="groups: wanted a name that no other node of 'dog'"):
+        tree.merge_classes({"pug": ["husky"]})
+    with pytest.raises(HierarchyError, match="groups: wanted a name that no other root"):
+        tree.merge("realm", {"plant": ["animal"]})
+    assert tree.merge(1, {"cat": ["dog", "cat"]}).node_names(1)[0] == "cat"  # with its own
+    assert tree.merge(1, {"rose": ["dog"]}).num_classes == 5  # below another parent
+    swapped = tree.merge(1, {"dog": ["cat"], "cat": ["dog"]})
+    assert swapped.class_names[0] == "animal/cat/husky"
+
+
 def test_trees_without_class_names() -> None:
     plain = Hierarchy.from_labels([[10, 5], [20, 5], [30, 7]])
     assert plain.prune(None, 2, 1).class_names is None

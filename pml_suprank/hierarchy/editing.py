@@ -93,8 +93,33 @@ def merge(
         _same_ancestors(tree, table, inside, column, name, parent)
         table[inside, column] = min(nodes)
         names[column][min(nodes)] = name
+    _check_siblings(
+        tree, table, names, column, [node for node in taken if node in table[:, column]]
+    )
     class_names = None if has_path_names(tree) else tree.class_names
     return rebuilt(tree, table, tree.class_ids, names, tree.level_names, class_names)
+
+
+def _check_siblings(
+    tree: ClassTree,
+    table: torch.Tensor,
+    names: Sequence[Sequence[str]],
+    column: int,
+    renamed: Sequence[int],
+) -> None:
+    """Check that a node with a new name is the only one of that name below its parent."""
+    above = column + 1
+    for node in renamed:
+        siblings = torch.ones(len(table), dtype=torch.bool)
+        where = "root"
+        if above < tree.num_levels:
+            parent = int(table[table[:, column] == node][0, above])
+            siblings, where = table[:, above] == parent, f"node of {names[above][parent]!r}"
+        others = set(table[siblings, column].tolist()) - {node}
+        if any(names[column][other] == names[column][node] for other in others):
+            raise HierarchyError(
+                f"groups: wanted a name that no other {where} has, got {names[column][node]!r}"
+            )
 
 
 def _same_ancestors(
@@ -150,7 +175,9 @@ def merge_classes(
         class_names = [
             named.get(row, tree.class_names[row]) for row in keep.nonzero().flatten().tolist()
         ]
-    columns = [names, *(tree.node_names(c) for c in range(1, tree.num_levels))]
+    columns = [names, *(list(tree.node_names(c)) for c in range(1, tree.num_levels))]
+    merged = [row for row in keep.nonzero().flatten().tolist() if row in done]
+    _check_siblings(tree, table[keep], columns, 0, table[merged, 0].tolist())
     fresh = rebuilt(tree, table[keep], tree.class_ids[keep], columns, tree.level_names, class_names)
     return fresh, new_id
 
