@@ -259,8 +259,20 @@ class SupRank:
         return slope.masked_fill(~higher, 0.0)
 
 
-_PRESET_A = {"tau": 0.01, "rho": 100.0, "delta": 0.05, "start": 0.5, "offset": 1.44}
-_PRESET_B = {"tau": 0.01, "rho": 100.0, "delta": 0.05, "start": 0.0, "offset": 1.0}
+_PRESET_A: dict[str, float | None] = {
+    "tau": 0.01,
+    "rho": 100.0,
+    "delta": 0.05,
+    "start": 0.5,
+    "offset": 1.44,
+}
+_PRESET_B: dict[str, float | None] = {
+    "tau": 0.01,
+    "rho": 100.0,
+    "delta": 0.05,
+    "start": 0.0,
+    "offset": 1.0,
+}
 
 PRESETS: dict[str, dict[str, float | None]] = {
     "smooth": {"tau": 0.1, "rho": 100.0, "delta": 0.05, "start": 0.5, "offset": None},
