@@ -52,6 +52,8 @@ def _splits(
 def _one(
     folder: Path, features: Path, limit: int | None, cache_dir: Path | None, run: MemoryRun
 ) -> dict[str, Any]:
+    if limit is not None:  # a small run never takes the files of a whole one
+        folder = folder / f"limit-{limit}"
     return run_arm(run, *_splits(run.data, run.splits, features, limit, cache_dir), folder)
 
 

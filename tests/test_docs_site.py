@@ -120,6 +120,9 @@ def test_tables_of_published_settings_are_those_of_the_code():
 def test_tables_of_the_leaderboard_are_those_of_its_results():
     page = text_of("leaderboard.md")
     tables = tool("leaderboard_tables")
+    other = text_of("decomposability.md")
+    assert other.count("<!-- table: ") == 1
+    assert tables.with_tables(other) == other
     assert tables.with_tables(page) == page, "run: python docs/_tools/leaderboard_tables.py"
     broken = page.replace("| **HAPPIER** |", "| **SupCon** |", 1)
     assert broken != page

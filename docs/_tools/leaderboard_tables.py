@@ -1,7 +1,7 @@
-"""The tables of docs/leaderboard.md, from docs/results/leaderboard.json and ablation.json.
+"""The tables of docs/leaderboard.md and docs/decomposability.md, from docs/results/*.json.
 
-``python docs/_tools/leaderboard_tables.py runs/leaderboard`` takes the results and pictures of a run into docs/ first;
-without a folder it writes the tables from what is there. A test keeps page and results equal.
+``python docs/_tools/leaderboard_tables.py runs/leaderboard runs/decomposability`` takes results and pictures of these
+runs into docs/ first; without folders it writes the tables from what is there. A test keeps pages and results equal.
 """
 
 from __future__ import annotations
@@ -13,25 +13,31 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pml_suprank.recipes import decomposability
 from pml_suprank.recipes.ablation import table
 from pml_suprank.recipes.leaderboards.ablations import ARMS
 from pml_suprank.recipes.leaderboards.standings import CRITERIA, Standing
 from pml_suprank.recipes.leaderboards.tables import markdown
 
 DOCS = Path(__file__).parents[1]
-PAGE, RESULTS = DOCS / "leaderboard.md", DOCS / "results"
+PAGES, RESULTS = ("leaderboard.md", "decomposability.md"), DOCS / "results"
 _TABLE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def take(folder: Path) -> None:
     """Copy the results of a run, without what follows from them, and its pictures."""
+    RESULTS.mkdir(exist_ok=True)
+    if (folder / "decomposability.json").exists():
+        found = json.loads((folder / "decomposability.json").read_text(encoding="utf-8"))
+        (RESULTS / "decomposability.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
+        shutil.copy(folder / "decomposability.png", DOCS / "images" / "decomposability.png")
+        return
     content = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
     for found in content.values():
         for rows in [found["full"], *found["standings"].values()]:
             for row in rows:
                 for derived in ("mean", "deviation", "title", "kind"):
                     row.pop(derived, None)
-    RESULTS.mkdir(exist_ok=True)
     (RESULTS / "leaderboard.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
     shutil.copy(folder / "ablation.json", RESULTS / "ablation.json")
     for picture in ("h_ap", "ap"):
@@ -58,6 +64,8 @@ def tables() -> dict[str, str]:
     found["ablation"] = _ablation(
         json.loads((RESULTS / "ablation.json").read_text(encoding="utf-8"))
     )
+    runs = json.loads((RESULTS / "decomposability.json").read_text(encoding="utf-8"))
+    found["decomposability"] = decomposability.table(runs)
     return found
 
 
@@ -91,4 +99,6 @@ def with_tables(page: str) -> str:
 if __name__ == "__main__":
     for argument in sys.argv[1:]:
         take(Path(argument))
-    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for name in PAGES:
+        page = DOCS / name
+        page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
