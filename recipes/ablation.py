@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from pml_suprank.recipes.files import write_json, write_text
 from pml_suprank.recipes.leaderboard import DATA
 from pml_suprank.recipes.leaderboards.ablations import ARMS, Arm
 from pml_suprank.recipes.leaderboards.runs import FINAL, Run, complete
+from pml_suprank.recipes.leaderboards.tables import spread
 
 __all__ = ["main", "table"]
 
@@ -48,19 +48,12 @@ def table(found: dict[str, dict[Arm, list[dict[str, float]]]]) -> str:
     lines = [f"| changed | value | {' | '.join(heads)} |", "|---|---|" + "---|" * len(heads)]
     for arm in ARMS:
         cells = [
-            _cell([seed[metric] for seed in found[data][arm]])
+            spread([seed[metric] for seed in found[data][arm]])
             for data in found
             for metric in METRICS
         ]
         lines.append(f"| {arm.part} | {arm.title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def _cell(values: Sequence[float]) -> str:
-    if not values:
-        return ""
-    spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{fmean(values):.3f}{spread}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

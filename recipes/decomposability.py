@@ -12,11 +12,11 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -25,8 +25,9 @@ from tqdm import tqdm
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.files import write_atomic, write_json, write_text
 from pml_suprank.recipes.leaderboard import DATA
-from pml_suprank.recipes.leaderboards.features import Features, load_features
 from pml_suprank.recipes.leaderboards.memory_arms import ARMS, MemoryRun, run_arm
+from pml_suprank.recipes.leaderboards.runs import load_splits
+from pml_suprank.recipes.leaderboards.tables import spread
 
 __all__ = ["main", "table"]
 
@@ -37,24 +38,13 @@ GRID = tuple(product((0.01, 0.1), (1e-3, 3e-3)))
 """tau and learning rate."""
 
 
-@lru_cache(maxsize=2)
-def _splits(
-    data: str, splits: tuple[str, str], folder: Path, limit: int | None, cache_dir: Path | None
-) -> tuple[Features, Features]:
-    views = (DATA[data][0].views, 0)
-    train, test = (
-        load_features(data, split, folder, views=count, limit=limit, cache_dir=cache_dir)
-        for split, count in zip(splits, views, strict=True)
-    )
-    return train.standardised(train), test.standardised(train)
-
-
 def _one(
     folder: Path, features: Path, limit: int | None, cache_dir: Path | None, run: MemoryRun
 ) -> dict[str, Any]:
     if limit is not None:  # a small run never takes the files of a whole one
         folder = folder / f"limit-{limit}"
-    return run_arm(run, *_splits(run.data, run.splits, features, limit, cache_dir), folder)
+    source = replace(DATA[run.data][0], limit=limit)
+    return run_arm(run, *load_splits(source, run.splits, features, cache_dir), folder)
 
 
 def _complete(runs: Sequence[MemoryRun], one: Any, workers: int) -> list[dict[str, Any]]:
@@ -111,10 +101,6 @@ def _grouped(found: Sequence[dict[str, Any]]) -> dict[tuple[Any, ...], list[dict
     return rows
 
 
-def _cell(values: Sequence[float]) -> str:
-    return f"{fmean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
-
-
 def table(found: Sequence[dict[str, Any]]) -> str:
     """Markdown: a row for each setting, mean ± deviation over the seeds."""
     lines = [
@@ -122,9 +108,9 @@ def table(found: Sequence[dict[str, Any]]) -> str:
         "|---" * 13 + "|",
     ]
     for key, seeds in _grouped(found).items():
-        cells = [_cell([seed["metrics"][name] for seed in seeds]) for name in ("h_ap", "ap_0")]
+        cells = [spread([seed["metrics"][name] for seed in seeds]) for name in ("h_ap", "ap_0")]
         cells += [
-            _cell([seed[name]["gap"] for seed in seeds]) for name in ("gap_train", "gap_test")
+            spread([seed[name]["gap"] for seed in seeds]) for name in ("gap_train", "gap_test")
         ]
         cells.append(f"{fmean(seed['gap_train']['without_positives'] for seed in seeds):.0%}")
         lines.append(f"| {' | '.join([f'{part}' for part in key] + cells)} |")

@@ -20,7 +20,7 @@ from pml_suprank.recipes.leaderboards.features import Features, load_features, l
 from pml_suprank.recipes.leaderboards.fine_tuning import FullBudget, embed, fine_tune
 from pml_suprank.recipes.leaderboards.heads import Budget, measure, train_head
 
-__all__ = ["Run", "Source", "complete", "configurations", "read_run"]
+__all__ = ["Run", "Source", "complete", "configurations", "load_splits", "read_run"]
 
 TUNING, FINAL = ("fit", "val"), ("train", "test")
 """Splits to train and to evaluate on, to choose a configuration and for the table."""
@@ -134,7 +134,9 @@ def _execute(
         return
     on_features = [run for run in runs if not isinstance(run.budget, FullBudget)]
     for source, splits in dict.fromkeys((run.source, run.splits) for run in on_features):
-        _features(source, splits, folder, cache_dir)  # once, before the processes ask for it
+        load_splits(
+            source, splits, folder / "features", cache_dir
+        )  # once, before the processes ask for it
     context = get_context("spawn")
     with ProcessPoolExecutor(
         workers, context, initializer=torch.set_num_threads, initargs=(1,)
@@ -168,7 +170,7 @@ def _one(run: Run, folder: Path, cache_dir: Path | None) -> dict[str, Any]:
             network, seconds = fine_tune(train, *arguments, size)
             found = measure(None, embed(network, test, size))
         else:
-            known, held_out = _features(run.source, run.splits, folder, cache_dir)
+            known, held_out = load_splits(run.source, run.splits, folder / "features", cache_dir)
             head, seconds = train_head(known, entrant, options, run.lr, run.seed, run.budget)
             found = measure(head, held_out)
     except ValueError as error:  # a loss that wants other batches than the others get
@@ -180,15 +182,22 @@ def _one(run: Run, folder: Path, cache_dir: Path | None) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=2)
-def _features(
-    source: Source, splits: tuple[str, str], folder: Path, cache_dir: Path | None
+def load_splits(
+    source: Source, splits: tuple[str, str], features: Path, cache_dir: Path | None = None
 ) -> tuple[Features, Features]:
-    """Training and evaluation split, standardised by the former."""
+    """Training and evaluation split, standardised by the former; views for the former alone.
+
+    Args:
+        source: the data.
+        splits: to train and to evaluate on.
+        features: folder of the cached features.
+        cache_dir: of the rasters.
+    """
     train, test = (
         load_features(
             source.data,
             split,
-            folder / "features",
+            features,
             views=source.views if split == splits[0] else 0,
             image_size=source.image_size,
             limit=source.limit,

@@ -1,13 +1,14 @@
 """The standings as Markdown and as JSON."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
 
 from pml_suprank.recipes.leaderboards.entrants import ENTRANTS
 from pml_suprank.recipes.leaderboards.significance import leaders
 from pml_suprank.recipes.leaderboards.standings import Standing, by_metric
 
-__all__ = ["columns", "markdown", "plain"]
+__all__ = ["columns", "markdown", "plain", "spread"]
 
 
 def columns(level_names: Sequence[str]) -> dict[str, str]:
@@ -47,6 +48,14 @@ def markdown(
     values = " | ".join(f"{trunk[metric]:.3f}" for metric in titles)
     lines.append(f"| frozen features | | {values} | |")
     return "\n".join(lines) + "\n"
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean ± standard deviation; the mean alone for one value, nothing for none."""
+    if not values:
+        return ""
+    deviation = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{fmean(values):.3f}{deviation}"
 
 
 def _cell(row: Standing, metric: str, best: str, tied: set[str]) -> str:
