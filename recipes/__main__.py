@@ -10,6 +10,7 @@ RECIPES = {
     "quickstart": "fine-tune a packaged backbone on emoji and write a report",
     "compare": "the same budget for several losses, as a table and a plot",
     "leaderboard": "thirty losses at one budget on three data sets, tuned alike, with significance",
+    "whole-network": "some of these losses train the whole network, tuned alike, with significance",
     "ablation": "what each choice of the rank losses is worth, over seeds",
     "decomposability": "the gap between batches and the whole set, with memories, proxies and calibration",
     "finetune": "fine-tune a timm or OpenCLIP backbone on anybody's images",

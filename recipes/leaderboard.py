@@ -2,14 +2,12 @@
 
     suprank leaderboard --output runs/leaderboard --workers 2
     suprank leaderboard --output runs/leaderboard --data emoji --losses suphap supcon
-    suprank leaderboard --output runs/leaderboard --full happier supcon --full-seeds 0 1 2
 
 The trunk is frozen: its features of every image and of augmented views are computed once, and each run trains a
 linear head on them. Each loss has six configurations (two learning rates, three settings of its main
 hyper-parameters). They train on "fit" and are measured on "val". The one with the highest H-AP, and the one with the
-highest AP of the finest level, then train on "train" and are measured on "test", once for each seed. Losses named by
-``--full`` also train the whole network, with the configuration of the highest H-AP. A run is a file: what is there is
-not done again. Writes ``leaderboard.json``, ``leaderboard.md``, ``h_ap.png`` and ``ap.png``.
+highest AP of the finest level, then train on "train" and are measured on "test", once for each seed. A run is a file:
+what is there is not done again. Writes ``leaderboard.json``, ``leaderboard.md``, ``h_ap.png`` and ``ap.png``.
 """
 
 import argparse
@@ -25,7 +23,6 @@ from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.files import write_atomic, write_json, write_text
 from pml_suprank.recipes.leaderboards.entrants import ENTRANTS
 from pml_suprank.recipes.leaderboards.features import load_features
-from pml_suprank.recipes.leaderboards.fine_tuning import FullBudget
 from pml_suprank.recipes.leaderboards.heads import Budget, measure
 from pml_suprank.recipes.leaderboards.runs import (
     FINAL,
@@ -40,9 +37,6 @@ from pml_suprank.recipes.leaderboards.tables import markdown, plain
 from pml_suprank.recipes.pages.leaderboard_figure import standings_figure
 
 __all__ = ["DATA", "board", "main"]
-
-FULL_LR = 4e-4
-"""Learning rate of the trunk, the quickstart's, for every loss."""
 
 DATA: dict[str, tuple[Source, Budget]] = {
     "emoji": (Source("emoji", views=8), Budget(group_sizes=(2, 8))),
@@ -59,8 +53,6 @@ def board(
     seeds: Sequence[int],
     folder: Path,
     *,
-    full: Sequence[str] = (),
-    full_seeds: Sequence[int] = (),
     workers: int = 1,
     cache_dir: Path | None = None,
 ) -> dict[str, Any]:
@@ -72,14 +64,11 @@ def board(
         losses: keys of ``ENTRANTS``.
         seeds: of the runs on the test split.
         folder: of all files.
-        full: those of ``losses`` that also train the whole network.
-        full_seeds: of these runs.
         workers: processes.
         cache_dir: of the rasters.
 
     Returns:
-        "levels", "budget", "trunk" (metrics of the frozen features), "failures", its "standings" by criterion, and
-        "full", those of the whole network.
+        "levels", "budget", "trunk" (metrics of the frozen features), "failures", and "standings" by criterion.
 
     Raises:
         ValueError: no loss can be trained with this budget; says why.
@@ -109,19 +98,6 @@ def board(
         workers,
         cache_dir,
     )
-    whole = FullBudget(group_sizes=budget.group_sizes, steps=min(FullBudget.steps, budget.steps))
-    by_h_ap = {loss: own for loss, own in chosen["h_ap"].items() if loss in full}
-    deep = complete(
-        [
-            Run(source, loss, setting, FULL_LR, seed, FINAL, whole)
-            for seed in full_seeds
-            for loss, (setting, _) in by_h_ap.items()
-        ],
-        folder,
-        workers,
-        cache_dir,
-    )
-    settings = {loss: (setting, FULL_LR) for loss, (setting, _) in by_h_ap.items()}
     test = load_features(
         source.data,
         FINAL[1],
@@ -138,8 +114,6 @@ def board(
         "queries": len(test.labels),
         "trunk": {name: round(value, 5) for name, value in measure(None, test).items()},
         "failures": refused | failures(final),
-        "full_budget": asdict(whole),
-        "full": standings(deep, settings),
         "standings": {name: standings(final, choices) for name, choices in chosen.items()},
     }
 
@@ -152,9 +126,6 @@ def _write(output: Path, boards: dict[str, dict[str, Any]]) -> str:
             rows = found["standings"][criterion]
             table = markdown(rows, found["levels"], found["trunk"], criterion)
             parts.append(f"### {data}, tuned for {title}\n\n{table}")
-        if found["full"]:
-            table = markdown(found["full"], found["levels"], found["trunk"])
-            parts.append(f"### {data}, the whole network\n\n{table}")
         parts += [f"{ENTRANTS[name].title}: {text}\n" for name, text in found["failures"].items()]
     text = "\n".join(parts)
     write_text(output / "leaderboard.md", text)
@@ -163,7 +134,6 @@ def _write(output: Path, boards: dict[str, dict[str, Any]]) -> str:
         {
             data: {
                 **found,
-                "full": plain(found["full"]),
                 "standings": {name: plain(rows) for name, rows in found["standings"].items()},
             }
             for data, found in boards.items()
@@ -195,9 +165,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--losses", nargs="+", choices=[*ENTRANTS], default=[*ENTRANTS], metavar="LOSS",
         help=f"of {', '.join(ENTRANTS)} (all)")  # fmt: skip
     add("--seeds", nargs="+", type=at_least(0), default=[0, 1, 2, 3, 4], help="(0 1 2 3 4)")
-    add("--full", nargs="+", choices=[*ENTRANTS], default=[], metavar="LOSS",
-        help="losses that also train the whole network (none)")  # fmt: skip
-    add("--full-seeds", nargs="+", type=at_least(0), default=[0, 1, 2], help="(0 1 2)")
     add("--workers", type=at_least(1), default=1, help="processes, one thread each (1)")
     add("--steps", type=at_least(1), help="optimiser steps (300)")
     add("--limit", type=at_least(2), help="of each loader, for a small run (all)")
@@ -225,8 +192,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 options.losses,
                 options.seeds,
                 options.output,
-                full=options.full,
-                full_seeds=options.full_seeds,
                 workers=options.workers,
                 cache_dir=options.cache_dir,
             )

@@ -43,9 +43,13 @@ class Features:
 
     def standardised(self, by: "Features") -> "Features":
         """The same, with mean 0 and deviation 1 in every dimension over the images of ``by``."""
-        clean = by.views[:, 0]
-        centred = (self.views - clean.mean(0)) / clean.std(0).clamp(min=1e-3)
-        return Features(centred, self.labels, self.hierarchy)
+        mean, deviation = by.statistics()
+        return Features((self.views - mean) / deviation, self.labels, self.hierarchy)
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation (F,) of every dimension over the images, the latter at least 0.001."""
+        clean = self.views[:, 0]
+        return clean.mean(0), clean.std(0).clamp(min=1e-3)
 
 
 def load_features(

@@ -1,4 +1,4 @@
-"""Training of the whole network instead of a head: fewer runs, each some hundred times as long."""
+"""Training of the whole network: a head on the frozen features first, then everything from there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,13 @@ from pml_suprank.integrations.fine_tuning import freeze_batch_norm
 from pml_suprank.integrations.timm_backbones import build_models
 from pml_suprank.recipes.leaderboards.entrants import Entrant, Problem
 from pml_suprank.recipes.leaderboards.features import BACKBONE, Features, transforms
-from pml_suprank.recipes.leaderboards.heads import Budget, learning_rate_factor, step_loss
+from pml_suprank.recipes.leaderboards.heads import (
+    Budget,
+    learning_rate_factor,
+    on_raw_features,
+    step_loss,
+    train_head,
+)
 from pml_suprank.recipes.seeding import seed_everything
 from pml_suprank.samplers import HierarchicalSampler
 
@@ -25,15 +31,30 @@ LR_FACTORS = {"trunk": 1.0, "embedder": 3.0, "loss": 10.0}
 
 @dataclass(frozen=True)
 class FullBudget(Budget):
-    """What every loss gets alike where the trunk is trained, too."""
+    """What every loss gets alike where the trunk is trained, too.
+
+    Attributes:
+        probe_steps: of the head on the frozen features; then come ``steps`` of the whole network.
+        probe_batch_size: of such a step.
+        probe_lr: learning rate of the head on the frozen features.
+    """
 
     steps: int = 150
     batch_size: int = 64
-    trains_trunk: bool = True
+    probe_steps: int = Budget.steps
+    probe_batch_size: int = Budget.batch_size
+    probe_lr: float = 1e-3
+
+    def probe(self) -> Budget:
+        """The budget of the head on the frozen features."""
+        return Budget(
+            self.probe_steps, self.probe_batch_size, self.embedding_size, self.group_sizes
+        )
 
 
 def fine_tune(
     items: Any,
+    features: Features,
     entrant: Entrant,
     options: Mapping[str, Any],
     lr: float,
@@ -41,23 +62,34 @@ def fine_tune(
     budget: FullBudget,
     image_size: int,
 ) -> tuple[nn.Module, float]:
-    """Trunk and embedder trained with a loss, and the seconds that it took.
+    """Trunk and embedder trained with a loss, and the seconds that both stages took.
+
+    The embedder, and the proxies of a loss that has some, start where training on the frozen features left them. A
+    random embedder would spoil the trunk before it has learnt anything, and random proxies hardly move in so few
+    steps, though the trunk does.
 
     Args:
         items: training split, an image data set.
+        features: the same images and augmented views as the frozen trunk sees them, not standardised.
         entrant: the loss.
         options: one of its settings.
         lr: learning rate of the trunk.
         seed: of the embedder, the batches and the augmentation.
         budget: the same for all.
         image_size: side in pixels.
+
+    References:
+        Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution, arXiv
+        2202.10054.
     """
-    seed_everything(seed)
-    models = build_models(BACKBONE, budget.embedding_size, weights="packaged", channels_last=True)
+    standardised = features.standardised(features)
+    head, loss_fn, seconds = train_head(
+        standardised, entrant, options, budget.probe_lr, seed, budget.probe()
+    )
+    trunk = build_models(BACKBONE, 1, weights="packaged", channels_last=True)["trunk"]
+    parts = {"trunk": trunk, "embedder": on_raw_features(head, features), "loss": loss_fn}
     problem = Problem(items.hierarchy, budget.embedding_size)
-    loss_fn = entrant.build(problem, options)
     miner = None if entrant.miner is None else entrant.miner(problem, options)
-    parts = {**models, "loss": loss_fn}
     groups = [
         {"params": list(part.parameters()), "lr": lr * LR_FACTORS[name]}
         for name, part in parts.items()
@@ -71,9 +103,9 @@ def fine_tune(
         items.labels, budget.batch_size, budget.group_sizes, batches_per_epoch=budget.steps,
         seed=seed, rank=0, world_size=1,
     )  # fmt: skip
-    network = nn.Sequential(models["trunk"], models["embedder"]).train()
-    freeze_batch_norm(models["trunk"])
-    augment = transforms(models["trunk"], image_size)[0]
+    network = nn.Sequential(trunk, parts["embedder"]).train()
+    freeze_batch_norm(trunk)
+    augment = transforms(trunk, image_size)[0]
     start = perf_counter()
     seed_everything(seed, 1)
     for images, labels in DataLoader(items.with_transform(augment), batch_sampler=sampler):
@@ -82,7 +114,7 @@ def fine_tune(
         loss.backward()
         optimizer.step()
         schedule.step()
-    return network.eval(), perf_counter() - start
+    return network.eval(), seconds + perf_counter() - start
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ __all__ = [
     "learning_rate_factor",
     "measure",
     "new_head",
+    "on_raw_features",
     "optimise",
     "step_loss",
     "train_head",
@@ -54,8 +55,8 @@ def train_head(
     lr: float,
     seed: int,
     budget: Budget,
-) -> tuple[nn.Linear, float]:
-    """A linear head trained with a loss, and the seconds that it took.
+) -> tuple[nn.Linear, nn.Module, float]:
+    """A linear head trained with a loss, the loss with its own parameters, and the seconds that it took.
 
     Initial weights, batches and views depend on the seed alone, so that the runs of one seed are pairs.
 
@@ -76,7 +77,7 @@ def train_head(
         return step_loss(entrant, loss_fn, miner, embeddings, train.labels[rows])
 
     seconds = optimise(head, train, loss_fn, batch_loss, batches, lr, seed, budget.steps)
-    return head.eval(), seconds
+    return head.eval(), loss_fn, seconds
 
 
 def optimise(
@@ -127,6 +128,16 @@ def new_head(train: Features, budget: Budget, seed: int) -> nn.Linear:
     head = nn.Linear(train.views.shape[2], budget.embedding_size)
     seed_everything(seed, 1)  # a loss with parameters does not move what comes after it
     return head
+
+
+@torch.no_grad()
+def on_raw_features(head: nn.Linear, train: Features) -> nn.Linear:
+    """The head for features as the trunk gives them, of one that was trained on ``train.standardised(train)``."""
+    mean, deviation = train.statistics()
+    raw = nn.Linear(head.in_features, head.out_features)
+    raw.weight.copy_(head.weight / deviation)
+    raw.bias.copy_(head.bias - raw.weight @ mean)
+    return raw
 
 
 def _batches(train: Features, budget: Budget, seed: int) -> Any:

@@ -1,9 +1,10 @@
-"""Rank losses with and without what stands against non-decomposability, on shuffled batches."""
+"""Rank losses with and without what stands against non-decomposability."""
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,24 @@ from pml_suprank import decomposability_gap, losses
 from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.leaderboards.features import Features
 from pml_suprank.recipes.leaderboards.heads import Budget, measure, new_head, optimise
+from pml_suprank.samplers import HierarchicalSampler
 
 __all__ = ["ARMS", "MemoryRun", "run_arm"]
 
+TAU = 0.05  # of the step, for all
 TEMPERATURE, WEIGHT = 0.1, 0.1  # of the proxies
-ARMS = ("batch", "calibration", "proxies", "cross-batch memory", "whole memory")
+BATCH_WEIGHT = 0.25  # of the arm that ranks the batch, too
+ARMS = (
+    "batch",
+    "calibration",
+    "proxies",
+    "cross-batch memory",
+    "whole memory, empty at first",
+    "whole memory",
+    "whole memory and batch",
+)
+"""What a loss ranks, or has beside it. Where nothing else is said a pass over the training set fills the whole memory
+before the first step."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +43,12 @@ class MemoryRun:
         data: a data set of the leaderboard.
         loss: "SupAP" on the finest level, or "SupHAP".
         arm: one of :data:`ARMS`; SupHAP has no calibration.
-        batch_size: images of a shuffled batch.
+        batch_size: images of a batch.
         memory: share of the training set that a cross-batch memory holds.
         seed: of weights, batches and views.
         steps: optimiser steps.
-        tau: temperature of the step.
         lr: learning rate of the head.
+        group_sizes: of :class:`HierarchicalSampler`; None for shuffled batches.
         splits: to train and to evaluate on.
     """
 
@@ -45,13 +59,13 @@ class MemoryRun:
     memory: float
     seed: int
     steps: int
-    tau: float = 0.1
-    lr: float = 3e-3
+    lr: float = 1e-3
+    group_sizes: tuple[int, ...] | None = None
     splits: tuple[str, str] = ("train", "test")
 
     def content(self) -> dict[str, Any]:
         """Everything above, ready for JSON."""
-        return asdict(self) | {"splits": list(self.splits)}
+        return json.loads(json.dumps(asdict(self)))
 
     def path(self, folder: Path) -> Path:
         """The file of the run."""
@@ -70,7 +84,7 @@ def run_arm(run: MemoryRun, train: Features, test: Features, folder: Path) -> di
 
     Returns:
         "run", "metrics" as :func:`measure` gives them, "gap_train" and "gap_test": batch average minus whole, of AP at
-        the finest level for SupAP and of H-AP for SupHAP, in shuffled batches of the run's size.
+        the finest level for SupAP and of H-AP for SupHAP, in batches like those of the training.
 
     Raises:
         ValueError: an unknown loss or arm.
@@ -87,12 +101,15 @@ def run_arm(run: MemoryRun, train: Features, test: Features, folder: Path) -> di
     loss_fn = _loss(run, train, budget)
     takes_indices = isinstance(loss_fn, losses.DatasetMemory)
     labels = train.labels if run.loss == "SupHAP" else train.labels[:, 0]
+    if takes_indices and run.arm != "whole memory, empty at first":
+        everything = (train.views[:, 0], labels, torch.arange(len(labels)))
+        loss_fn.fill([everything], head)
 
     def batch_loss(embeddings: Tensor, rows: Tensor) -> Tensor:
         more = {"indices": rows} if takes_indices else {}
         return loss_fn(embeddings, labels[rows], **more)
 
-    batches = _shuffled(len(train.labels), run.batch_size, run.seed)
+    batches = _batches(train, run)
     optimise(head, train, loss_fn, batch_loss, batches, run.lr, run.seed, run.steps)
     content = {
         "run": run.content(),
@@ -108,20 +125,31 @@ def _loss(run: MemoryRun, train: Features, budget: Budget) -> nn.Module:
     makers: dict[str, Callable[..., Any]] = {"SupAP": losses.SupAPLoss, "SupHAP": losses.SupHAPLoss}
     if run.loss not in makers:
         raise ValueError(f"loss: wanted one of {', '.join(makers)}, got {run.loss!r}")
-    rank_loss, size = makers[run.loss](tau=run.tau), budget.embedding_size
+    rank_loss, size = makers[run.loss](tau=TAU), budget.embedding_size
     if run.arm == "batch":
         return rank_loss
     if run.arm == "calibration" and run.loss == "SupAP":
-        return losses.ROADMAPLoss(tau=run.tau)
+        return losses.ROADMAPLoss(tau=TAU)
     if run.arm == "proxies":
         proxies = losses.ProxyClusterLoss(train.hierarchy.num_classes, size, TEMPERATURE)
         return losses.DecomposableRankLoss(rank_loss, proxies, WEIGHT)
     if run.arm == "cross-batch memory":
         slots = max(run.batch_size, round(run.memory * len(train.labels)))
         return losses.CrossBatchMemory(rank_loss, size, slots)
-    if run.arm == "whole memory":
-        return losses.DatasetMemory(rank_loss, len(train.labels), size)
+    if run.arm in ARMS and run.arm.startswith("whole memory"):
+        weight = BATCH_WEIGHT if run.arm == "whole memory and batch" else 0.0
+        return losses.DatasetMemory(rank_loss, len(train.labels), size, batch_weight=weight)
     raise ValueError(f"arm: wanted one of {', '.join(ARMS)} for {run.loss}, got {run.arm!r}")
+
+
+def _batches(split: Features, run: MemoryRun) -> Iterator[Any]:
+    """Rows of the batches of a run, without end."""
+    if run.group_sizes is None:
+        return _shuffled(len(split.labels), run.batch_size, run.seed)
+    sampler = HierarchicalSampler(
+        split.labels, run.batch_size, run.group_sizes, seed=run.seed, rank=0, world_size=1
+    )
+    return chain.from_iterable(repeat(sampler))
 
 
 def _shuffled(count: int, batch_size: int, seed: int) -> Iterator[Tensor]:
@@ -134,8 +162,8 @@ def _shuffled(count: int, batch_size: int, seed: int) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def _gap(head: nn.Module, split: Features, run: MemoryRun) -> dict[str, float]:
-    batches = _shuffled(len(split.labels), run.batch_size, run.seed)
-    one_pass = [next(batches) for _ in range(len(split.labels) // run.batch_size)]
+    batches = _batches(split, run)
+    one_pass = [torch.as_tensor(next(batches)) for _ in range(len(split.labels) // run.batch_size)]
     metric = "average_precision" if run.loss == "SupAP" else "hierarchical_average_precision"
     found = decomposability_gap(head(split.views[:, 0]), split.labels, one_pass, metric)
     return {

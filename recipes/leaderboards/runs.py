@@ -87,10 +87,12 @@ def find_entrant(name: str) -> Entrant:
     return ENTRANTS[name] if name in ENTRANTS else ABLATIONS[name]
 
 
-def configurations(entrant: str) -> list[tuple[int, float]]:
-    """The six configurations of an entrant: each setting with each learning rate."""
+def configurations(
+    entrant: str, learning_rates: Sequence[float] = LEARNING_RATES
+) -> list[tuple[int, float]]:
+    """The configurations of an entrant: each of its three settings with each learning rate."""
     settings = range(len(ENTRANTS[entrant].settings))
-    return [(setting, lr) for setting in settings for lr in LEARNING_RATES]
+    return [(setting, lr) for setting in settings for lr in learning_rates]
 
 
 def read_run(run: Run, folder: Path) -> dict[str, Any] | None:
@@ -132,11 +134,8 @@ def _execute(
         for run in runs:
             yield run, _one(run, folder, cache_dir)
         return
-    on_features = [run for run in runs if not isinstance(run.budget, FullBudget)]
-    for source, splits in dict.fromkeys((run.source, run.splits) for run in on_features):
-        load_splits(
-            source, splits, folder / "features", cache_dir
-        )  # once, before the processes ask for it
+    for source, splits in dict.fromkeys((run.source, run.splits) for run in runs):
+        _raw_splits(source, splits, folder / "features", cache_dir)  # once, before all ask for it
     context = get_context("spawn")
     with ProcessPoolExecutor(
         workers, context, initializer=torch.set_num_threads, initargs=(1,)
@@ -158,20 +157,21 @@ def _one(run: Run, folder: Path, cache_dir: Path | None) -> dict[str, Any]:
     content: dict[str, Any] = {"run": run.content()}
     try:
         options = entrant.settings[run.setting]
+        features = folder / "features"
         if isinstance(run.budget, FullBudget):
-            size, arguments = (
-                run.source.image_size,
-                (entrant, options, run.lr, run.seed, run.budget),
-            )
             train, test = (
                 load_items(run.source.data, split, run.source.limit, cache_dir)
                 for split in run.splits
             )
-            network, seconds = fine_tune(train, *arguments, size)
+            known, _ = _raw_splits(run.source, run.splits, features, cache_dir)
+            size = run.source.image_size
+            network, seconds = fine_tune(
+                train, known, entrant, options, run.lr, run.seed, run.budget, size
+            )
             found = measure(None, embed(network, test, size))
         else:
-            known, held_out = load_splits(run.source, run.splits, folder / "features", cache_dir)
-            head, seconds = train_head(known, entrant, options, run.lr, run.seed, run.budget)
+            known, held_out = load_splits(run.source, run.splits, features, cache_dir)
+            head, _, seconds = train_head(known, entrant, options, run.lr, run.seed, run.budget)
             found = measure(head, held_out)
     except ValueError as error:  # a loss that wants other batches than the others get
         content["error"] = str(error)
@@ -193,7 +193,15 @@ def load_splits(
         features: folder of the cached features.
         cache_dir: of the rasters.
     """
-    train, test = (
+    train, test = _raw_splits(source, splits, features, cache_dir)
+    return train.standardised(train), test.standardised(train)
+
+
+@lru_cache(maxsize=2)
+def _raw_splits(
+    source: Source, splits: tuple[str, str], features: Path, cache_dir: Path | None
+) -> tuple[Features, Features]:
+    known, held_out = (
         load_features(
             source.data,
             split,
@@ -205,4 +213,4 @@ def load_splits(
         )
         for split in splits
     )
-    return train.standardised(train), test.standardised(train)
+    return known, held_out

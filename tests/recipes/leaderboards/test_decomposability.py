@@ -1,4 +1,4 @@
-"""Memories, proxies and calibration on shuffled batches: small runs."""
+"""Memories, proxies and calibration: small runs."""
 
 import json
 from dataclasses import replace
@@ -8,10 +8,16 @@ import torch
 
 pytest.importorskip("scipy", reason="needs the recipes extra")
 
-from pml_suprank import decomposability_gap
+from pml_suprank import decomposability_gap, losses
 from pml_suprank.recipes import decomposability
 from pml_suprank.recipes.leaderboards.heads import Budget, new_head
-from pml_suprank.recipes.leaderboards.memory_arms import ARMS, MemoryRun, _shuffled, run_arm
+from pml_suprank.recipes.leaderboards.memory_arms import (
+    ARMS,
+    MemoryRun,
+    _batches,
+    _shuffled,
+    run_arm,
+)
 
 from .worlds import features
 
@@ -44,6 +50,50 @@ def test_the_gap_is_that_of_the_library(tmp_path, loss, metric):
     assert found["without_positives"] == wanted.num_left_out / 32
 
 
+def test_a_filled_memory_ranks_the_whole_set_from_the_first_step(tmp_path, monkeypatch):
+    sizes = []
+    forward = losses.DatasetMemory.forward
+
+    def watched(memory, *arguments, **more):
+        sizes.append(memory.num_filled)
+        return forward(memory, *arguments, **more)
+
+    monkeypatch.setattr(losses.DatasetMemory, "forward", watched)
+    for arm, first in (("whole memory", 32), ("whole memory, empty at first", 0)):
+        run_arm(replace(RUN, arm=arm), features(), features(1), tmp_path)
+        assert sizes[0] == first
+        sizes.clear()
+
+
+def test_hierarchical_batches_are_those_of_the_sampler(tmp_path):
+    train, run = features(), replace(RUN, group_sizes=(2, 2))
+    rows = torch.as_tensor(next(_batches(train, run)))
+    counts = train.labels[rows, 0].unique(return_counts=True)[1]
+    assert len(rows) == 8
+    assert counts.tolist() == [2] * 4
+    found = run_arm(run, train, features(1), tmp_path)
+    plain = run_arm(RUN, train, features(1), tmp_path)
+    assert found["metrics"] != plain["metrics"]
+    assert found["gap_train"]["without_positives"] == 0
+    assert plain["gap_train"]["without_positives"] > 0
+
+
+def test_each_row_takes_the_learning_rate_of_the_best_validation():
+    runs = [replace(RUN, arm="batch"), replace(RUN, arm="proxies")]
+    best = {
+        "batch": decomposability.LEARNING_RATES[1],
+        "proxies": decomposability.LEARNING_RATES[2],
+    }
+
+    def one(run):
+        assert run.splits == ("fit", "val")
+        return {"metrics": {"h_ap": -abs(run.lr - best[run.arm])}}
+
+    tuned = decomposability._tuned(runs, one, 1)
+    assert {run.arm: run.lr for run in tuned} == best
+    assert all(run.splits == ("train", "test") for run in tuned)
+
+
 @pytest.mark.parametrize("change", [{"arm": "none"}, {"loss": "SupHAP", "arm": "calibration"}])
 def test_unknown_arms_are_named(tmp_path, change):
     with pytest.raises(ValueError, match="arm: wanted one of"):
@@ -57,11 +107,13 @@ def test_unknown_losses_are_named(tmp_path):
 
 def test_a_small_study_goes_on_where_it_stopped(tmp_path, cache_dir):
     arguments = ["--output", str(tmp_path), "--features", str(tmp_path / "features"), "--cache-dir", str(cache_dir),
-                 "--steps", "1", "--limit", "400", "--seeds", "0", "--no-sweeps"]  # fmt: skip
+                 "--steps", "1", "--limit", "600", "--seeds", "0", "--data", "emoji", "--no-sweeps"]  # fmt: skip
     assert decomposability.main(arguments) == 0
-    assert (tmp_path / "decomposability.md").read_text().count("\n") == 2 + 2 * len(ARMS) - 1
-    assert len(json.loads((tmp_path / "decomposability.json").read_text())) == 2 * len(ARMS) - 1
+    rows = 2 * len(ARMS) - 1 + 6
+    assert (tmp_path / "decomposability.md").read_text().count("\n") == 2 + rows
+    assert len(json.loads((tmp_path / "decomposability.json").read_text())) == rows
+    assert (tmp_path / "decomposability.png").read_bytes().startswith(b"\x89PNG")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("decomposability/**/*.json")}
-    assert before
+    assert len(before) == rows * 4  # three learning rates, then a seed
     assert decomposability.main(arguments) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before

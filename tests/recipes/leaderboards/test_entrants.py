@@ -32,12 +32,12 @@ def test_each_setting_moves_the_head_and_repeats_itself(name):
     train, entrant = features(), ENTRANTS[name]
     heads = []
     for options in entrant.settings:
-        first, _ = train_head(train, entrant, options, 1e-2, 0, BUDGET)
-        again, _ = train_head(train, entrant, options, 1e-2, 0, BUDGET)
+        first, _, _ = train_head(train, entrant, options, 1e-2, 0, BUDGET)
+        again, _, _ = train_head(train, entrant, options, 1e-2, 0, BUDGET)
         assert torch.equal(first.weight, again.weight)
         assert first.weight.isfinite().all()
         heads.append(first.weight)
-    still, _ = train_head(train, entrant, entrant.settings[0], 1e-2, 0, Budget(0, 16, 6, (2, 2)))
+    still, _, _ = train_head(train, entrant, entrant.settings[0], 1e-2, 0, Budget(0, 16, 6, (2, 2)))
     assert not torch.equal(heads[0], still.weight)
     assert not torch.equal(heads[0], heads[1]) or not torch.equal(heads[0], heads[2])
 
@@ -46,7 +46,7 @@ def test_losses_start_from_the_same_head_and_see_the_same_batches():
     """Proxies draw random numbers; what comes after them does not move."""
     train, seen = features(), {}
     for name in ("supcon", "proxy-anchor", "suphap"):
-        start, _ = train_head(train, ENTRANTS[name], ENTRANTS[name].settings[0], 1e-2, 3,
+        start, _, _ = train_head(train, ENTRANTS[name], ENTRANTS[name].settings[0], 1e-2, 3,
                               Budget(0, 16, 6, (2, 2)))  # fmt: skip
         seen[name] = start.weight
     assert torch.equal(seen["supcon"], seen["proxy-anchor"])
@@ -55,9 +55,9 @@ def test_losses_start_from_the_same_head_and_see_the_same_batches():
 
 def test_training_helps_what_is_measured():
     train, test = features(), features(views=1)
-    untrained, _ = train_head(train, ENTRANTS["suphap"], ENTRANTS["suphap"].settings[0], 1e-2, 0,
+    untrained, _, _ = train_head(train, ENTRANTS["suphap"], ENTRANTS["suphap"].settings[0], 1e-2, 0,
                               Budget(0, 16, 6, (2, 2)))  # fmt: skip
-    trained, seconds = train_head(
+    trained, _, seconds = train_head(
         train, ENTRANTS["suphap"], ENTRANTS["suphap"].settings[0], 1e-2, 0,
         Budget(60, 16, 6, (2, 2)),
     )  # fmt: skip
