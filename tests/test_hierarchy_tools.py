@@ -249,6 +249,45 @@ def test_parents_of_equal_names() -> None:
     assert tree.to_parents() == {"a": None, "a/x": "a", "b": None, "b/x": "b", "c": None}
 
 
+@pytest.mark.parametrize(
+    ("chains", "keys"),
+    [
+        (["a|x", "b|x", "a/x"], ["a", "a/x", "b", "b/x", r"a\/x"]),  # a path and a name
+        (["a|b/c", "a/b|c", "c", "d|b/c"],
+         ["a", r"a/b\/c", r"a\/b", r"a\/b/c", "c", "d", r"d/b\/c"]),  # two paths
+        (["a|x", "b|x", "castle / fort"], ["a", "a/x", "b", "b/x", "castle / fort"]),  # no two alike
+    ],
+)  # fmt: skip
+def test_keys_of_names_with_slashes(chains: list[str], keys: list[str]) -> None:
+    tree = Hierarchy.from_paths(chains, sep="|")
+    assert list(tree.to_parents()) == keys
+    assert sorted(tree.to_networkx()) == sorted(keys)
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.sampled_from(["a", "b", "a/b", "b/a", "/", "\\", "a\\"]), min_size=1, max_size=3
+        ),
+        min_size=1,
+        max_size=10,
+        unique_by=tuple,
+    )
+)
+def test_keys_are_all_different(chains: list[list[str]]) -> None:
+    chains = [c for c in chains if all(one != two for one, two in itertools.pairwise(c))]
+    starts = {tuple(c[:n]) for c in chains for n in range(1, len(c))}
+    chains = [c for c in chains if tuple(c) not in starts] or [["a/b"]]
+    nodes = {tuple(c[:n]) for c in chains for n in range(1, len(c) + 1)}
+    tree = Hierarchy.from_paths(map("|".join, chains), sep="|")
+    keys = tree.to_parents()
+    assert len(keys) == len(nodes)
+    assert same_shape(Hierarchy.from_parents(keys), tree)
+    if not any("/" in name for chain in chains for name in chain):
+        names = Counter(node[-1] for node in nodes)
+        assert set(keys) == {n[-1] if names[n[-1]] == 1 else "/".join(n) for n in nodes}
+
+
 def test_a_child_of_its_parents_name_is_no_short_branch(tmp_path) -> None:
     tree = Hierarchy.from_paths(["new york/new york", "texas/austin"])
     assert tree.to_newick() == "(('new york')'new york',(austin)texas);"

@@ -51,19 +51,31 @@ def chain_rows(tree: ClassTree) -> list[list[tuple[int, int]]]:
 
 
 def node_keys(tree: ClassTree) -> dict[tuple[int, int], str]:
-    """A text for each node (level, node), all different: its name, or its path where the name is there twice."""
-    paths: dict[tuple[int, int], str] = {}
+    r"""A text for each node (level, node), all different: its name, or its path where the name is there twice.
+
+    Paths are joined by "/". Where the texts of two nodes would be equal, because a name holds "/" itself, "\" and "/"
+    in names are written "\\" and "\/" throughout the tree.
+    """
+    paths: dict[tuple[int, int], tuple[str, ...]] = {}
     for chain in chain_rows(tree):
         path: tuple[str, ...] = ()
         for level, node in chain:
             path = (*path, tree.node_names(level)[node])
-            paths.setdefault((level, node), "/".join(path))
-    names = [tree.node_names(level)[node] for level, node in paths]
-    twice = {name for name, count in Counter(names).items() if count > 1}
-    return {
-        place: paths[place] if name in twice else name
-        for place, name in zip(paths, names, strict=True)
+            paths.setdefault((level, node), path)
+    counts = Counter(path[-1] for path in paths.values())
+    parts = {
+        place: path if counts[path[-1]] > 1 else path[-1:]  # the path, or only the name
+        for place, path in paths.items()
     }
+    keys = {place: "/".join(names) for place, names in parts.items()}
+    slashes = any("/" in path[-1] for path in paths.values())
+    if slashes and len(set(keys.values())) < len(keys):
+        return {place: "/".join(map(_escaped, names)) for place, names in parts.items()}
+    return keys
+
+
+def _escaped(name: str) -> str:
+    return name.replace("\\", "\\\\").replace("/", "\\/")
 
 
 def has_path_names(tree: ClassTree) -> bool:

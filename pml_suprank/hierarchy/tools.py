@@ -186,7 +186,15 @@ class TreeTools(ClassTree):
         exports.write_text(path, exports.csv_text(self))
 
     def to_parents(self) -> dict[str, str | None]:
-        """Child to parent, None for a root. A node whose name is there twice is called by its path, "a/b"."""
+        r"""Child to parent, None for a root. A node whose name is there twice is called by its path, "a/b".
+
+        Where a name that holds "/" makes two nodes the same, "\" and "/" in names are written "\\" and "\/".
+
+        Example:
+            >>> from pml_suprank import Hierarchy
+            >>> Hierarchy.from_paths(["a/x", "b/x"]).to_parents()
+            {'a': None, 'a/x': 'a', 'b': None, 'b/x': 'b'}
+        """
         return exports.parents(self)
 
     def to_networkx(self) -> Any:
