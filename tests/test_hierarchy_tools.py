@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import re
 from collections import Counter
 
@@ -222,6 +223,40 @@ def test_csv_errors(tmp_path) -> None:
     named = Hierarchy.from_paths(["a"], level_names=["class_id"])
     with pytest.raises(HierarchyError, match="level_names: wanted none named 'class_id'"):
         named.to_csv(tmp_path / "tree.csv")
+
+
+@pytest.mark.parametrize("where", ["fsync", "replace"])
+def test_csv_is_whole_or_as_it_was(tree: Hierarchy, tmp_path, monkeypatch, where: str) -> None:
+    path = tmp_path / "tree.csv"
+    path.write_text("what was there")
+
+    def fails(*_: object) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, where, fails)
+        with pytest.raises(OSError, match="disk full"):
+            tree.to_csv(path)
+    assert path.read_text() == "what was there"
+    assert list(tmp_path.iterdir()) == [path]
+    path.chmod(0o640)
+    link = tmp_path / "link.csv"
+    link.symlink_to(path)
+    tree.to_csv(link)
+    assert Hierarchy.from_csv(path, class_id_column="class_id") == tree
+    assert link.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o640
+    with pytest.raises(OSError, match="none"):
+        tree.to_csv(tmp_path / "none/tree.csv")
+
+
+def test_csv_to_a_pipe(tree: Hierarchy, tmp_path) -> None:
+    reading, writing = os.pipe()
+    tree.to_csv(f"/dev/fd/{writing}")
+    os.close(writing)
+    tree.to_csv(tmp_path / "tree.csv")
+    with open(reading, "rb") as pipe:
+        assert pipe.read() == (tmp_path / "tree.csv").read_bytes()
 
 
 def same_shape(one: Hierarchy, other: Hierarchy) -> bool:

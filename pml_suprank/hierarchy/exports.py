@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import secrets
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +38,30 @@ def csv_text(tree: ClassTree) -> str:
 
 
 def write_text(path: Any, text: str) -> None:
-    """Write UTF-8 text."""
-    Path(path).write_text(text, encoding="utf-8")
+    """Write UTF-8 text whole or not at all: when it fails, the file keeps what it had.
+
+    A link stays one, and a pipe or a device is written to as it is.
+
+    Raises:
+        OSError: the folder is missing or cannot be written to.
+    """
+    target = Path(path)
+    if target.exists() and not target.is_file():
+        target.write_text(text, encoding="utf-8")
+        return
+    target = target.resolve()
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def parents(tree: ClassTree) -> dict[str, str | None]:

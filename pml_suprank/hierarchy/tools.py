@@ -175,13 +175,14 @@ class TreeTools(ClassTree):
         return difference.diff(self, other, on)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write a table that ``Hierarchy.from_csv(path, class_id_column="class_id")`` reads back.
+        """Write a table that ``Hierarchy.from_csv(path, class_id_column="class_id")`` reads back, whole or not at all.
 
         Args:
             path: its columns are class_id and the levels, coarse to fine; short branches end in empty cells.
 
         Raises:
             HierarchyError: a level named class_id, or a name that a CSV file does not keep (empty, spaces around it).
+            OSError: the folder is missing or cannot be written to; a file that was there keeps what it had.
         """
         exports.write_text(path, exports.csv_text(self))
 
