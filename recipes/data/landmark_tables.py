@@ -81,10 +81,17 @@ def read_listing(file: Path) -> Listing:
     """``train.csv`` or ``index_image_to_landmark.csv``: a row for each image.
 
     Raises:
-        ValueError: as :func:`read_clean`.
+        ValueError: as :func:`read_clean`, or an image in two rows.
     """
     columns = read_columns(file, {"id": "string", "landmark_id": "int64"})
     ids = fixed_width(columns["id"], file, shortest=3)
+    ordered = np.sort(ids)
+    again = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(again):
+        rows = np.flatnonzero(ids == again[0])[:2] + 1
+        raise ValueError(
+            f"{file}: wanted each image once, got {again[0].decode()!r} in rows {rows[0]} and {rows[1]}"
+        )
     return Listing(file, ids, columns["landmark_id"].to_numpy())
 
 

@@ -94,7 +94,8 @@ def load_landmarks(
 
     Raises:
         ValueError: an option out of range, a label that no landmark has, a missing column, a landmark id that is no
-            integer, a test image whose solution is no index image, or no image left.
+            integer, an image in two rows of ``train.csv`` or ``index_image_to_landmark.csv``, a test image whose
+            solution is no index image, or no image left.
         FileNotFoundError: a missing file, or a missing first image.
     """
     folder = choose("split", split, SPLITS)

@@ -248,6 +248,17 @@ def test_malformed_tables(root: Path) -> None:
         ValueError, match="wanted ids of 3 ASCII characters at least, got 'ab' in row 2"
     ):
         load_landmarks(root, "train_full")
+    twice = [f"{image(i)},u,{n}\n" for i, n in ((3, 1), (1, 7), (2, 7), (1, 7), (1, 1))]
+    write(root / "train.csv", "id,url,landmark_id\n" + "".join(twice))
+    with pytest.raises(
+        ValueError, match=f"wanted each image once, got '{image(1)}' in rows 2 and 4"
+    ):
+        load_landmarks(root, "train_full")
+    listing = root / "metadata/index_image_to_landmark.csv"
+    write(listing, listing.read_text() + f"\n{image(22)},1\n")  # of another landmark
+    for split in ("index", "test"):
+        with pytest.raises(ValueError, match=f"once, got '{image(22)}' in rows 3 and 7"):
+            load_landmarks(root, split)
     rows = [(1, "x", "church", "human-made"), (1, "x", "tower", "human-made")]
     write(root / "train_label_to_hierarchical.csv", table(rows))
     with pytest.raises(ValueError, match="wanted one row for landmark 1, got two that differ"):
@@ -307,7 +318,7 @@ def slow_load(listing: Path, hierarchical: Path, least: int, most: int | None) -
 def test_against_a_loop(landmarks, labels, least, most, random) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        ids = [f"{random.getrandbits(64):016x}" for _ in landmarks]
+        ids = [f"{random.getrandbits(32):08x}{row:08x}" for row in range(len(landmarks))]
         rows = [f'{i},"http://x/,{n}",{n}\n' for i, n in zip(ids, landmarks, strict=True)]
         write(root / "train.csv", "id,url,landmark_id\n" + "".join(rows))
         chains = [(n, "x", label, "natural") for n, label in labels.items()]
