@@ -80,7 +80,8 @@ def load_landmarks(
             (images "None", or Usage "Ignored") are left out.
         unclassified: landmarks without a label (no row, an empty cell or "unclassified"):
             "drop" leaves their images out; "keep" makes them short branches, which share with
-            other landmarks no more than is known.
+            other landmarks no more than is known. A label whose natural or human-made is unknown is kept below a
+            node of its own name, which it shares with the other such landmarks of the label.
         labels: only landmarks with one of these hierarchical labels; None for all.
         made: only "natural" or only "human-made" landmarks; None for both.
         min_images: landmarks with fewer images are left out; for "test" images of the index count.
@@ -168,7 +169,7 @@ def _tree(
     for index in np.flatnonzero(reasons == 0).tolist():
         number = int(landmarks[index])
         label, made = chain_of.get(number, Chain("", ""))
-        above = (made, label) if made and label else (made,) if made else ()
+        above = (made or label, label) if label else (made,) if made else ()
         row_of[index] = len(chains)
         chains.append((*above, f"{side}:{number}"))
     sep = "\n" if any("/" in name for chain in chains for name in chain) else "/"

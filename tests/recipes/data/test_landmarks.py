@@ -119,6 +119,34 @@ def test_unclassified_landmarks(root: Path) -> None:
         load_landmarks(root, unclassified="no")
 
 
+def test_labels_of_which_natural_or_human_made_is_unknown(root: Path) -> None:
+    more = [(4, "", "fort", ""), (5, "", "fort", "unclassified"), (6, "", "castle / fort", "")]
+    write(root / "metadata/index_label_to_hierarchical.csv", table([*INDEX[:2], *more]))
+    data = load_landmarks(root, "index", unclassified="keep")
+    assert stems(data) == [image(i) for i in (20, 21, 22, 23, 24, 25)]
+    assert [names(data, i)[:2] for i in (0, 3, 4, 5)] == [
+        ("index:3", "castle / fort"),
+        ("index:4", "fort"),
+        ("index:5", "fort"),
+        ("index:6", "castle / fort"),
+    ]
+    shared = data.hierarchy.common_levels(data.labels)
+    assert shared[3].tolist() == [
+        0,
+        0,
+        0,
+        3,
+        2,
+        0,
+    ]  # 4 and 5 have one label, and it is human-made or not
+    assert shared[5].tolist() == [0, 0, 0, 0, 0, 3]
+    assert data.report.labels == {"castle / fort": 3, "fort": 2, "mountain": 1}
+    assert (data.report.unclassified, data.report.dropped) == (0, {})
+    forts = load_landmarks(root, "index", unclassified="keep", labels=["fort"])
+    assert forts.hierarchy.node_names(1) == ("fort",)
+    assert load_landmarks(root, "index").report.dropped == {"landmark unclassified": 3}
+
+
 def test_a_landmark_of_many_images(root: Path) -> None:
     """A cell longer than the csv module reads by default."""
     ids = " ".join([image(1)] * 9000)
