@@ -7,8 +7,8 @@
 
 Takes files of embeddings, whose rows are matched with the images of the protocol by file name. *revisited* gives mAP
 and mP@k for easy, medium and hard, junk taken out; *gldv2* gives mAP@100 of the public and the private queries over
-the whole index, and H-AP, NDCG and ASI where the embeddings have labels of several levels. Writes ``metrics.json``,
-``metrics.csv`` and ``queries.csv``.
+the whole index, and H-AP, NDCG and ASI where the embeddings have labels of several levels, and says where the gallery
+is not the index. Writes ``metrics.json``, ``metrics.csv`` and ``queries.csv``.
 """
 
 import argparse
@@ -18,19 +18,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from pml_suprank import metrics
 from pml_suprank.metrics.result import MetricResult
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.data.landmark_solutions import read_solutions
+from pml_suprank.recipes.data.landmark_tables import index_file, read_listing
 from pml_suprank.recipes.data.revisited import PROTOCOLS, load_revisited
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
 from pml_suprank.recipes.evaluate import evaluate_labels
 from pml_suprank.recipes.files import write_csv, write_json
 from pml_suprank.whitening import Whitening, pair_whitening, pca_whitening, random_pairs
 
-__all__ = ["Results", "evaluate_gldv2", "evaluate_revisited", "learn_whitening", "main"]
+__all__ = [
+    "Results",
+    "compare_with_index",
+    "evaluate_gldv2",
+    "evaluate_revisited",
+    "learn_whitening",
+    "main",
+]
 
 Results = dict[str, Mapping[str, MetricResult]]
 """Part of the protocol ("medium", "private") to metric to values per query."""
@@ -42,11 +51,7 @@ def rows_of(found: EmbeddingSet, images: Sequence[str], what: str) -> list[int]:
     Raises:
         EmbeddingError: the file names no images, two rows have the same one, or some image has no row.
     """
-    if found.paths is None:
-        raise EmbeddingError(f"{what}: wanted embeddings with the names of their images, got none")
-    row = {Path(path).stem: index for index, path in enumerate(found.paths)}
-    if len(row) < len(found.paths):
-        raise EmbeddingError(f"{what}: wanted images of different names, got some twice")
+    row = _row_of_image(found, what)
     lacking = [image for image in images if image not in row]
     if lacking:
         raise EmbeddingError(
@@ -54,6 +59,15 @@ def rows_of(found: EmbeddingSet, images: Sequence[str], what: str) -> list[int]:
             f"such as {lacking[:3]}"
         )
     return [row[image] for image in images]
+
+
+def _row_of_image(found: EmbeddingSet, what: str) -> dict[str, int]:
+    if found.paths is None:
+        raise EmbeddingError(f"{what}: wanted embeddings with the names of their images, got none")
+    row = {Path(path).stem: index for index, path in enumerate(found.paths)}
+    if len(row) < len(found.paths):
+        raise EmbeddingError(f"{what}: wanted images of different names, got some twice")
+    return row
 
 
 def evaluate_revisited(
@@ -143,6 +157,44 @@ def evaluate_gldv2(
             progress=progress,
         )
     return names, results
+
+
+def compare_with_index(gallery: EmbeddingSet, root: Path) -> str:
+    """Whether a gallery is the index of Google Landmarks v2: too few distractors make mAP@100 too high.
+
+    Args:
+        gallery: embeddings with the names of their images.
+        root: folder of the data set, with ``index_image_to_landmark.csv`` where it is at hand.
+
+    Returns:
+        A line that tells how many images of the index are missing and how many others there are, with the first of
+        each; or that there is no such file.
+
+    Raises:
+        EmbeddingError: the gallery names no images, has one twice, or none of the index.
+        ValueError: a malformed file.
+    """
+    name = "index_image_to_landmark.csv"
+    images = np.array([image.encode() for image in _row_of_image(gallery, "gallery")], dtype="S")
+    try:
+        listing = read_listing(index_file(root))
+    except FileNotFoundError:
+        return f"gallery: not compared with the index, there is no {name}"
+    missing = listing.ids[~np.isin(listing.ids, images)]
+    other = images[~np.isin(images, listing.ids)]
+    if len(other) == len(images):
+        raise EmbeddingError(
+            f"gallery: wanted images of {listing.file}, got none of its {len(listing.ids):,}, "
+            f"but others such as {[image.decode() for image in other[:3]]}"
+        )
+    told = [
+        f"{len(some):,} {what}, such as {some[0].decode()!r}"
+        for some, what in ((missing, "missing"), (other, "not listed there"))
+        if len(some)
+    ]
+    return f"gallery: wanted the {len(listing.ids):,} images of {name}, got " + (
+        "; ".join(told) or "them all"
+    )
 
 
 def _rows(found: EmbeddingSet, rows: Sequence[int]) -> EmbeddingSet:
@@ -238,9 +290,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             train = EmbeddingSet.load(options.whitening)
             whitening = learn_whitening(train, options.whiten_by, options.dim)
             queries, gallery = _whitened(queries, whitening), _whitened(gallery, whitening)
+        note = ""
         if options.protocol == "revisited":
             names, results = evaluate_revisited(queries, gallery, options.root, options.k)
         else:
+            note = f"\n{compare_with_index(gallery, options.root)}"
             names, results = evaluate_gldv2(queries, gallery, options.root)
     except (OSError, ValueError) as error:
         parser.error(str(error))
@@ -257,7 +311,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(
             f"{row['part']:<12}{row['metric']:<34}{row['mean']:>8.4f}{row['queries']:>10,}{row['left_out']:>10,}"
         )
-    print(f"\nper query: {options.output / 'queries.csv'}")
+    print(f"{note}\nper query: {options.output / 'queries.csv'}")
     return 0
 
 

@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 
 from pml_suprank.recipes.data.columns import fixed_width, read_columns, split_words
-from pml_suprank.recipes.data.layout import read_table
+from pml_suprank.recipes.data.layout import PathLike, need, read_table
 
 __all__ = [
     "LEVEL_NAMES",
     "Chain",
     "Listing",
+    "index_file",
     "read_chains",
     "read_clean",
     "read_listing",
@@ -93,6 +94,16 @@ def read_listing(file: Path) -> Listing:
             f"{file}: wanted each image once, got {again[0].decode()!r} in rows {rows[0]} and {rows[1]}"
         )
     return Listing(file, ids, columns["landmark_id"].to_numpy())
+
+
+def index_file(root: PathLike) -> Path:
+    """Where ``index_image_to_landmark.csv`` is: in the root, in ``metadata``, ``index`` or ``test``.
+
+    Raises:
+        FileNotFoundError: nowhere.
+    """
+    name = "index_image_to_landmark.csv"
+    return need(root, name, f"metadata/{name}", f"index/{name}", f"test/{name}")
 
 
 def read_solved(

@@ -20,6 +20,7 @@ from pml_suprank.recipes.data.landmark_solutions import solution_file
 from pml_suprank.recipes.data.landmark_tables import (
     LEVEL_NAMES,
     Chain,
+    index_file,
     read_chains,
     read_clean,
     read_listing,
@@ -116,8 +117,7 @@ def load_landmarks(
     if split == "train":
         listing = read_clean(table("train_clean.csv"))
     else:
-        name = "train.csv" if split == "train_full" else "index_image_to_landmark.csv"
-        listing = read_listing(table(name))
+        listing = read_listing(table("train.csv") if split == "train_full" else index_file(root))
     dropped: dict[str, int] = {}
     rows = len(listing.ids)
     of_landmarks, place = np.unique(listing.landmarks, return_inverse=True)
