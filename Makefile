@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 RUN    := $(VENV)/bin/python
 READY  := $(VENV)/.ready
+# a tree with recipes and integrations where the installed package has them, for the type checker
+TYPES  := build/types
 
 .PHONY: help quickstart compare leaderboard bench docs test test-oldest lint format clean
 
@@ -29,10 +31,9 @@ quickstart: $(READY)
 compare: $(READY)
 	$(RUN) -m pml_suprank.recipes.compare --output runs/compare $(ARGS)
 
-FULL := happier suphap supap supcon supcon-levels multi-similarity
-
 leaderboard: $(READY)
-	$(RUN) -m pml_suprank.recipes.leaderboard --output runs/leaderboard --workers 2 --full $(FULL) --full-seeds 0 1 $(ARGS)
+	$(RUN) -m pml_suprank.recipes.leaderboard --output runs/leaderboard --workers 2 $(ARGS)
+	$(RUN) -m pml_suprank.recipes.whole_network --output runs/leaderboard --workers 2 $(ARGS)
 	$(RUN) -m pml_suprank.recipes.ablation --output runs/leaderboard --workers 2 --seeds 0 1 2
 
 bench: $(READY)
@@ -52,7 +53,8 @@ test: $(READY)
 lint: $(READY)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m mypy
+	rm -rf $(TYPES) && mkdir -p $(TYPES) && cp -R pml_suprank $(TYPES)/ && cp -R recipes integrations $(TYPES)/pml_suprank/
+	MYPYPATH=$(TYPES) $(RUN) -m mypy
 
 format: $(READY)
 	$(RUN) -m ruff check --fix .

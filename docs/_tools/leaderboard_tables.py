@@ -10,43 +10,54 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pml_suprank.recipes import decomposability
 from pml_suprank.recipes.ablation import table
+from pml_suprank.recipes.leaderboards import memory_tables
 from pml_suprank.recipes.leaderboards.ablations import ARMS
 from pml_suprank.recipes.leaderboards.standings import CRITERIA, Standing
 from pml_suprank.recipes.leaderboards.tables import markdown
 
 DOCS = Path(__file__).parents[1]
 PAGES, RESULTS = ("leaderboard.md", "decomposability.md"), DOCS / "results"
+PICTURES = {
+    "h_ap": "leaderboard_h_ap",
+    "ap": "leaderboard_ap",
+    "whole_network": "whole_network_h_ap",
+    "decomposability": "decomposability",
+}
+"""Picture of a run to its name in docs/images."""
 _TABLE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def take(folder: Path) -> None:
-    """Copy the results of a run, without what follows from them, and its pictures."""
+    """Copy what there is of the results of a run, without what follows from them, and its pictures."""
     RESULTS.mkdir(exist_ok=True)
-    if (folder / "decomposability.json").exists():
-        found = json.loads((folder / "decomposability.json").read_text(encoding="utf-8"))
-        (RESULTS / "decomposability.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
-        shutil.copy(folder / "decomposability.png", DOCS / "images" / "decomposability.png")
-        return
-    content = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
-    for found in content.values():
-        for rows in [found["full"], *found["standings"].values()]:
-            for row in rows:
+    for name in ("leaderboard", "whole_network", "ablation", "decomposability"):
+        path = folder / f"{name}.json"
+        if path.exists():
+            content = json.loads(path.read_text(encoding="utf-8"))
+            for row in _standings(content) if name in ("leaderboard", "whole_network") else ():
                 for derived in ("mean", "deviation", "title", "kind"):
                     row.pop(derived, None)
-    (RESULTS / "leaderboard.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
-    shutil.copy(folder / "ablation.json", RESULTS / "ablation.json")
-    for picture in ("h_ap", "ap"):
-        shutil.copy(folder / f"{picture}.png", DOCS / "images" / f"leaderboard_{picture}.png")
+            (RESULTS / path.name).write_text(json.dumps(content) + "\n", encoding="utf-8")
+    for picture, name in PICTURES.items():
+        if (folder / f"{picture}.png").exists():
+            shutil.copy(folder / f"{picture}.png", DOCS / "images" / f"{name}.png")
 
 
-def boards() -> dict[str, dict[str, Any]]:
-    """Data set to its results."""
-    return json.loads((RESULTS / "leaderboard.json").read_text(encoding="utf-8"))
+def _standings(boards: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for board in boards.values():
+        lists = board["standings"]
+        for rows in lists.values() if isinstance(lists, dict) else [lists]:
+            yield from rows
+
+
+def boards(name: str = "leaderboard") -> dict[str, dict[str, Any]]:
+    """Data set to its results, of "leaderboard" or "whole_network"."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def tables() -> dict[str, str]:
@@ -58,14 +69,14 @@ def tables() -> dict[str, str]:
             found[f"{data}-{criterion}"] = markdown(
                 rows, board["levels"], board["trunk"], criterion
             )
-        rows = [_standing(row) for row in board["full"]]
-        if rows:
-            found[f"{data}-full"] = markdown(rows, board["levels"], board["trunk"])
+    for data, board in boards("whole_network").items():
+        rows = [_standing(row) for row in board["standings"]]
+        found[f"{data}-full"] = markdown(rows, board["levels"], board["trunk"])
     found["ablation"] = _ablation(
         json.loads((RESULTS / "ablation.json").read_text(encoding="utf-8"))
     )
     runs = json.loads((RESULTS / "decomposability.json").read_text(encoding="utf-8"))
-    found["decomposability"] = decomposability.table(runs)
+    found["decomposability"] = memory_tables.table(runs)
     return found
 
 

@@ -88,7 +88,7 @@ def at_most(data: RasterImages, number: int, seed: int = 0) -> RasterImages:
     stay: list[int] = []
     for indices in members.values():
         turns: dict[str, int] = defaultdict(int)
-        ranked = []
+        ranked: list[tuple[int, int, int]] = []
         for index in generator.permutation(indices).tolist():
             ranked.append((turns[data.sources[index]], len(ranked), index))
             turns[data.sources[index]] += 1

@@ -75,9 +75,7 @@ class LevelSum(nn.Module):
     def forward(self, embeddings: Tensor, labels: Tensor, indices_tuple: Any = None) -> Tensor:
         """Return the sum."""
         columns = range(labels.shape[1])
-        return sum(  # type: ignore[return-value]
-            self.decay**c * self.loss(embeddings, labels[:, c]) for c in columns
-        )
+        return sum(self.decay**c * self.loss(embeddings, labels[:, c]) for c in columns)
 
 
 def _options(name: str, *values: Any) -> tuple[Options, ...]:

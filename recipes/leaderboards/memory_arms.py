@@ -99,9 +99,9 @@ def run_arm(run: MemoryRun, train: Features, test: Features, folder: Path) -> di
     budget = Budget(steps=run.steps, batch_size=run.batch_size)
     head = new_head(train, budget, run.seed)
     loss_fn = _loss(run, train, budget)
-    takes_indices = isinstance(loss_fn, losses.DatasetMemory)
     labels = train.labels if run.loss == "SupHAP" else train.labels[:, 0]
-    if takes_indices and run.arm != "whole memory, empty at first":
+    takes_indices = isinstance(loss_fn, losses.DatasetMemory)
+    if isinstance(loss_fn, losses.DatasetMemory) and run.arm != "whole memory, empty at first":
         everything = (train.views[:, 0], labels, torch.arange(len(labels)))
         loss_fn.fill([everything], head)
 
