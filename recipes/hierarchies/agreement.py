@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sklearn.metrics import (
     adjusted_mutual_info_score,
@@ -12,7 +12,7 @@ from sklearn.metrics import (
 
 from pml_suprank.recipes.hierarchies.tables import TableError, read_csv
 
-__all__ = ["MEASURES", "agreement", "read_labels"]
+__all__ = ["MEASURES", "GivenLabels", "agreement", "read_labels"]
 
 MEASURES = ("AMI", "ARI", "homogeneity", "completeness")
 
@@ -83,11 +83,25 @@ def _pairs(levels: Sequence[str], given: Sequence[str]) -> list[tuple[str, str]]
     return [*same, *zip(*rest, strict=False)]
 
 
-def read_labels(path: Path) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+class GivenLabels(NamedTuple):
+    """Labels that are known.
+
+    Attributes:
+        levels: names of the levels, finest first.
+        labels: class id to its groups, finest first.
+        incomplete: classes that an empty cell leaves out.
+    """
+
+    levels: list[str]
+    labels: dict[str, tuple[str, ...]]
+    incomplete: list[str]
+
+
+def read_labels(path: Path) -> GivenLabels:
     """Labels that are known: the column class_id and one for each level, finest first.
 
     Raises:
-        TableError: a malformed file, or a class with two rows that differ.
+        TableError: a malformed file, a class with two rows that differ, or no class without an empty cell.
     """
     table = read_csv(path, ["class_id"])
     levels = [name for name in table.header if name != "class_id"]
@@ -101,4 +115,10 @@ def read_labels(path: Path) -> tuple[list[str], dict[str, tuple[str, ...]]]:
                 f"{where}: wanted one set of labels for class {row['class_id']!r}, got "
                 f"{found[row['class_id']]} and {labels}"
             )
-    return levels, {class_id: labels for class_id, labels in found.items() if all(labels)}
+    incomplete = [class_id for class_id, labels in found.items() if not all(labels)]
+    if len(incomplete) == len(found):
+        raise TableError(
+            f"{path}: wanted a class with a label at every level, got none of {len(found):,}"
+        )
+    whole = {class_id: labels for class_id, labels in found.items() if all(labels)}
+    return GivenLabels(levels, whole, incomplete)

@@ -143,7 +143,7 @@ class Study:
         found = {
             row["class_id"]: chain_of[row["group"]] for row in read_votes(work) if row["group"]
         }
-        given_levels, given = read_labels(self.folder / "given.csv")
+        given_levels, given, _ = read_labels(self.folder / "given.csv")
         about = {"names": name, "classifier": classifier, "seed": seed}
         rows = agreement(found, given, levels, given_levels)
         return [{**about, **row, "classes": "every image"} for row in rows]

@@ -33,7 +33,7 @@ def vote_classes(
     Writes ``votes.csv``, all those classes; and ``uncertain.csv`` with ``uncertain.html``, those that a person should
     decide: the share of the votes is below ``min_confidence``, another group has as many, or fewer than ``min_images``
     images could be read. A person writes a group into the column ``decision``; classes left without one have no group.
-    Decisions stay when the step runs again, those for classes that are accepted now too.
+    Decisions stay when the step runs again, those for classes that are accepted now, or have a name now, too.
 
     Args:
         work: the work folder, after *classify*.
@@ -66,11 +66,16 @@ def vote_classes(
         key=lambda row: (row["status"] == "no images", row["confidence"], row["class_id"]),
     )
     sheet = [{**row, "decision": decisions.get(row["class_id"], "")} for row in uncertain]
+    named = [
+        {**dict.fromkeys(_SHEET, ""), "class_id": class_id, "status": "named", "decision": decision}
+        for class_id, decision in decisions.items()
+        if names.get(class_id) in groups
+    ]
     if root is None:
         root = Path((work.record_of("classify") or {})["settings"]["root"])
     write_csv(work / VOTES, rows, _COLUMNS)
     write_text(work / PAGE, render_uncertain(sheet, _images_of(table, root)))
-    write_csv(work / UNCERTAIN, sheet, _SHEET)
+    write_csv(work / UNCERTAIN, [*sheet, *named], _SHEET)
     work.record("vote", settings, inputs, [work / VOTES, work / PAGE])
     return _told(rows)
 

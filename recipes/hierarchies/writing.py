@@ -65,7 +65,8 @@ def write_hierarchy(
     Writes ``hierarchy.csv`` (``Hierarchy.from_csv`` reads it), ``classes.csv`` (class, groups, source, confidence),
     ``label_to_hierarchical.csv`` in the columns of the public H-GLDv2 files (the finest and the coarsest level; where
     there are two at least), ``report.json``, ``hierarchy.png`` and
-    ``report.html``.
+    ``report.html``. A class whose name has a group keeps that group, whatever a person decided for it; the report names
+    such classes, and those that are not compared because the given labels have an empty cell.
 
     Args:
         work: the work folder, after *review*; where *classify* and *vote* were run, their classes come in.
@@ -91,7 +92,7 @@ def write_hierarchy(
         raise ValueError("queries: wanted both queries and gallery or neither, got one")
     names = read_names(work)
     levels, groups = read_groups(work)
-    found = _assign(work, names, groups)
+    found, overruled = _assign(work, names, groups)
     kept = {class_id: row for class_id, row in found.items() if row.groups}
     if not kept:
         raise TableError("hierarchy: wanted a class with a group, got none")
@@ -119,8 +120,10 @@ def write_hierarchy(
         ],
     )
     _write_landmarks(work, levels, found, names)
+    left_out = {"decisions for classes that have the group of their name": overruled}
     if given is not None:
-        given_levels, labels = read_labels(given)
+        given_levels, labels, incomplete = read_labels(given)
+        left_out["classes with an empty cell in the given labels"] = incomplete
         report["agreement"] = agreement(
             {class_id: row.groups for class_id, row in kept.items()},
             labels,
@@ -132,6 +135,7 @@ def write_hierarchy(
         report["queries"] = _write_queries(work, queries, gallery, levels, kept)
     else:
         (work / QUERIES).unlink(missing_ok=True)  # of an earlier hierarchy
+    report["left_out"] = {what: classes for what, classes in left_out.items() if classes}
     write_json(work / REPORT, report)
     png = io.BytesIO()
     draw_hierarchy(tree, png)
@@ -149,8 +153,12 @@ def _voted(work: WorkFolder) -> list[Path]:
 
 def _assign(
     work: WorkFolder, names: Mapping[str, str], groups: Mapping[str, tuple[str, ...]]
-) -> dict[str, Assigned]:
-    """The groups of every class: by its name, by a person's decision, by the vote of its images."""
+) -> tuple[dict[str, Assigned], list[str]]:
+    """The groups of every class: by its name, by a person's decision, by the vote of its images.
+
+    Returns:
+        Class id to its groups, and the classes for which a person decided another group than that of their name.
+    """
     voted: dict[str, tuple[str, float]] = {}
     decisions: dict[str, str] = {}
     if work.record_of("vote") is not None:
@@ -178,7 +186,8 @@ def _assign(
             found[class_id] = Assigned(chain_of[group], "images", confidence)
         else:
             found[class_id] = Assigned((), "none", 0.0)
-    return found
+    overruled = [c for c, group in decisions.items() if group not in found[c].groups[:1]]
+    return found, overruled
 
 
 def _are_numbers(class_ids: Mapping[str, Any]) -> bool:
@@ -291,4 +300,8 @@ def _told(work: WorkFolder, report: Mapping[str, Any]) -> str:
     if "queries" in report:
         dropped = ", ".join(f"{n:,} {reason}" for reason, n in report["queries"]["dropped"].items())
         lines.append(f"{report['queries']['kept']:,} queries kept; dropped: {dropped or 'none'}")
+    lines += [
+        f"left out: {len(classes):,} {what}, such as {classes[0]!r}"
+        for what, classes in report["left_out"].items()
+    ]
     return "\n".join([*lines, f"look at {work / PAGE}"])

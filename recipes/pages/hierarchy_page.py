@@ -46,6 +46,12 @@ def render_hierarchy(tree: Hierarchy, report: Mapping[str, Any], png: bytes) -> 
         rows = [{"queries": "kept", "count": kept}]
         rows += [{"queries": f"dropped: {reason}", "count": n} for reason, n in dropped.items()]
         parts += ["<h2>Queries</h2>", _table(rows)]
+    if report.get("left_out"):
+        rows = [
+            {"left out": what, "count": len(classes), "such as": classes[0]}
+            for what, classes in report["left_out"].items()
+        ]
+        parts += ["<h2>Left out</h2>", _table(rows)]
     parts += ["<h2>Tree</h2>", _tree(tree)]
     return page("Hierarchy", "\n".join(parts), _STYLE)
 

@@ -1,5 +1,6 @@
 """What a person or an earlier step has made is never lost, and nothing old is taken for new."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,32 @@ def test_a_decision_stays_where_the_vote_is_accepted(world: World, work: Path) -
     assert run("write", work) == 0
     found = {row["class_id"]: row for row in rows(work / "classes.csv")}["11"]
     assert (found["kind"], found["source"]) == (group, "person")
+
+
+def test_a_decision_for_a_class_that_has_a_name_now(world: World, work: Path, capsys) -> None:
+    """The group of the name stands, the decision is named, and stays for the day when the name goes again."""
+    steps(world, work, "vote")
+    for class_id, group in (("12", "dog"), ("13", "oak")):
+        edit(work / "uncertain.csv", {class_id: {"decision": group}}, key="class_id")
+    assert run("write", work) == 0
+    assert "left out" not in capsys.readouterr().out
+    unnamed = rows(world.classes)
+    for names in ({"12": "cat manx", "13": "oak_red"}, {}):
+        write_csv(
+            world.classes, [r | {"name": names.get(r["class_id"], r["name"])} for r in unnamed]
+        )
+        steps(world, work)
+        told = capsys.readouterr().out
+        line = "left out: 1 decisions for classes that have the group of their name, such as '12'\n"
+        assert (line in told) == bool(names)  # that of 13 is the group of its name
+        found = {
+            row["class_id"]: (row["kind"], row["source"]) for row in rows(work / "classes.csv")
+        }
+        assert found["12"] == (("cat", "name") if names else ("dog", "person"))
+        assert found["13"] == ("oak", "name" if names else "person")
+        report = json.loads((work / "report.json").read_text())["left_out"]
+        assert list(report.values()) == ([["12"]] if names else [])
+        assert ("Left out" in (work / "report.html").read_text()) == bool(names)
 
 
 def test_overwrite_replaces_edits_of_the_same_proposal(world: World, work: Path) -> None:

@@ -305,6 +305,19 @@ def test_given_labels(world: World, work: Path, tmp_path: Path, capsys) -> None:
     assert "wanted one set of labels for class '0'" in fails(
         capsys, "write", work, "--given", given
     )
+    holes = [row | {"realm": ""} if row["class_id"] in ("2", "5") else row for row in table]
+    write_csv(given, [*holes, {"class_id": "12", "kind": "", "realm": ""}])
+    capsys.readouterr()
+    assert run("write", work, "--given", given) == 0
+    line = "left out: 3 classes with an empty cell in the given labels, such as '2'\n"
+    assert line in capsys.readouterr().out
+    report = json.loads((work / "report.json").read_text())
+    assert report["agreement"][0]["count"] == 6
+    assert list(report["left_out"].values()) == [["2", "5", "12"]]
+    write_csv(given, [{"class_id": "2", "kind": ""}])
+    assert "wanted a class with a label at every level, got none of 1" in fails(
+        capsys, "write", work, "--given", given
+    )
     write_csv(given, [{"class_id": "99", "kind": "x"}])
     assert "wanted a class of the hierarchy, got none" in fails(
         capsys, "write", work, "--given", given
