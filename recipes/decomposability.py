@@ -11,21 +11,19 @@ a file: what is there is not done again. Writes ``decomposability.json``, ``.md`
 import argparse
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.files import write_atomic, write_json, write_text
 from pml_suprank.recipes.leaderboard import DATA
 from pml_suprank.recipes.leaderboards.memory_arms import ARMS, MemoryRun, run_arm
 from pml_suprank.recipes.leaderboards.memory_tables import table
+from pml_suprank.recipes.leaderboards.pool import each
 from pml_suprank.recipes.leaderboards.runs import load_splits
 from pml_suprank.recipes.pages.decomposability_figure import decomposability_figure
 
@@ -48,12 +46,9 @@ def _one(
 
 
 def _complete(runs: Sequence[MemoryRun], one: Any, workers: int) -> list[dict[str, Any]]:
-    if workers == 1:
-        return [one(run) for run in tqdm(runs, desc="runs", unit="run")]
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
-        return list(tqdm(pool.map(one, runs), total=len(runs), desc="runs", unit="run"))
+    """What the runs found, in their order."""
+    found = dict(each(one, list(dict.fromkeys(runs)), workers))
+    return [found[run] for run in runs]
 
 
 def _tuned(plain: Sequence[MemoryRun], one: Any, workers: int) -> list[MemoryRun]:

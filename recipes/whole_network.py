@@ -2,11 +2,13 @@
 
     suprank whole-network --output runs/leaderboard --workers 2
     suprank whole-network --output runs/leaderboard --data emoji --losses happier supcon-levels
+    suprank whole-network --output runs/leaderboard --data emoji --random-head
 
 Each loss first trains a linear head on the features of the frozen trunk, and then, from there, the whole network. It
 has six configurations: its three settings of the leaderboard, and two learning rates of the trunk. They train on "fit"
 and are measured on "val". The one with the highest H-AP then trains on "train" and is measured on "test", once for
-each seed. A run is a file: what is there is not done again. Writes ``whole_network.json``, ``.md`` and ``.png``.
+each seed. A run is a file: what is there is not done again. Writes ``whole_network.json``, ``.md`` and ``.png``, or
+``random_head.*`` where the first stage is left out.
 """
 
 import argparse
@@ -115,15 +117,15 @@ def board(
     }
 
 
-def _write(output: Path, boards: dict[str, dict[str, Any]]) -> str:
+def _write(output: Path, name: str, boards: dict[str, dict[str, Any]]) -> str:
     """Write everything that follows from the boards; returns the Markdown."""
     text = "\n".join(
         f"### {data}\n\n{markdown(found['standings'], found['levels'], found['trunk'])}"
         for data, found in boards.items()
     )
-    write_text(output / "whole_network.md", text)
+    write_text(output / f"{name}.md", text)
     write_json(
-        output / "whole_network.json",
+        output / f"{name}.json",
         {data: {**found, "standings": plain(found["standings"])} for data, found in boards.items()},
     )
     panels = {
@@ -134,7 +136,7 @@ def _write(output: Path, boards: dict[str, dict[str, Any]]) -> str:
         for data, found in boards.items()
     }
     png = standings_figure(panels, "H-AP")
-    write_atomic(output / "whole_network.png", lambda file: file.write(png))
+    write_atomic(output / f"{name}.png", lambda file: file.write(png))
     return text
 
 
@@ -150,6 +152,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         help=f"of {', '.join(ENTRANTS)} ({' '.join(LOSSES)})")  # fmt: skip
     add("--seeds", nargs="+", type=at_least(0), default=[0, 1, 2], help="(0 1 2)")
     add("--workers", type=at_least(1), default=1, help="processes, one thread each (1)")
+    add("--random-head", action="store_true",
+        help="leave the head on the frozen features out, to see what it is worth")  # fmt: skip
     add("--steps", type=at_least(1), help="of the whole network, and of the head (150, 300)")
     add("--limit", type=at_least(2), help="of each loader, for a small run (all)")
     add("--cache-dir", type=Path, help="folder of the drawn images (the user's cache folder)")
@@ -164,6 +168,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 source = replace(source, limit=options.limit)
             if options.steps is not None:
                 budget = replace(budget, steps=options.steps, probe_steps=options.steps)
+            if options.random_head:
+                budget = replace(budget, probe_steps=0)
             boards[data] = board(
                 source,
                 budget,
@@ -173,7 +179,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 workers=options.workers,
                 cache_dir=options.cache_dir,
             )
-            text = _write(options.output, boards)
+            name = "random_head" if options.random_head else "whole_network"
+            text = _write(options.output, name, boards)
     except (ImportError, OSError, ValueError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:

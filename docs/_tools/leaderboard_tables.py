@@ -22,6 +22,7 @@ from pml_suprank.recipes.leaderboards.tables import markdown
 
 DOCS = Path(__file__).parents[1]
 PAGES, RESULTS = ("leaderboard.md", "decomposability.md"), DOCS / "results"
+BOARDS = ("leaderboard", "whole_network", "random_head")
 PICTURES = {
     "h_ap": "leaderboard_h_ap",
     "ap": "leaderboard_ap",
@@ -35,11 +36,11 @@ _TABLE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 def take(folder: Path) -> None:
     """Copy what there is of the results of a run, without what follows from them, and its pictures."""
     RESULTS.mkdir(exist_ok=True)
-    for name in ("leaderboard", "whole_network", "ablation", "decomposability"):
+    for name in (*BOARDS, "ablation", "decomposability"):
         path = folder / f"{name}.json"
         if path.exists():
             content = json.loads(path.read_text(encoding="utf-8"))
-            for row in _standings(content) if name in ("leaderboard", "whole_network") else ():
+            for row in _standings(content) if name in BOARDS else ():
                 for derived in ("mean", "deviation", "title", "kind"):
                     row.pop(derived, None)
             (RESULTS / path.name).write_text(json.dumps(content) + "\n", encoding="utf-8")
@@ -56,7 +57,7 @@ def _standings(boards: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def boards(name: str = "leaderboard") -> dict[str, dict[str, Any]]:
-    """Data set to its results, of "leaderboard" or "whole_network"."""
+    """Data set to its results, of one of :data:`BOARDS`."""
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
@@ -69,9 +70,10 @@ def tables() -> dict[str, str]:
             found[f"{data}-{criterion}"] = markdown(
                 rows, board["levels"], board["trunk"], criterion
             )
-    for data, board in boards("whole_network").items():
-        rows = [_standing(row) for row in board["standings"]]
-        found[f"{data}-full"] = markdown(rows, board["levels"], board["trunk"])
+    for name in BOARDS[1:]:
+        for data, board in boards(name).items():
+            rows = [_standing(row) for row in board["standings"]]
+            found[f"{data}-{name}"] = markdown(rows, board["levels"], board["trunk"])
     found["ablation"] = _ablation(
         json.loads((RESULTS / "ablation.json").read_text(encoding="utf-8"))
     )
