@@ -1,15 +1,16 @@
 """What each choice of the rank losses is worth: one of them changed at a time."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from pml_suprank import losses
-from pml_suprank.recipes.leaderboards.entrants import Entrant, Options, Problem
+from pml_suprank.recipes.leaderboards.entrants import Entrant, LevelSum, Options, Problem
 from pml_suprank.relevance import PopulationRelevance
 
 __all__ = ["ABLATIONS", "ARMS", "Arm"]
 
-_START: dict[str, float] = {"tau": 0.1, "alpha": 1.0}
-_PROXIES: dict[str, float] = {**_START, "weight": 0.1, "temperature": 0.1}
+_START: dict[str, Any] = {"tau": 0.1, "alpha": 1.0}
+_PROXIES: dict[str, Any] = {**_START, "weight": 0.1, "temperature": 0.1}
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,29 @@ def _happier(problem: Problem, options: Options) -> losses.HAPPIERLoss:
     )
 
 
+def _with_second_loss(problem: Problem, options: Options) -> Any:
+    rank_loss = losses.SupHAPLoss(tau=options["tau"], relevance=PopulationRelevance())
+    if options["second"] == "none":
+        return rank_loss
+    if options["second"] == "calibration":
+        second: Any = losses.CalibrationLoss()
+    else:
+        second = losses.ProxyClusterLoss(
+            problem.num_classes, problem.embedding_size, options["temperature"]
+        )
+    return losses.DecomposableRankLoss(rank_loss, second, options["weight"])
+
+
+def _mixed(problem: Problem, options: Options) -> losses.SupHAPLoss:
+    return losses.SupHAPLoss(
+        tau=options["tau"], relevance=PopulationRelevance(), mixup=options["mixup"]
+    )
+
+
+def _level_sum(problem: Problem, options: Options) -> LevelSum:
+    return LevelSum(losses.SupAPLoss(tau=options["tau"]), options["decay"])
+
+
 _TAUS, _ALPHAS = (0.01, 0.02, 0.05, 0.1, 0.2), (0.5, 1.0, 1.5, 2.0, 3.0)
 _WEIGHTS, _TEMPERATURES = (0.05, 0.1, 0.2, 0.4), (0.05, 0.1, 0.2)
 _OF_SUPHAP = tuple(
@@ -55,6 +79,7 @@ _OF_HAPPIER = tuple(
     [{**_PROXIES, "weight": weight} for weight in _WEIGHTS]
     + [{**_PROXIES, "temperature": temperature} for temperature in _TEMPERATURES]
 )
+_SECONDS, _MIXUPS, _DECAYS = ("none", "calibration", "proxies"), (False, True), (1.0, 0.5, 0.25)
 _GROUPS = ((2, 1), (2, 2), (2, 4), (2, 8))
 _KIND = "rank, all levels"
 
@@ -62,6 +87,30 @@ ABLATIONS: dict[str, Entrant] = {
     "suphap-ablation": Entrant("SupHAP", _KIND, _suphap, _OF_SUPHAP, all_levels=True, is_ours=True),
     "happier-ablation": Entrant(
         "HAPPIER", _KIND, _happier, _OF_HAPPIER, all_levels=True, is_ours=True
+    ),
+    "second-loss-ablation": Entrant(
+        "SupHAP and a second loss",
+        _KIND,
+        _with_second_loss,
+        tuple({**_PROXIES, "second": second} for second in _SECONDS),
+        all_levels=True,
+        is_ours=True,
+    ),
+    "mixup-ablation": Entrant(
+        "SupHAP with mixup",
+        _KIND,
+        _mixed,
+        tuple({**_START, "mixup": mixup} for mixup in _MIXUPS),
+        all_levels=True,
+        is_ours=True,
+    ),
+    "supap-levels-ablation": Entrant(
+        "SupAP, sum over levels",
+        _KIND,
+        _level_sum,
+        tuple({**_START, "decay": decay} for decay in _DECAYS),
+        all_levels=True,
+        is_ours=True,
     ),
 }
 """Losses with all their settings."""
@@ -84,6 +133,18 @@ ARMS: tuple[Arm, ...] = (
             len(_WEIGHTS) + row,
         )
         for row, value in enumerate(_TEMPERATURES)
+    ),
+    *(
+        Arm("SupHAP, second loss", name, "second-loss-ablation", row)
+        for row, name in enumerate(_SECONDS)
+    ),
+    *(
+        Arm("SupHAP, mixup", "yes" if mixup else "no", "mixup-ablation", row)
+        for row, mixup in enumerate(_MIXUPS)
+    ),
+    *(
+        Arm("SupAP summed over the levels, decay", f"{decay:g}", "supap-levels-ablation", row)
+        for row, decay in enumerate(_DECAYS)
     ),
     *(Arm("SupHAP, groups of a batch", f"{sizes}", "suphap", 1, sizes) for sizes in _GROUPS),
     *(Arm("SupCon, groups of a batch", f"{sizes}", "supcon", 1, sizes) for sizes in _GROUPS),

@@ -18,6 +18,17 @@ def value_of(changed, loss, arm):
     rank_loss = getattr(loss, "rank_loss", loss)
     if changed == "groups of a batch":
         return str(arm.group_sizes)
+    if changed == "second loss":
+        second = getattr(loss, "decomposability_loss", None)
+        return {
+            "NoneType": "none",
+            "CalibrationLoss": "calibration",
+            "ProxyClusterLoss": "proxies",
+        }[type(second).__name__]
+    if changed == "mixup":
+        return "no" if loss.mixup is None else "yes"
+    if changed == "decay":
+        return f"{loss.decay:g}"
     if changed == "weight of the proxies":
         return loss.weight
     if changed == "temperature of the proxies":
@@ -32,8 +43,8 @@ def test_each_arm_is_a_loss_of_its_own():
     for arm in ARMS:
         entrant = {**ENTRANTS, **ABLATIONS}[arm.entrant]
         loss = entrant.build(problem, entrant.settings[arm.setting])
-        shown = float(arm.title) if arm.group_sizes is None else str(arm.group_sizes)
-        assert value_of(arm.part.partition(", ")[2], loss, arm) == shown
+        found = value_of(arm.part.partition(", ")[2], loss, arm)
+        assert found == (arm.title if isinstance(found, str) else float(arm.title))
 
 
 def test_a_small_ablation(tmp_path, cache_dir, capsys):
