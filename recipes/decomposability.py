@@ -21,7 +21,7 @@ import torch
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.files import write_atomic, write_json, write_text
 from pml_suprank.recipes.leaderboard import DATA
-from pml_suprank.recipes.leaderboards.memory_arms import ARMS, MemoryRun, run_arm
+from pml_suprank.recipes.leaderboards.memory_arms import ARMS, IDEALS, MemoryRun, run_arm
 from pml_suprank.recipes.leaderboards.memory_tables import table
 from pml_suprank.recipes.leaderboards.pool import each
 from pml_suprank.recipes.leaderboards.runs import load_splits
@@ -31,7 +31,7 @@ __all__ = ["main"]
 
 BATCH, STEPS = 32, 150
 SIZES, STEP_COUNTS, SHARES = (16, 64, 128, 256), (50, 300), (0.125, 0.5)
-HIERARCHICAL_BATCH = 128
+LARGE_BATCH = 128
 LOSSES = ("SupAP", "SupHAP")
 LEARNING_RATES = (3e-4, 1e-3, 3e-3)
 
@@ -77,10 +77,13 @@ def _wanted(data: str, steps: int, batch_size: int, sweeps: bool) -> list[Memory
             found += [replace(end, batch_size=size) for size in SIZES for end in ends]
             found += [replace(end, steps=count) for count in STEP_COUNTS for end in ends]
             found += [replace(run, arm="cross-batch memory", memory=share) for share in SHARES]
-        grouped = replace(run, batch_size=HIERARCHICAL_BATCH, group_sizes=DATA[data][1].group_sizes)
+        large = replace(run, batch_size=LARGE_BATCH)
+        grouped = replace(large, group_sizes=DATA[data][1].group_sizes)
         found += [
             replace(grouped, arm=arm) for arm in ("batch", "whole memory", "whole memory and batch")
         ]
+        if sweeps:
+            found += [replace(end, arm=arm) for end in (large, grouped) for arm in IDEALS]
     return found
 
 

@@ -17,7 +17,7 @@ from pml_suprank.recipes.leaderboards.features import Features
 from pml_suprank.recipes.leaderboards.heads import Budget, measure, new_head, optimise
 from pml_suprank.samplers import HierarchicalSampler
 
-__all__ = ["ARMS", "MemoryRun", "run_arm"]
+__all__ = ["ARMS", "IDEALS", "MemoryRun", "run_arm"]
 
 TAU = 0.05  # of the step, for all
 TEMPERATURE, WEIGHT = 0.1, 0.1  # of the proxies
@@ -33,6 +33,13 @@ ARMS = (
 )
 """What a loss ranks, or has beside it. Where nothing else is said a pass over the training set fills the whole memory
 before the first step."""
+IDEALS = (
+    "batch, references detached",
+    "whole set, embedded anew",
+    "whole set, with gradient",
+)
+"""What a memory lacks, on its own: gradients of the references, and embeddings of the present weights. They take a pass
+over the training set in each step, which frozen features allow."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class MemoryRun:
     Attributes:
         data: a data set of the leaderboard.
         loss: "SupAP" on the finest level, or "SupHAP".
-        arm: one of :data:`ARMS`; SupHAP has no calibration.
+        arm: one of :data:`ARMS` or :data:`IDEALS`; SupHAP has no calibration.
         batch_size: images of a batch.
         memory: share of the training set that a cross-batch memory holds.
         seed: of weights, batches and views.
@@ -106,7 +113,13 @@ def run_arm(run: MemoryRun, train: Features, test: Features, folder: Path) -> di
         loss_fn.fill([everything], head)
 
     def batch_loss(embeddings: Tensor, rows: Tensor) -> Tensor:
-        more = {"indices": rows} if takes_indices else {}
+        more: dict[str, Any] = {"indices": rows} if takes_indices else {}
+        if run.arm == "batch, references detached":
+            own = torch.arange(len(rows))
+            more = _references(embeddings.detach().clone(), labels[rows], own)
+        elif run.arm in IDEALS:
+            with torch.set_grad_enabled(run.arm == "whole set, with gradient"):
+                more = _references(head(train.views[:, 0]), labels, rows)
         return loss_fn(embeddings, labels[rows], **more)
 
     batches = _batches(train, run)
@@ -121,12 +134,16 @@ def run_arm(run: MemoryRun, train: Features, test: Features, folder: Path) -> di
     return content
 
 
+def _references(embeddings: Tensor, labels: Tensor, own: Tensor) -> dict[str, Tensor]:
+    return {"ref_emb": embeddings, "ref_labels": labels, "self_indices": own}
+
+
 def _loss(run: MemoryRun, train: Features, budget: Budget) -> nn.Module:
     makers: dict[str, Callable[..., Any]] = {"SupAP": losses.SupAPLoss, "SupHAP": losses.SupHAPLoss}
     if run.loss not in makers:
         raise ValueError(f"loss: wanted one of {', '.join(makers)}, got {run.loss!r}")
     rank_loss, size = makers[run.loss](tau=TAU), budget.embedding_size
-    if run.arm == "batch":
+    if run.arm in ("batch", *IDEALS):
         return rank_loss
     if run.arm == "calibration" and run.loss == "SupAP":
         return losses.ROADMAPLoss(tau=TAU)
@@ -139,7 +156,9 @@ def _loss(run: MemoryRun, train: Features, budget: Budget) -> nn.Module:
     if run.arm in ARMS and run.arm.startswith("whole memory"):
         weight = BATCH_WEIGHT if run.arm == "whole memory and batch" else 0.0
         return losses.DatasetMemory(rank_loss, len(train.labels), size, batch_weight=weight)
-    raise ValueError(f"arm: wanted one of {', '.join(ARMS)} for {run.loss}, got {run.arm!r}")
+    raise ValueError(
+        f"arm: wanted one of {', '.join(ARMS + IDEALS)} for {run.loss}, got {run.arm!r}"
+    )
 
 
 def _batches(split: Features, run: MemoryRun) -> Iterator[Any]:

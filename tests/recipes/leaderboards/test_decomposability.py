@@ -13,6 +13,7 @@ from pml_suprank.recipes import decomposability
 from pml_suprank.recipes.leaderboards.heads import Budget, new_head
 from pml_suprank.recipes.leaderboards.memory_arms import (
     ARMS,
+    IDEALS,
     MemoryRun,
     _batches,
     _shuffled,
@@ -27,9 +28,26 @@ RUN = MemoryRun("toy", "SupAP", "batch", 8, 0.5, 0, 6)
 def test_the_arms_train_different_heads(tmp_path):
     train, test = features(), features(1)
     found = [
-        run_arm(replace(RUN, arm=arm), train, test, tmp_path)["metrics"]["h_ap"] for arm in ARMS
+        run_arm(replace(RUN, arm=arm), train, test, tmp_path)["metrics"]["h_ap"]
+        for arm in ARMS + IDEALS
     ]
-    assert len(set(found)) == len(ARMS)
+    assert len(set(found)) == len(ARMS + IDEALS)
+
+
+def test_ideal_arms_rank_what_they_say(tmp_path, monkeypatch):
+    seen = {}
+    forward = losses.SupAPLoss.forward
+
+    def watched(loss, embeddings, labels, **more):
+        seen.update(more)
+        return forward(loss, embeddings, labels, **more)
+
+    monkeypatch.setattr(losses.SupAPLoss, "forward", watched)
+    for arm, count, has_gradient in zip(IDEALS, (8, 32, 32), (False, False, True), strict=True):
+        run_arm(replace(RUN, arm=arm, steps=1), features(), features(1), tmp_path)
+        assert seen["ref_emb"].shape[0] == count
+        assert seen["ref_emb"].requires_grad == has_gradient
+        assert len(seen["self_indices"].unique()) == 8
 
 
 @pytest.mark.parametrize(
