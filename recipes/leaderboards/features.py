@@ -21,7 +21,15 @@ from pml_suprank.recipes.data.registry import load
 from pml_suprank.recipes.files import write_atomic
 from pml_suprank.recipes.seeding import seed_everything
 
-__all__ = ["BACKBONE", "Features", "extract", "load_features", "load_items", "transforms"]
+__all__ = [
+    "BACKBONE",
+    "Features",
+    "extract",
+    "load_features",
+    "load_items",
+    "load_views",
+    "transforms",
+]
 
 BACKBONE = "tf_efficientnet_lite0"
 _LAYOUT = 1  # raise it when the content of the file changes meaning
@@ -41,15 +49,20 @@ class Features:
     labels: Tensor
     hierarchy: Hierarchy
 
-    def standardised(self, by: "Features") -> "Features":
-        """The same, with mean 0 and deviation 1 in every dimension over the images of ``by``."""
-        mean, deviation = by.statistics()
+    def standardised(self, by: "Features", least: float = 1e-3) -> "Features":
+        """The same, with mean 0 and deviation 1 in every dimension over the images of ``by``.
+
+        Args:
+            by: the training split.
+            least: a smaller deviation counts as this one.
+        """
+        mean, deviation = by.statistics(least)
         return Features((self.views - mean) / deviation, self.labels, self.hierarchy)
 
-    def statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and deviation (F,) of every dimension over the images, the latter at least 0.001."""
+    def statistics(self, least: float = 1e-3) -> tuple[Tensor, Tensor]:
+        """Mean and deviation (F,) of every dimension over the images, the latter at least ``least``."""
         clean = self.views[:, 0]
-        return clean.mean(0), clean.std(0).clamp(min=1e-3)
+        return clean.mean(0), clean.std(0).clamp(min=least)
 
 
 def load_features(
@@ -91,6 +104,30 @@ def load_features(
     return Features(torch.from_numpy(half).float(), items.labels, items.hierarchy)
 
 
+def load_views(
+    data: str,
+    split: str,
+    folder: Path,
+    *,
+    views: int,
+    image_size: int,
+    limit: int | None = None,
+    cache_dir: Path | None = None,
+) -> Features:
+    """The images of :func:`load_features` with the same arguments, (N, 1 + views, 3, S, S) in half precision."""
+    items = load_items(data, split, limit, cache_dir)
+    what = [_LAYOUT, "images", data, split, views, image_size, limit, version("timm")]
+    digest = hashlib.sha256(json.dumps(what).encode() + items.labels.numpy().tobytes()).hexdigest()
+    path = folder / f"{data}-{split}-images-{digest[:12]}.npy"
+    try:
+        half = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        trunk = build_models(BACKBONE, 1, weights="packaged")["trunk"]
+        half = _columns(items, views, image_size, trunk, lambda batch: batch.half()).numpy()
+        write_atomic(path, lambda file: np.save(file, half))
+    return Features(torch.from_numpy(half), items.labels, items.hierarchy)
+
+
 def load_items(data: str, split: str, limit: int | None, cache_dir: Path | None) -> Any:
     """A split as images; the arguments are those of :func:`load_features`."""
     return load(data, cache_dir, split, **({} if limit is None else {"limit": limit}))
@@ -106,12 +143,19 @@ def extract(items: Any, views: int, image_size: int) -> Tensor:
         image_size: side in pixels.
     """
     trunk = build_models(BACKBONE, 1, weights="packaged", channels_last=True)["trunk"].eval()
+    return _columns(items, views, image_size, trunk, trunk)
+
+
+def _columns(
+    items: Any, views: int, image_size: int, trunk: Any, one: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """What ``one`` makes of batches of every image and of augmented views of it, (N, 1 + views, ...)."""
     augment, plain = transforms(trunk, image_size)
     columns = []
-    with tqdm(total=len(items) * (1 + views), desc="features", unit="image") as bar:
+    with tqdm(total=len(items) * (1 + views), desc="views", unit="image") as bar:
         for view in range(1 + views):
             seed_everything(view)
-            columns.append(_pass(trunk, items, augment if view else plain, bar))
+            columns.append(_pass(one, items, augment if view else plain, bar))
     return torch.stack(columns, dim=1)
 
 
@@ -126,10 +170,10 @@ def transforms(trunk: Any, image_size: int) -> tuple[Callable, Callable]:
 
 
 def _pass(
-    trunk: torch.nn.Module, items: Any, transform: Callable[[Any], Tensor], bar: Any
+    one: Callable[[Tensor], Tensor], items: Any, transform: Callable[[Any], Tensor], bar: Any
 ) -> Tensor:
     rows = []
     for batch in DataLoader(items.with_transform(transform), batch_size=128):
-        rows.append(trunk(batch[0]))
+        rows.append(one(batch[0]))
         bar.update(len(batch[0]))
     return torch.cat(rows)

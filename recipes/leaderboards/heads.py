@@ -1,7 +1,7 @@
 """Training of a linear head on cached features, the same for every loss, and its evaluation."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -17,11 +17,13 @@ from pml_suprank.samplers import HierarchicalSampler
 
 __all__ = [
     "Budget",
+    "hierarchical_batches",
     "learning_rate_factor",
     "measure",
     "new_head",
     "on_raw_features",
     "optimise",
+    "parameter_groups",
     "step_loss",
     "train_head",
 ]
@@ -68,7 +70,7 @@ def train_head(
         seed: of the run.
         budget: the same for all.
     """
-    head, batches = new_head(train, budget, seed), _batches(train, budget, seed)
+    head, batches = new_head(train, budget, seed), hierarchical_batches(train, budget, seed)
     problem = Problem(train.hierarchy, budget.embedding_size)
     loss_fn = entrant.build(problem, options)
     miner = None if entrant.miner is None else entrant.miner(problem, options)
@@ -76,35 +78,31 @@ def train_head(
     def batch_loss(embeddings: Tensor, rows: Tensor) -> Tensor:
         return step_loss(entrant, loss_fn, miner, embeddings, train.labels[rows])
 
-    seconds = optimise(head, train, loss_fn, batch_loss, batches, lr, seed, budget.steps)
+    groups = parameter_groups((head, lr), (loss_fn, lr * PROXY_FACTOR))
+    seconds = optimise(head, train, batch_loss, batches, groups, seed, budget.steps)
     return head.eval(), loss_fn, seconds
 
 
 def optimise(
-    head: nn.Module,
+    network: nn.Module,
     train: Features,
-    loss_fn: nn.Module,
     batch_loss: Callable[[Tensor, Tensor], Tensor],
     batches: Iterator[Any],
-    lr: float,
+    groups: Sequence[dict[str, Any]],
     seed: int,
     steps: int,
 ) -> float:
-    """Train a head in place; returns the seconds that it took.
+    """Train in place; returns the seconds that it took.
 
     Args:
-        head: from features to embeddings.
+        network: from views to embeddings.
         train: training split.
-        loss_fn: whose parameters, such as proxies, are trained, too.
         batch_loss: from embeddings and rows of the training split.
         batches: of rows.
-        lr: learning rate of the head.
+        groups: what is trained, as :func:`parameter_groups` gives it.
         seed: of the views.
         steps: optimiser steps.
     """
-    groups = [{"params": [*head.parameters()], "lr": lr}]
-    if any(True for _ in loss_fn.parameters()):
-        groups.append({"params": [*loss_fn.parameters()], "lr": lr * PROXY_FACTOR})
     optimizer = torch.optim.AdamW(groups, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: learning_rate_factor(step, steps)
@@ -114,12 +112,18 @@ def optimise(
     for _ in range(steps):
         rows = torch.as_tensor(next(batches))
         view = torch.randint(train.views.shape[1], (len(rows),), generator=draw)
-        loss = batch_loss(head(train.views[rows, view]), rows)
+        loss = batch_loss(network(train.views[rows, view].float()), rows)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
     return perf_counter() - start
+
+
+def parameter_groups(*parts: tuple[nn.Module, float]) -> list[dict[str, Any]]:
+    """Groups for an optimiser, of modules and their learning rates; modules without parameters are left out."""
+    groups = [{"params": [*part.parameters()], "lr": lr} for part, lr in parts]
+    return [group for group in groups if group["params"]]
 
 
 def new_head(train: Features, budget: Budget, seed: int) -> nn.Linear:
@@ -131,16 +135,17 @@ def new_head(train: Features, budget: Budget, seed: int) -> nn.Linear:
 
 
 @torch.no_grad()
-def on_raw_features(head: nn.Linear, train: Features) -> nn.Linear:
-    """The head for features as the trunk gives them, of one that was trained on ``train.standardised(train)``."""
-    mean, deviation = train.statistics()
+def on_raw_features(head: nn.Linear, train: Features, least: float) -> nn.Linear:
+    """The head for features as the trunk gives them, of one for ``train.standardised(train, least)``."""
+    mean, deviation = train.statistics(least)
     raw = nn.Linear(head.in_features, head.out_features)
     raw.weight.copy_(head.weight / deviation)
     raw.bias.copy_(head.bias - raw.weight @ mean)
     return raw
 
 
-def _batches(train: Features, budget: Budget, seed: int) -> Any:
+def hierarchical_batches(train: Features, budget: Budget, seed: int) -> Iterator[Any]:
+    """Rows of the batches of a run, without end."""
     sampler = HierarchicalSampler(
         train.labels, budget.batch_size, budget.group_sizes, seed=seed, rank=0, world_size=1
     )

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from pml_suprank import decomposability_gap, losses
 from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.leaderboards.features import Features
-from pml_suprank.recipes.leaderboards.heads import Budget, measure, new_head, optimise
+from pml_suprank.recipes.leaderboards.heads import (
+    PROXY_FACTOR,
+    Budget,
+    measure,
+    new_head,
+    optimise,
+    parameter_groups,
+)
 from pml_suprank.samplers import HierarchicalSampler
 
 __all__ = ["ARMS", "IDEALS", "MemoryRun", "run_arm"]
@@ -123,7 +130,8 @@ def run_arm(run: MemoryRun, train: Features, test: Features, folder: Path) -> di
         return loss_fn(embeddings, labels[rows], **more)
 
     batches = _batches(train, run)
-    optimise(head, train, loss_fn, batch_loss, batches, run.lr, run.seed, run.steps)
+    groups = parameter_groups((head, run.lr), (loss_fn, run.lr * PROXY_FACTOR))
+    optimise(head, train, batch_loss, batches, groups, run.seed, run.steps)
     content = {
         "run": run.content(),
         "metrics": measure(head, test),

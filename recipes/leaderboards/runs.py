@@ -2,23 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from multiprocessing import get_context
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
-
-import torch
-from tqdm import tqdm
 
 from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.leaderboards.ablations import ABLATIONS
 from pml_suprank.recipes.leaderboards.entrants import ENTRANTS, LEARNING_RATES, Entrant
-from pml_suprank.recipes.leaderboards.features import Features, load_features, load_items
+from pml_suprank.recipes.leaderboards.features import Features, load_features, load_views
 from pml_suprank.recipes.leaderboards.fine_tuning import FullBudget, embed, fine_tune
 from pml_suprank.recipes.leaderboards.heads import Budget, measure, train_head
+from pml_suprank.recipes.leaderboards.pool import each
 
 __all__ = ["Run", "Source", "complete", "configurations", "load_splits", "read_run"]
 
@@ -120,55 +116,28 @@ def complete(
     """
     found = {run: read_run(run, folder) for run in runs}
     missing = [run for run, content in found.items() if content is None]
-    with tqdm(total=len(missing), desc="runs", unit="run", disable=not missing) as bar:
-        for run, content in _execute(missing, folder, workers, cache_dir):
-            found[run] = content
-            bar.update()
+    if workers > 1 and len(missing) > 1:  # once, before all processes ask for it
+        for source, splits in dict.fromkeys((run.source, run.splits) for run in missing):
+            _raw_splits(source, splits, folder / "features", cache_dir)
+            if any(isinstance(run.budget, FullBudget) for run in missing):
+                _image_splits(source, splits, folder / "features", cache_dir)
+    found |= each(partial(_one, folder, cache_dir), missing, workers)
     return {run: content for run, content in found.items() if content is not None}
 
 
-def _execute(
-    runs: Sequence[Run], folder: Path, workers: int, cache_dir: Path | None
-) -> Iterator[tuple[Run, dict[str, Any]]]:
-    if workers == 1 or len(runs) < 2:
-        for run in runs:
-            yield run, _one(run, folder, cache_dir)
-        return
-    for source, splits in dict.fromkeys((run.source, run.splits) for run in runs):
-        _raw_splits(source, splits, folder / "features", cache_dir)  # once, before all ask for it
-    context = get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, context, initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
-        waiting: dict[Future[dict[str, Any]], Run] = {
-            pool.submit(_one, run, folder, cache_dir): run for run in runs
-        }
-        try:
-            while waiting:
-                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    yield waiting.pop(future), future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _one(run: Run, folder: Path, cache_dir: Path | None) -> dict[str, Any]:
+def _one(folder: Path, cache_dir: Path | None, run: Run) -> dict[str, Any]:
     entrant = find_entrant(run.entrant)
     content: dict[str, Any] = {"run": run.content()}
     try:
         options = entrant.settings[run.setting]
         features = folder / "features"
         if isinstance(run.budget, FullBudget):
-            train, test = (
-                load_items(run.source.data, split, run.source.limit, cache_dir)
-                for split in run.splits
-            )
             known, _ = _raw_splits(run.source, run.splits, features, cache_dir)
-            size = run.source.image_size
+            images, held_out = _image_splits(run.source, run.splits, features, cache_dir)
             network, seconds = fine_tune(
-                train, known, entrant, options, run.lr, run.seed, run.budget, size
+                images, known, entrant, options, run.lr, run.seed, run.budget
             )
-            found = measure(None, embed(network, test, size))
+            found = measure(None, embed(network, held_out))
         else:
             known, held_out = load_splits(run.source, run.splits, features, cache_dir)
             head, _, seconds = train_head(known, entrant, options, run.lr, run.seed, run.budget)
@@ -199,13 +168,30 @@ def load_splits(
 
 @lru_cache(maxsize=2)
 def _raw_splits(
-    source: Source, splits: tuple[str, str], features: Path, cache_dir: Path | None
+    source: Source, splits: tuple[str, str], folder: Path, cache_dir: Path | None
+) -> tuple[Features, Features]:
+    return _both(load_features, source, splits, folder, cache_dir)
+
+
+@lru_cache(maxsize=1)
+def _image_splits(
+    source: Source, splits: tuple[str, str], folder: Path, cache_dir: Path | None
+) -> tuple[Features, Features]:
+    return _both(load_views, source, splits, folder, cache_dir)
+
+
+def _both(
+    load: Callable[..., Features],
+    source: Source,
+    splits: tuple[str, str],
+    folder: Path,
+    cache_dir: Path | None,
 ) -> tuple[Features, Features]:
     known, held_out = (
-        load_features(
+        load(
             source.data,
             split,
-            features,
+            folder,
             views=source.views if split == splits[0] else 0,
             image_size=source.image_size,
             limit=source.limit,

@@ -7,11 +7,18 @@ import torch
 
 pytest.importorskip("scipy", reason="needs the recipes extra")
 
+from pml_suprank.integrations.timm_backbones import build_models
 from pml_suprank.recipes import whole_network
+from pml_suprank.recipes.leaderboards import features as features_module
 from pml_suprank.recipes.leaderboards import runs as runs_module
 from pml_suprank.recipes.leaderboards.entrants import ENTRANTS
-from pml_suprank.recipes.leaderboards.features import load_features, load_items
-from pml_suprank.recipes.leaderboards.fine_tuning import FullBudget, embed, fine_tune
+from pml_suprank.recipes.leaderboards.features import BACKBONE, load_features, load_views
+from pml_suprank.recipes.leaderboards.fine_tuning import (
+    FullBudget,
+    embed,
+    fine_tune,
+    least_deviation,
+)
 from pml_suprank.recipes.leaderboards.heads import measure, on_raw_features, train_head
 
 from .worlds import features
@@ -32,8 +39,23 @@ def known(folder, cache_dir):
 
 
 @pytest.fixture(scope="module")
-def items(cache_dir):
-    return load_items("emoji", "fit", 400, cache_dir)
+def images(folder, cache_dir):
+    return load_views(
+        "emoji", "fit", folder, views=2, image_size=SIZE, limit=400, cache_dir=cache_dir
+    )
+
+
+def test_the_images_are_those_of_the_features(images, known, folder, cache_dir, monkeypatch):
+    trunk = build_models(BACKBONE, 1, weights="packaged", channels_last=True)["trunk"].eval()
+    with torch.no_grad():
+        found = trunk(images.views[:4].flatten(0, 1).float()).unflatten(0, (4, 3))
+    assert torch.allclose(found, known.views[:4], atol=0.05)
+    assert not torch.allclose(found[:, 0], found[:, 1], atol=0.05)
+    monkeypatch.setattr(features_module, "_pass", None)  # the second time they come from the file
+    again = load_views(
+        "emoji", "fit", folder, views=2, image_size=SIZE, limit=400, cache_dir=cache_dir
+    )
+    assert torch.equal(again.views, images.views)
 
 
 def test_a_head_gives_the_same_embeddings_on_raw_features():
@@ -43,18 +65,26 @@ def test_a_head_gives_the_same_embeddings_on_raw_features():
         standardised, ENTRANTS["suphap"], {"tau": 0.1, "alpha": 1.0}, 1e-2, 0,
         FullBudget(probe_steps=3, probe_batch_size=16, embedding_size=6, group_sizes=(2, 2)).probe(),
     )  # fmt: skip
-    raw = on_raw_features(head, train)
+    raw = on_raw_features(head, train, 1e-3)
     assert torch.allclose(raw(train.views), head(standardised.views), atol=1e-5)
     assert not torch.allclose(raw(train.views), head(train.views), atol=1e-2)
 
 
+def test_constant_features_have_no_large_weights():
+    train = features()
+    train.views[..., 0] = 1.0
+    head = torch.nn.Linear(12, 6)
+    assert on_raw_features(head, train, 1e-3).weight[:, 0].norm() > 100
+    assert on_raw_features(head, train, least_deviation(train)).weight.norm(dim=0).max() < 10
+
+
 @pytest.mark.slow
-def test_training_repeats_itself_and_moves_the_trunk(items, known):
+def test_training_repeats_itself_and_moves_the_trunk(images, known):
     budget = FullBudget(2, 16, embedding_size=8, group_sizes=(2, 2), probe_steps=2)
     entrant = ENTRANTS["happier"]
 
     def trained(lr):
-        return fine_tune(items, known, entrant, entrant.settings[0], lr, 0, budget, SIZE)[0]
+        return fine_tune(images, known, entrant, entrant.settings[0], lr, 0, budget)[0]
 
     first, again, still = trained(1e-3), trained(1e-3), trained(0.0)
     weights = [
@@ -63,25 +93,25 @@ def test_training_repeats_itself_and_moves_the_trunk(items, known):
     ]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
-    found = embed(first, items, SIZE)
-    assert found.views.shape == (len(items), 1, 8)
+    found = embed(first, images)
+    assert found.views.shape == (len(images.labels), 1, 8)
     assert not found.views.requires_grad
 
 
 @pytest.mark.slow
-def test_it_starts_where_the_head_on_frozen_features_ended(items, known):
+def test_it_starts_where_the_head_on_frozen_features_ended(images, known):
     budget = FullBudget(1, 16, embedding_size=8, group_sizes=(2, 2), probe_steps=20)
     entrant = ENTRANTS["happier"]
-    network, _ = fine_tune(items, known, entrant, entrant.settings[0], 0.0, 0, budget, SIZE)
-    standardised = known.standardised(known)
+    network, _ = fine_tune(images, known, entrant, entrant.settings[0], 0.0, 0, budget)
+    standardised = known.standardised(known, least_deviation(known))
     head, _, _ = train_head(
         standardised, entrant, entrant.settings[0], budget.probe_lr, 0, budget.probe()
     )
     expected = measure(head, standardised)["h_ap"]
-    assert measure(None, embed(network, items, SIZE))["h_ap"] == pytest.approx(expected, abs=2e-3)
+    assert measure(None, embed(network, images))["h_ap"] == pytest.approx(expected, abs=2e-3)
     untrained = FullBudget(1, 16, embedding_size=8, group_sizes=(2, 2), probe_steps=0)
-    network, _ = fine_tune(items, known, entrant, entrant.settings[0], 0.0, 0, untrained, SIZE)
-    assert measure(None, embed(network, items, SIZE))["h_ap"] < expected - 0.01
+    network, _ = fine_tune(images, known, entrant, entrant.settings[0], 0.0, 0, untrained)
+    assert measure(None, embed(network, images))["h_ap"] < expected - 0.01
 
 
 @pytest.mark.slow
