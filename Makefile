@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 # a tree with recipes and integrations where the installed package has them, for the type checker
 TYPES  := build/types
 
-.PHONY: help quickstart compare leaderboard bench docs test test-oldest lint format clean
+.PHONY: help quickstart compare leaderboard bench docs test test-oldest lint types format clean
 
 help:
 	@echo "make quickstart   fine-tune on real images, write runs/quickstart/report.html"
@@ -33,7 +33,8 @@ compare: $(READY)
 
 leaderboard: $(READY)
 	$(RUN) -m pml_suprank.recipes.leaderboard --output runs/leaderboard --workers 2 $(ARGS)
-	$(RUN) -m pml_suprank.recipes.whole_network --output runs/leaderboard --workers 2 $(ARGS)
+	$(RUN) -m pml_suprank.recipes.whole_network --output runs/leaderboard --workers 2
+	$(RUN) -m pml_suprank.recipes.whole_network --output runs/leaderboard --workers 2 --random-head --data emoji
 	$(RUN) -m pml_suprank.recipes.ablation --output runs/leaderboard --workers 2 --seeds 0 1 2
 
 bench: $(READY)
@@ -53,6 +54,9 @@ test: $(READY)
 lint: $(READY)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	@$(MAKE) --no-print-directory types
+
+types: $(READY)
 	rm -rf $(TYPES) && mkdir -p $(TYPES) && cp -R pml_suprank $(TYPES)/ && cp -R recipes integrations $(TYPES)/pml_suprank/
 	MYPYPATH=$(TYPES) $(RUN) -m mypy
 

@@ -3,7 +3,8 @@
     suprank ablation --output runs/leaderboard --workers 2
 
 One choice changes at a time: the temperature tau of the step, the exponent alpha of the relevance, weight and
-temperature of HAPPIER's proxies, the groups of a batch. Budget, splits and cached features are those of
+temperature of HAPPIER's proxies, the second loss, mixup, the groups of a batch; and H-AP against a sum of AP over the
+levels. Budget, splits and cached features are those of
 ``suprank leaderboard``, whose folder it shares. Writes ``ablation.md`` and ``ablation.json``.
 """
 

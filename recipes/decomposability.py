@@ -20,8 +20,8 @@ import torch
 
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.files import write_atomic, write_json, write_text
-from pml_suprank.recipes.leaderboard import DATA
-from pml_suprank.recipes.leaderboards.memory_arms import ARMS, IDEALS, MemoryRun, run_arm
+from pml_suprank.recipes.leaderboard import DATA, check_seeds
+from pml_suprank.recipes.leaderboards.memory_arms import ARMS, IDEALS, MemoryRun, read_arm, run_arm
 from pml_suprank.recipes.leaderboards.memory_tables import table
 from pml_suprank.recipes.leaderboards.pool import each
 from pml_suprank.recipes.leaderboards.runs import load_splits
@@ -39,15 +39,18 @@ LEARNING_RATES = (3e-4, 1e-3, 3e-3)
 def _one(
     folder: Path, features: Path, limit: int | None, cache_dir: Path | None, run: MemoryRun
 ) -> dict[str, Any]:
+    """What a run found, from its file or made now; the splits are loaded for the latter alone."""
     if limit is not None:  # a small run never takes the files of a whole one
         folder = folder / f"limit-{limit}"
     source = replace(DATA[run.data][0], limit=limit)
-    return run_arm(run, *load_splits(source, run.splits, features, cache_dir), folder)
+    return read_arm(run, folder) or run_arm(
+        run, *load_splits(source, run.splits, features, cache_dir), folder
+    )
 
 
 def _complete(runs: Sequence[MemoryRun], one: Any, workers: int) -> list[dict[str, Any]]:
     """What the runs found, in their order."""
-    found = dict(each(one, list(dict.fromkeys(runs)), workers))
+    found = dict(each(one, runs, workers))
     return [found[run] for run in runs]
 
 
@@ -78,13 +81,14 @@ def _wanted(data: str, steps: int, batch_size: int, sweeps: bool) -> list[Memory
             found += [replace(end, steps=count) for count in STEP_COUNTS for end in ends]
             found += [replace(run, arm="cross-batch memory", memory=share) for share in SHARES]
         large = replace(run, batch_size=LARGE_BATCH)
+        found += [replace(large, arm=arm) for arm in ("batch", "whole memory")]
         grouped = replace(large, group_sizes=DATA[data][1].group_sizes)
         found += [
             replace(grouped, arm=arm) for arm in ("batch", "whole memory", "whole memory and batch")
         ]
         if sweeps:
             found += [replace(end, arm=arm) for end in (large, grouped) for arm in IDEALS]
-    return found
+    return list(dict.fromkeys(found))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,6 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     one = partial(_one, options.output, options.features, options.limit, options.cache_dir)
     steps, size, found = options.steps, options.batch_size, []
     try:
+        check_seeds(options.seeds, 1)
         for data in options.data:
             is_swept = data == options.data[0] and not options.no_sweeps
             rows = _tuned(_wanted(data, steps, size, is_swept), one, options.workers)

@@ -7,8 +7,8 @@
 
 Takes files of embeddings, whose rows are matched with the images of the protocol by file name. *revisited* gives mAP
 and mP@k for easy, medium and hard, junk taken out; *gldv2* gives mAP@100 of the public and the private queries over
-the whole index, and H-AP, NDCG and ASI where the embeddings have labels of several levels, and says where the gallery
-is not the index. Writes ``metrics.json``, ``metrics.csv`` and ``queries.csv``.
+the whole index, and H-AP, NDCG and ASI where the embeddings have labels of several levels, and says and counts where
+the gallery is not the index. Writes ``metrics.json``, ``metrics.csv`` and ``queries.csv``.
 """
 
 import argparse
@@ -159,7 +159,7 @@ def evaluate_gldv2(
     return names, results
 
 
-def compare_with_index(gallery: EmbeddingSet, root: Path) -> str:
+def compare_with_index(gallery: EmbeddingSet, root: Path) -> tuple[str, dict[str, int] | None]:
     """Whether a gallery is the index of Google Landmarks v2: too few distractors make mAP@100 too high.
 
     Args:
@@ -168,7 +168,8 @@ def compare_with_index(gallery: EmbeddingSet, root: Path) -> str:
 
     Returns:
         A line that tells how many images of the index are missing and how many others there are, with the first of
-        each; or that there is no such file.
+        each, and the numbers: "index", of its images, "missing" and "unlisted". Where there is no such file, the line
+        says so and the numbers are None.
 
     Raises:
         EmbeddingError: the gallery names no images, has one twice, or none of the index.
@@ -179,7 +180,7 @@ def compare_with_index(gallery: EmbeddingSet, root: Path) -> str:
     try:
         listing = read_listing(index_file(root))
     except FileNotFoundError:
-        return f"gallery: not compared with the index, there is no {name}"
+        return f"gallery: not compared with the index, there is no {name}", None
     missing = listing.ids[~np.isin(listing.ids, images)]
     other = images[~np.isin(images, listing.ids)]
     if len(other) == len(images):
@@ -192,9 +193,9 @@ def compare_with_index(gallery: EmbeddingSet, root: Path) -> str:
         for some, what in ((missing, "missing"), (other, "not listed there"))
         if len(some)
     ]
-    return f"gallery: wanted the {len(listing.ids):,} images of {name}, got " + (
-        "; ".join(told) or "them all"
-    )
+    note = f"gallery: wanted the {len(listing.ids):,} images of {name}, got "
+    counts = {"index": len(listing.ids), "missing": len(missing), "unlisted": len(other)}
+    return note + ("; ".join(told) or "them all"), counts
 
 
 def _rows(found: EmbeddingSet, rows: Sequence[int]) -> EmbeddingSet:
@@ -290,11 +291,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             train = EmbeddingSet.load(options.whitening)
             whitening = learn_whitening(train, options.whiten_by, options.dim)
             queries, gallery = _whitened(queries, whitening), _whitened(gallery, whitening)
-        note = ""
+        note, compared = "", {}
         if options.protocol == "revisited":
             names, results = evaluate_revisited(queries, gallery, options.root, options.k)
         else:
-            note = f"\n{compare_with_index(gallery, options.root)}"
+            line, counts = compare_with_index(gallery, options.root)
+            note, compared = f"\n{line}", {"gallery": counts}
             names, results = evaluate_gldv2(queries, gallery, options.root)
     except (OSError, ValueError) as error:
         parser.error(str(error))
@@ -305,7 +307,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         part: {name: result.to_dict() for name, result in found.items()}
         for part, found in results.items()
     }
-    write_json(options.output / "metrics.json", content)
+    write_json(options.output / "metrics.json", content | compared)
     print(f"\n{'part':<12}{'metric':<34}{'mean':>8}{'queries':>10}{'left out':>10}")
     for row in table:
         print(

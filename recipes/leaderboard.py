@@ -20,23 +20,13 @@ from typing import Any
 import torch
 
 from pml_suprank.recipes.config import at_least
-from pml_suprank.recipes.files import write_atomic, write_json, write_text
-from pml_suprank.recipes.leaderboards.entrants import ENTRANTS
-from pml_suprank.recipes.leaderboards.features import load_features
-from pml_suprank.recipes.leaderboards.heads import Budget, measure
-from pml_suprank.recipes.leaderboards.runs import (
-    FINAL,
-    TUNING,
-    Run,
-    Source,
-    complete,
-    configurations,
-)
-from pml_suprank.recipes.leaderboards.standings import CRITERIA, choose, failures, standings
-from pml_suprank.recipes.leaderboards.tables import markdown, plain
-from pml_suprank.recipes.pages.leaderboard_figure import standings_figure
+from pml_suprank.recipes.leaderboards.boards import board, write_figure, write_tables
+from pml_suprank.recipes.leaderboards.entrants import ENTRANTS, LEARNING_RATES
+from pml_suprank.recipes.leaderboards.heads import Budget
+from pml_suprank.recipes.leaderboards.runs import Source
+from pml_suprank.recipes.leaderboards.standings import CRITERIA
 
-__all__ = ["DATA", "board", "main"]
+__all__ = ["DATA", "check_seeds", "main"]
 
 DATA: dict[str, tuple[Source, Budget]] = {
     "emoji": (Source("emoji", views=8), Budget(group_sizes=(2, 8))),
@@ -45,114 +35,13 @@ DATA: dict[str, tuple[Source, Budget]] = {
 }
 """Data set to how it is seen, and to what every loss gets on it."""
 
-
-def board(
-    source: Source,
-    budget: Budget,
-    losses: Sequence[str],
-    seeds: Sequence[int],
-    folder: Path,
-    *,
-    workers: int = 1,
-    cache_dir: Path | None = None,
-) -> dict[str, Any]:
-    """Tune every loss on the validation split, then measure it on the test split.
-
-    Args:
-        source: the data.
-        budget: of every run.
-        losses: keys of ``ENTRANTS``.
-        seeds: of the runs on the test split.
-        folder: of all files.
-        workers: processes.
-        cache_dir: of the rasters.
-
-    Returns:
-        "levels", "budget", "trunk" (metrics of the frozen features), "failures", and "standings" by criterion.
-
-    Raises:
-        ValueError: no loss can be trained with this budget; says why.
-    """
-    tuning = complete(
-        [
-            Run(source, loss, setting, lr, 0, TUNING, budget)
-            for loss in losses
-            for setting, lr in configurations(loss)
-        ],
-        folder,
-        workers,
-        cache_dir,
-    )
-    refused = failures(tuning)
-    if len(refused) == len(losses):
-        raise ValueError(f"{source.data}: wanted a loss that can be trained, got {refused}")
-    chosen = {criterion: choose(tuning, criterion) for criterion in CRITERIA}
-    wanted = {(loss, *own) for choices in chosen.values() for loss, own in choices.items()}
-    final = complete(
-        [
-            Run(source, loss, setting, lr, seed, FINAL, budget)
-            for loss, setting, lr in sorted(wanted)
-            for seed in seeds
-        ],
-        folder,
-        workers,
-        cache_dir,
-    )
-    test = load_features(
-        source.data,
-        FINAL[1],
-        folder / "features",
-        image_size=source.image_size,
-        limit=source.limit,
-        cache_dir=cache_dir,
-    )
-    return {
-        "source": asdict(source),
-        "budget": asdict(budget),
-        "seeds": list(seeds),
-        "levels": list(test.hierarchy.level_names or map(str, range(test.labels.shape[1]))),
-        "queries": len(test.labels),
-        "trunk": {name: round(value, 5) for name, value in measure(None, test).items()},
-        "failures": refused | failures(final),
-        "standings": {name: standings(final, choices) for name, choices in chosen.items()},
-    }
+PICTURES = {"h_ap": "h_ap.png", "ap_0": "ap.png"}
 
 
-def _write(output: Path, boards: dict[str, dict[str, Any]]) -> str:
-    """Write everything that follows from the boards; returns the Markdown."""
-    parts = []
-    for data, found in boards.items():
-        for criterion, title in CRITERIA.items():
-            rows = found["standings"][criterion]
-            table = markdown(rows, found["levels"], found["trunk"], criterion)
-            parts.append(f"### {data}, tuned for {title}\n\n{table}")
-        parts += [f"{ENTRANTS[name].title}: {text}\n" for name, text in found["failures"].items()]
-    text = "\n".join(parts)
-    write_text(output / "leaderboard.md", text)
-    write_json(
-        output / "leaderboard.json",
-        {
-            data: {
-                **found,
-                "standings": {name: plain(rows) for name, rows in found["standings"].items()},
-            }
-            for data, found in boards.items()
-        },
-    )
-    for criterion, (name, axis) in {
-        "h_ap": ("h_ap.png", "H-AP"),
-        "ap_0": ("ap.png", "AP of the finest level"),
-    }.items():
-        panels = {
-            data: [
-                (ENTRANTS[row.entrant].title, ENTRANTS[row.entrant].group, row.values[criterion])
-                for row in found["standings"][criterion]
-            ]
-            for data, found in boards.items()
-        }
-        png = standings_figure(panels, axis)
-        write_atomic(output / name, lambda file, png=png: file.write(png))  # type: ignore[misc]
-    return text
+def check_seeds(seeds: Sequence[int], least: int = 2) -> None:
+    """Raise a ValueError where a seed is there twice, or fewer than ``least``: a paired test needs two."""
+    if len(seeds) < least or len(set(seeds)) < len(seeds):
+        raise ValueError(f"--seeds: wanted {least} or more, all different, got {seeds}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -177,8 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
-    boards = {}
+    boards: dict[str, dict[str, Any]] = {}
     try:
+        check_seeds(options.seeds)
         for data in options.data:
             source, budget = DATA[data]
             if options.limit is not None:
@@ -192,10 +82,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 options.losses,
                 options.seeds,
                 options.output,
+                learning_rates=LEARNING_RATES,
+                criteria=list(CRITERIA),
                 workers=options.workers,
                 cache_dir=options.cache_dir,
             )
-            text = _write(options.output, boards)
+            text = write_tables(boards, options.output, "leaderboard")
+            for criterion, picture in PICTURES.items():
+                write_figure(boards, criterion, options.output / picture)
     except (ImportError, OSError, ValueError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:

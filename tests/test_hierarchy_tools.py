@@ -1,10 +1,12 @@
 """Looking at trees, editing them, comparing them, writing them out."""
 
+import errno
 import itertools
 import math
 import os
 import re
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -248,6 +250,35 @@ def test_csv_is_whole_or_as_it_was(tree: Hierarchy, tmp_path, monkeypatch, where
     assert path.stat().st_mode & 0o777 == 0o640
     with pytest.raises(OSError, match="none"):
         tree.to_csv(tmp_path / "none/tree.csv")
+
+
+@pytest.mark.parametrize("where", ["open", "replace"])
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.EBUSY])
+def test_csv_in_a_folder_that_cannot_be_written_to(
+    tree: Hierarchy, tmp_path, monkeypatch, where: str, code: int
+) -> None:
+    path = tmp_path / "tree.csv"
+    path.write_text("what was there" * 100)
+    open_file = Path.open
+
+    def opened(self: Path, mode: str = "r", *args: object, **more: object):
+        if "x" in mode:
+            raise OSError(code, os.strerror(code), str(self))
+        return open_file(self, mode, *args, **more)
+
+    def replaced(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    if where == "open":
+        monkeypatch.setattr(Path, "open", opened)
+    else:
+        monkeypatch.setattr(os, "replace", replaced)
+    tree.to_csv(path)
+    assert Hierarchy.from_csv(path, class_id_column="class_id") == tree
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(OSError, match=re.escape(os.strerror(code))):
+        tree.to_csv(tmp_path / "new.csv")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_csv_to_a_pipe(tree: Hierarchy, tmp_path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from pml_suprank.recipes.ablation import table
 from pml_suprank.recipes.leaderboards import memory_tables
 from pml_suprank.recipes.leaderboards.ablations import ARMS
-from pml_suprank.recipes.leaderboards.standings import CRITERIA, Standing
+from pml_suprank.recipes.leaderboards.standings import Standing
 from pml_suprank.recipes.leaderboards.tables import markdown
 
 DOCS = Path(__file__).parents[1]
@@ -51,8 +51,7 @@ def take(folder: Path) -> None:
 
 def _standings(boards: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for board in boards.values():
-        lists = board["standings"]
-        for rows in lists.values() if isinstance(lists, dict) else [lists]:
+        for rows in board["standings"].values():
             yield from rows
 
 
@@ -64,16 +63,12 @@ def boards(name: str = "leaderboard") -> dict[str, dict[str, Any]]:
 def tables() -> dict[str, str]:
     """Name to Markdown of all tables."""
     found = {}
-    for data, board in boards().items():
-        for criterion in CRITERIA:
-            rows = [_standing(row) for row in board["standings"][criterion]]
-            found[f"{data}-{criterion}"] = markdown(
-                rows, board["levels"], board["trunk"], criterion
-            )
-    for name in BOARDS[1:]:
+    for name in BOARDS:
         for data, board in boards(name).items():
-            rows = [_standing(row) for row in board["standings"]]
-            found[f"{data}-{name}"] = markdown(rows, board["levels"], board["trunk"])
+            for criterion, rows in board["standings"].items():
+                found[f"{data}-{criterion if name == BOARDS[0] else name}"] = markdown(
+                    [_standing(row) for row in rows], board["levels"], board["trunk"], criterion
+                )
     found["ablation"] = _ablation(
         json.loads((RESULTS / "ablation.json").read_text(encoding="utf-8"))
     )

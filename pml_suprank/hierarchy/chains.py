@@ -68,8 +68,7 @@ def node_keys(tree: ClassTree) -> dict[tuple[int, int], str]:
         for place, path in paths.items()
     }
     keys = {place: "/".join(names) for place, names in parts.items()}
-    slashes = any("/" in path[-1] for path in paths.values())
-    if slashes and len(set(keys.values())) < len(keys):
+    if len(set(keys.values())) < len(keys):
         return {place: "/".join(map(_escaped, names)) for place, names in parts.items()}
     return keys
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import secrets
@@ -17,6 +18,8 @@ from pml_suprank.hierarchy.labels import HierarchyError
 __all__ = ["csv_text", "networkx_graph", "newick", "parents", "write_text"]
 
 CLASS_ID = "class_id"
+_NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY)
+"""A file cannot be made in the folder, or its name not be given to another: it is mounted, say."""
 
 
 def csv_text(tree: ClassTree) -> str:
@@ -40,16 +43,27 @@ def csv_text(tree: ClassTree) -> str:
 def write_text(path: Any, text: str) -> None:
     """Write UTF-8 text whole or not at all: when it fails, the file keeps what it had.
 
-    A link stays one, and a pipe or a device is written to as it is.
+    A link stays one, and a pipe or a device is written to as it is. So is a file in a folder that cannot be written
+    to: there is no place for another beside it, and a failure may leave a part.
 
     Raises:
-        OSError: the folder is missing or cannot be written to.
+        OSError: the folder is missing, or neither it nor the file can be written to.
     """
     target = Path(path)
     if target.exists() and not target.is_file():
         target.write_text(text, encoding="utf-8")
         return
     target = target.resolve()
+    try:
+        _replace(target, text)
+    except OSError as error:
+        if error.errno not in _NO_PLACE or not target.exists():
+            raise
+        target.write_bytes(text.encode("utf-8"))
+
+
+def _replace(target: Path, text: str) -> None:
+    """Write a neighbour and give it the name of the file."""
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("x", encoding="utf-8") as file:

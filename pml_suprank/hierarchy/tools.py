@@ -177,12 +177,15 @@ class TreeTools(ClassTree):
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a table that ``Hierarchy.from_csv(path, class_id_column="class_id")`` reads back, whole or not at all.
 
+        A file in a folder that cannot be written to is written in place.
+
         Args:
             path: its columns are class_id and the levels, coarse to fine; short branches end in empty cells.
 
         Raises:
             HierarchyError: a level named class_id, or a name that a CSV file does not keep (empty, spaces around it).
-            OSError: the folder is missing or cannot be written to; a file that was there keeps what it had.
+            OSError: the folder is missing, or neither it nor the file can be written to; a file that was there keeps
+                what it had, unless it is written in place.
         """
         exports.write_text(path, exports.csv_text(self))
 

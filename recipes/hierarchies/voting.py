@@ -17,7 +17,14 @@ from pml_suprank.recipes.hierarchies.tables import TableError, read_csv
 from pml_suprank.recipes.hierarchies.work_folder import WorkFolder
 from pml_suprank.recipes.pages.review_page import render_uncertain
 
-__all__ = ["UNCERTAIN", "VOTES", "read_decisions", "read_votes", "vote_classes"]
+__all__ = [
+    "UNCERTAIN",
+    "VOTES",
+    "read_decisions",
+    "read_unknown",
+    "read_votes",
+    "vote_classes",
+]
 
 VOTES, UNCERTAIN, PAGE = "votes.csv", "uncertain.csv", "uncertain.html"
 STATES = ("accepted", "review", "no images")
@@ -33,7 +40,8 @@ def vote_classes(
     Writes ``votes.csv``, all those classes; and ``uncertain.csv`` with ``uncertain.html``, those that a person should
     decide: the share of the votes is below ``min_confidence``, another group has as many, or fewer than ``min_images``
     images could be read. A person writes a group into the column ``decision``; classes left without one have no group.
-    Decisions stay when the step runs again, those for classes that are accepted now, or have a name now, too.
+    Decisions stay when the step runs again, those for classes that are accepted now, have a name now (status "named"),
+    or are no longer in ``names.csv`` (status "unknown"), too.
 
     Args:
         work: the work folder, after *classify*.
@@ -66,16 +74,21 @@ def vote_classes(
         key=lambda row: (row["status"] == "no images", row["confidence"], row["class_id"]),
     )
     sheet = [{**row, "decision": decisions.get(row["class_id"], "")} for row in uncertain]
-    named = [
-        {**dict.fromkeys(_SHEET, ""), "class_id": class_id, "status": "named", "decision": decision}
+    kept = [
+        {
+            **dict.fromkeys(_SHEET, ""),
+            "class_id": class_id,
+            "status": "named" if class_id in names else "unknown",
+            "decision": decision,
+        }
         for class_id, decision in decisions.items()
-        if names.get(class_id) in groups
+        if class_id not in names or names[class_id] in groups
     ]
     if root is None:
         root = Path((work.record_of("classify") or {})["settings"]["root"])
     write_csv(work / VOTES, rows, _COLUMNS)
     write_text(work / PAGE, render_uncertain(sheet, _images_of(table, root)))
-    write_csv(work / UNCERTAIN, [*sheet, *named], _SHEET)
+    write_csv(work / UNCERTAIN, [*sheet, *kept], _SHEET)
     work.record("vote", settings, inputs, [work / VOTES, work / PAGE])
     return _told(rows)
 
@@ -129,6 +142,16 @@ def read_decisions(work: WorkFolder) -> dict[str, str]:
                 f"got {found[row['class_id']]!r} and {decision!r}"
             )
     return {class_id: decision for class_id, decision in found.items() if decision}
+
+
+def read_unknown(work: WorkFolder) -> set[str]:
+    """Classes whose decision *vote* has kept although they are no longer in ``names.csv``.
+
+    Raises:
+        TableError: ``uncertain.csv`` is malformed.
+    """
+    table = read_csv(work / UNCERTAIN, ["class_id"])
+    return {row["class_id"] for row in table.rows if row.get("status") == "unknown"}
 
 
 def read_votes(work: WorkFolder) -> list[dict[str, str]]:

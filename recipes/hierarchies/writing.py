@@ -15,7 +15,13 @@ from pml_suprank.recipes.hierarchies.names import FILE as NAMES
 from pml_suprank.recipes.hierarchies.names import read_names
 from pml_suprank.recipes.hierarchies.review import GROUPS, read_groups
 from pml_suprank.recipes.hierarchies.tables import TableError, read_csv
-from pml_suprank.recipes.hierarchies.voting import UNCERTAIN, VOTES, read_decisions, read_votes
+from pml_suprank.recipes.hierarchies.voting import (
+    UNCERTAIN,
+    VOTES,
+    read_decisions,
+    read_unknown,
+    read_votes,
+)
 from pml_suprank.recipes.hierarchies.work_folder import WorkFolder
 from pml_suprank.recipes.pages.hierarchy_page import render_hierarchy
 
@@ -66,7 +72,8 @@ def write_hierarchy(
     ``label_to_hierarchical.csv`` in the columns of the public H-GLDv2 files (the finest and the coarsest level; where
     there are two at least), ``report.json``, ``hierarchy.png`` and
     ``report.html``. A class whose name has a group keeps that group, whatever a person decided for it; the report names
-    such classes, and those that are not compared because the given labels have an empty cell.
+    such classes, those of decisions that *vote* kept though they are no longer in ``names.csv``, and those that are
+    not compared because the given labels have an empty cell.
 
     Args:
         work: the work folder, after *review*; where *classify* and *vote* were run, their classes come in.
@@ -92,7 +99,7 @@ def write_hierarchy(
         raise ValueError("queries: wanted both queries and gallery or neither, got one")
     names = read_names(work)
     levels, groups = read_groups(work)
-    found, overruled = _assign(work, names, groups)
+    found, overruled, gone = _assign(work, names, groups)
     kept = {class_id: row for class_id, row in found.items() if row.groups}
     if not kept:
         raise TableError("hierarchy: wanted a class with a group, got none")
@@ -120,7 +127,10 @@ def write_hierarchy(
         ],
     )
     _write_landmarks(work, levels, found, names)
-    left_out = {"decisions for classes that have the group of their name": overruled}
+    left_out = {
+        "decisions for classes that have the group of their name": overruled,
+        f"decisions for classes that are not in {NAMES}": gone,
+    }
     if given is not None:
         given_levels, labels, incomplete = read_labels(given)
         left_out["classes with an empty cell in the given labels"] = incomplete
@@ -153,14 +163,16 @@ def _voted(work: WorkFolder) -> list[Path]:
 
 def _assign(
     work: WorkFolder, names: Mapping[str, str], groups: Mapping[str, tuple[str, ...]]
-) -> tuple[dict[str, Assigned], list[str]]:
+) -> tuple[dict[str, Assigned], list[str], list[str]]:
     """The groups of every class: by its name, by a person's decision, by the vote of its images.
 
     Returns:
-        Class id to its groups, and the classes for which a person decided another group than that of their name.
+        Class id to its groups, the classes for which a person decided another group than that of their name, and
+        those of kept decisions that are no longer in ``names.csv``.
     """
     voted: dict[str, tuple[str, float]] = {}
     decisions: dict[str, str] = {}
+    gone: list[str] = []
     if work.record_of("vote") is not None:
         voted = {
             row["class_id"]: (row["group"], float(row["confidence"]))
@@ -168,12 +180,15 @@ def _assign(
             if row["status"] == "accepted"
         }
         decisions = read_decisions(work)
+        unknown = read_unknown(work) - names.keys()
+        gone = [class_id for class_id in decisions if class_id in unknown]
+        decisions = {c: decision for c, decision in decisions.items() if c not in unknown}
     chain_of = {row[0]: row for row in groups.values()}
-    unknown = {c: d for c, d in decisions.items() if d not in chain_of or c not in names}
-    if unknown:
+    wrong = {c: d for c, d in decisions.items() if d not in chain_of or c not in names}
+    if wrong:
         raise TableError(
             f"{work / UNCERTAIN}: wanted decisions for known classes and groups of {GROUPS}, "
-            f"got {len(unknown)} others: {list(unknown.items())[:5]}"
+            f"got {len(wrong)} others: {list(wrong.items())[:5]}"
         )
     found = {}
     for class_id, name in names.items():
@@ -187,7 +202,7 @@ def _assign(
         else:
             found[class_id] = Assigned((), "none", 0.0)
     overruled = [c for c, group in decisions.items() if group not in found[c].groups[:1]]
-    return found, overruled
+    return found, overruled, gone
 
 
 def _are_numbers(class_ids: Mapping[str, Any]) -> bool:

@@ -47,23 +47,13 @@ def _happier(problem: Problem, options: Options) -> losses.HAPPIERLoss:
     )
 
 
-def _with_second_loss(problem: Problem, options: Options) -> Any:
-    rank_loss = losses.SupHAPLoss(tau=options["tau"], relevance=PopulationRelevance())
-    if options["second"] == "none":
-        return rank_loss
-    if options["second"] == "calibration":
-        second: Any = losses.CalibrationLoss()
-    else:
-        second = losses.ProxyClusterLoss(
-            problem.num_classes, problem.embedding_size, options["temperature"]
-        )
-    return losses.DecomposableRankLoss(rank_loss, second, options["weight"])
+def _calibrated(problem: Problem, options: Options) -> losses.DecomposableRankLoss:
+    rank_loss = losses.SupHAPLoss(tau=options["tau"])
+    return losses.DecomposableRankLoss(rank_loss, losses.CalibrationLoss(), options["weight"])
 
 
 def _mixed(problem: Problem, options: Options) -> losses.SupHAPLoss:
-    return losses.SupHAPLoss(
-        tau=options["tau"], relevance=PopulationRelevance(), mixup=options["mixup"]
-    )
+    return losses.SupHAPLoss(tau=options["tau"], mixup=True)
 
 
 def _level_sum(problem: Problem, options: Options) -> LevelSum:
@@ -79,7 +69,8 @@ _OF_HAPPIER = tuple(
     [{**_PROXIES, "weight": weight} for weight in _WEIGHTS]
     + [{**_PROXIES, "temperature": temperature} for temperature in _TEMPERATURES]
 )
-_SECONDS, _MIXUPS, _DECAYS = ("none", "calibration", "proxies"), (False, True), (1.0, 0.5, 0.25)
+_SUPHAP = "suphap-ablation", _TAUS.index(_START["tau"])  # with nothing changed
+_DECAYS = (1.0, 0.5, 0.25)
 _GROUPS = ((2, 1), (2, 2), (2, 4), (2, 8))
 _KIND = "rank, all levels"
 
@@ -88,11 +79,11 @@ ABLATIONS: dict[str, Entrant] = {
     "happier-ablation": Entrant(
         "HAPPIER", _KIND, _happier, _OF_HAPPIER, all_levels=True, is_ours=True
     ),
-    "second-loss-ablation": Entrant(
-        "SupHAP and a second loss",
+    "calibrated-ablation": Entrant(
+        "SupHAP with calibration",
         _KIND,
-        _with_second_loss,
-        tuple({**_PROXIES, "second": second} for second in _SECONDS),
+        _calibrated,
+        ({"tau": _START["tau"], "weight": _PROXIES["weight"]},),
         all_levels=True,
         is_ours=True,
     ),
@@ -100,7 +91,7 @@ ABLATIONS: dict[str, Entrant] = {
         "SupHAP with mixup",
         _KIND,
         _mixed,
-        tuple({**_START, "mixup": mixup} for mixup in _MIXUPS),
+        ({"tau": _START["tau"], "mixup": True},),
         all_levels=True,
         is_ours=True,
     ),
@@ -108,7 +99,7 @@ ABLATIONS: dict[str, Entrant] = {
         "SupAP, sum over levels",
         _KIND,
         _level_sum,
-        tuple({**_START, "decay": decay} for decay in _DECAYS),
+        tuple({"tau": _START["tau"], "decay": decay} for decay in _DECAYS),
         all_levels=True,
         is_ours=True,
     ),
@@ -134,14 +125,11 @@ ARMS: tuple[Arm, ...] = (
         )
         for row, value in enumerate(_TEMPERATURES)
     ),
-    *(
-        Arm("SupHAP, second loss", name, "second-loss-ablation", row)
-        for row, name in enumerate(_SECONDS)
-    ),
-    *(
-        Arm("SupHAP, mixup", "yes" if mixup else "no", "mixup-ablation", row)
-        for row, mixup in enumerate(_MIXUPS)
-    ),
+    Arm("SupHAP, second loss", "none", *_SUPHAP),
+    Arm("SupHAP, second loss", "calibration", "calibrated-ablation", 0),
+    Arm("SupHAP, second loss", "proxies", "happier-ablation", _WEIGHTS.index(_PROXIES["weight"])),
+    Arm("SupHAP, mixup", "no", *_SUPHAP),
+    Arm("SupHAP, mixup", "yes", "mixup-ablation", 0),
     *(
         Arm("SupAP summed over the levels, decay", f"{decay:g}", "supap-levels-ablation", row)
         for row, decay in enumerate(_DECAYS)

@@ -24,7 +24,7 @@ from pml_suprank.recipes.leaderboards.heads import (
 )
 from pml_suprank.samplers import HierarchicalSampler
 
-__all__ = ["ARMS", "IDEALS", "MemoryRun", "run_arm"]
+__all__ = ["ARMS", "IDEALS", "MemoryRun", "read_arm", "run_arm"]
 
 TAU = 0.05  # of the step, for all
 TEMPERATURE, WEIGHT = 0.1, 0.1  # of the proxies
@@ -51,7 +51,7 @@ over the training set in each step, which frozen features allow."""
 
 @dataclass(frozen=True)
 class MemoryRun:
-    """Everything that decides the numbers of a run.
+    """What decides the numbers of a run, beside the data and the constants of this module.
 
     Attributes:
         data: a data set of the leaderboard.
@@ -78,13 +78,28 @@ class MemoryRun:
     splits: tuple[str, str] = ("train", "test")
 
     def content(self) -> dict[str, Any]:
-        """Everything above, ready for JSON."""
-        return json.loads(json.dumps(asdict(self)))
+        """Everything above and the constants, ready for JSON."""
+        constants = {
+            "tau": TAU,
+            "temperature": TEMPERATURE,
+            "weight": WEIGHT,
+            "share": BATCH_WEIGHT,
+        }
+        return json.loads(json.dumps(asdict(self) | {"constants": constants}))
 
     def path(self, folder: Path) -> Path:
         """The file of the run."""
         digest = hashlib.sha256(json.dumps(self.content()).encode()).hexdigest()[:12]
         return folder / "decomposability" / self.data / f"{self.loss}-{digest}.json"
+
+
+def read_arm(run: MemoryRun, folder: Path) -> dict[str, Any] | None:
+    """What a finished run found; None where there is no whole file of it."""
+    try:
+        content = json.loads(run.path(folder).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if content.get("run") == run.content() else None
 
 
 def run_arm(run: MemoryRun, train: Features, test: Features, folder: Path) -> dict[str, Any]:
@@ -103,13 +118,9 @@ def run_arm(run: MemoryRun, train: Features, test: Features, folder: Path) -> di
     Raises:
         ValueError: an unknown loss or arm.
     """
-    path = run.path(folder)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["run"] == run.content():
-            return content
-    except (OSError, ValueError, KeyError):
-        pass
+    known = read_arm(run, folder)
+    if known is not None:
+        return known
     budget = Budget(steps=run.steps, batch_size=run.batch_size)
     head = new_head(train, budget, run.seed)
     loss_fn = _loss(run, train, budget)
@@ -119,14 +130,18 @@ def run_arm(run: MemoryRun, train: Features, test: Features, folder: Path) -> di
         everything = (train.views[:, 0], labels, torch.arange(len(labels)))
         loss_fn.fill([everything], head)
 
+    drawn = torch.Generator().manual_seed(run.seed + 2_000_003)
+
     def batch_loss(embeddings: Tensor, rows: Tensor) -> Tensor:
         more: dict[str, Any] = {"indices": rows} if takes_indices else {}
         if run.arm == "batch, references detached":
             own = torch.arange(len(rows))
             more = _references(embeddings.detach().clone(), labels[rows], own)
         elif run.arm in IDEALS:
+            view = torch.randint(train.views.shape[1], (len(labels),), generator=drawn)
             with torch.set_grad_enabled(run.arm == "whole set, with gradient"):
-                more = _references(head(train.views[:, 0]), labels, rows)
+                every = head(train.views[torch.arange(len(labels)), view])
+                more = _references(every.index_copy(0, rows, embeddings), labels, rows)
         return loss_fn(embeddings, labels[rows], **more)
 
     batches = _batches(train, run)
@@ -138,7 +153,7 @@ def run_arm(run: MemoryRun, train: Features, test: Features, folder: Path) -> di
         "gap_train": _gap(head, train, run),
         "gap_test": _gap(head, test, run),
     }
-    write_json(path, content)
+    write_json(run.path(folder), content)
     return content
 
 
@@ -154,7 +169,7 @@ def _loss(run: MemoryRun, train: Features, budget: Budget) -> nn.Module:
     if run.arm in ("batch", *IDEALS):
         return rank_loss
     if run.arm == "calibration" and run.loss == "SupAP":
-        return losses.ROADMAPLoss(tau=TAU)
+        return losses.DecomposableRankLoss(rank_loss, losses.CalibrationLoss(), WEIGHT)
     if run.arm == "proxies":
         proxies = losses.ProxyClusterLoss(train.hierarchy.num_classes, size, TEMPERATURE)
         return losses.DecomposableRankLoss(rank_loss, proxies, WEIGHT)

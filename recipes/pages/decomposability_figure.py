@@ -15,13 +15,16 @@ from pml_suprank.recipes.pages.leaderboard_figure import INK, MUTED, RULE
 __all__ = ["decomposability_figure"]
 
 COLOURS = {"SupAP": "#b45309", "SupHAP": "#0f766e"}
+EMPTY = "whole memory, empty at first"
 ENDS = {"batch": "o--", "whole memory": "o-"}
 
 Content = Mapping[str, Any]
 
 
 def decomposability_figure(found: Sequence[Content], batch_size: int, steps: int) -> bytes:
-    """A line of four panels for each data set that has several batch sizes; means over the seeds.
+    """A line of four panels for each data set with several batch sizes; means over the seeds.
+
+    In the panels against memory size all memories start empty, but for the star: that of the whole set, filled first.
 
     Args:
         found: what the runs found.
@@ -89,13 +92,19 @@ def _against_memory(
     axes: Axes, own: Mapping[Row, Sequence[Content]], value: Value, batch_size: int
 ) -> None:
     for loss, colour in COLOURS.items():
-        points = sorted(
-            (1.0 if row.arm == "whole memory" else row.memory, fmean(map(value, runs)))
+        of_loss = {
+            row: fmean(map(value, runs))
             for row, runs in own.items()
             if (row.loss, row.batch_size) == (loss, batch_size)
-            and row.arm in ("cross-batch memory", *ENDS)
+        }
+        points = sorted(
+            (1.0 if row.arm == EMPTY else row.memory, mean)
+            for row, mean in of_loss.items()
+            if row.arm in ("batch", "cross-batch memory", EMPTY)
         )
+        filled = [mean for row, mean in of_loss.items() if row.arm == "whole memory"]
         axes.plot(*zip(*points, strict=True), "o-", color=colour)
+        axes.plot([1.0] * len(filled), filled, "*", color=colour, markersize=11)
 
 
 def _style(axes: Axes, title: str, data: str) -> None:

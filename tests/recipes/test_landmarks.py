@@ -168,6 +168,10 @@ def test_gldv2_without_labels(gldv2: list[str], tmp_path: Path, capsys) -> None:
 
 
 def test_the_gallery_is_compared_with_the_index(gldv2: list[str], tmp_path: Path, capsys) -> None:
+    def counted() -> list[int] | None:
+        found = json.loads((tmp_path / "out/metrics.json").read_text())["gallery"]
+        return found and [found[name] for name in ("index", "missing", "unlisted")]
+
     def told(images: str) -> str:
         lines = "".join(f"{image},1\n" for image in images.split())
         write(tmp_path / "gld/metadata/index_image_to_landmark.csv", f"id,landmark_id\n{lines}")
@@ -176,19 +180,23 @@ def test_the_gallery_is_compared_with_the_index(gldv2: list[str], tmp_path: Path
 
     assert suprank(gldv2) == 0
     assert "gallery: not compared with the index, there is no index_im" in capsys.readouterr().out
+    assert counted() is None
     rows = [[1.0, 0.1], [1.0, 0.2], [1.0, 0.3], [1.0, 0.4]]
     write(tmp_path / "gld/metadata/retrieval_solution_v2.1.csv", "id,images,Usage\nq0,aaa,Public\n")
     saved(tmp_path / "q.npz", ["q0"], [[1.0, 0.0]])
     saved(tmp_path / "g.npz", ["bbb", "aaa", "dddd", "ccc"], rows)
     wanted = "images of index_image_to_landmark.csv, got"
     assert told("dddd aaa ccc bbb") == f"gallery: wanted the 4 {wanted} them all"
+    assert counted() == [4, 0, 0]
     assert told("aaa ccc ggg fff bbb dddd") == (
         f"gallery: wanted the 6 {wanted} 2 missing, such as 'ggg'"
     )
+    assert counted() == [6, 2, 0]
     assert told("aaa zzz ccc") == (
         f"gallery: wanted the 3 {wanted} 1 missing, such as 'zzz'; "
         "2 not listed there, such as 'bbb'"
     )
+    assert counted() == [3, 1, 2]
     write(tmp_path / "gld/metadata/index_image_to_landmark.csv", "id,landmark_id\nzzz,1\nbbbb,1\n")
     error = fails(capsys, gldv2)
     assert "got none of its 2, but others such as ['bbb', 'aaa', 'dddd']" in error

@@ -98,6 +98,37 @@ def test_a_decision_for_a_class_that_has_a_name_now(world: World, work: Path, ca
         assert ("Left out" in (work / "report.html").read_text()) == bool(names)
 
 
+def test_a_decision_for_a_class_that_is_gone(world: World, work: Path, capsys) -> None:
+    """It is kept, named and without effect, and counts again on the day when the class is back."""
+    steps(world, work, "vote")
+    sheet = work / "uncertain.csv"
+    edit(sheet, {"13": {"decision": "oak"}}, key="class_id")
+    table = rows(world.classes)
+    for _ in range(2):  # what the first made, the second keeps
+        write_csv(world.classes, [row for row in table if row["class_id"] != "13"])
+        steps(world, work)
+        assert run("vote", work, "--min-images", 2) == 0
+        kept = {row["class_id"]: (row["status"], row["decision"]) for row in rows(sheet)}
+        assert kept["13"] == ("unknown", "oak")
+        assert "left out: 1 decisions for classes that are not in names.csv, such as '13'" in (
+            capsys.readouterr().out
+        )
+        assert "13" not in {row["class_id"] for row in rows(work / "classes.csv")}
+        with sheet.open("a") as file:
+            file.write("99,,,,,,,oak\n")  # written by hand
+        with pytest.raises(SystemExit):
+            run("write", work)
+        assert "known classes and groups of groups.csv, got 1 others: [('99'" in (
+            capsys.readouterr().err
+        )
+        write_csv(sheet, [row for row in rows(sheet) if row["class_id"] != "99"])
+    write_csv(world.classes, table)
+    steps(world, work)
+    assert "left out" not in capsys.readouterr().out
+    found = {row["class_id"]: row for row in rows(work / "classes.csv")}["13"]
+    assert (found["kind"], found["source"]) == ("oak", "person")
+
+
 def test_overwrite_replaces_edits_of_the_same_proposal(world: World, work: Path) -> None:
     steps(world, work, "propose")
     before = (work / "review.csv").read_bytes()

@@ -10,6 +10,7 @@ pytest.importorskip("scipy", reason="needs the recipes extra")
 
 from pml_suprank import decomposability_gap, losses
 from pml_suprank.recipes import decomposability
+from pml_suprank.recipes.leaderboards import memory_arms
 from pml_suprank.recipes.leaderboards.heads import Budget, new_head
 from pml_suprank.recipes.leaderboards.memory_arms import (
     ARMS,
@@ -35,19 +36,34 @@ def test_the_arms_train_different_heads(tmp_path):
 
 
 def test_ideal_arms_rank_what_they_say(tmp_path, monkeypatch):
-    seen = {}
+    train, seen = features(), []
     forward = losses.SupAPLoss.forward
 
     def watched(loss, embeddings, labels, **more):
-        seen.update(more)
+        seen.append((embeddings, labels, more))
         return forward(loss, embeddings, labels, **more)
 
     monkeypatch.setattr(losses.SupAPLoss, "forward", watched)
     for arm, count, has_gradient in zip(IDEALS, (8, 32, 32), (False, False, True), strict=True):
-        run_arm(replace(RUN, arm=arm, steps=1), features(), features(1), tmp_path)
-        assert seen["ref_emb"].shape[0] == count
-        assert seen["ref_emb"].requires_grad == has_gradient
-        assert len(seen["self_indices"].unique()) == 8
+        run_arm(replace(RUN, arm=arm, steps=2), train, features(1), tmp_path)
+        batches = _batches(train, RUN)
+        for embeddings, labels, more in seen:
+            rows = next(batches)
+            own = more["self_indices"]
+            assert len(more["ref_emb"]) == count
+            assert more["ref_emb"].requires_grad == has_gradient
+            assert torch.equal(more["ref_emb"][own], embeddings)  # of the present weights
+            assert torch.equal(more["ref_labels"][own], labels)
+            assert torch.equal(labels, train.labels[rows, 0])
+            assert torch.equal(own, rows if count == 32 else torch.arange(8))
+        seen.clear()
+
+
+def test_another_constant_is_another_file(tmp_path, monkeypatch):
+    run_arm(RUN, features(), features(1), tmp_path)
+    assert memory_arms.read_arm(RUN, tmp_path) is not None
+    monkeypatch.setattr(memory_arms, "TAU", 0.5)
+    assert memory_arms.read_arm(RUN, tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -127,7 +143,7 @@ def test_a_small_study_goes_on_where_it_stopped(tmp_path, cache_dir):
     arguments = ["--output", str(tmp_path), "--features", str(tmp_path / "features"), "--cache-dir", str(cache_dir),
                  "--steps", "1", "--limit", "600", "--seeds", "0", "--data", "emoji", "--no-sweeps"]  # fmt: skip
     assert decomposability.main(arguments) == 0
-    rows = 2 * len(ARMS) - 1 + 6
+    rows = 2 * len(ARMS) - 1 + 10
     assert (tmp_path / "decomposability.md").read_text().count("\n") == 2 + rows
     assert len(json.loads((tmp_path / "decomposability.json").read_text())) == rows
     assert (tmp_path / "decomposability.png").read_bytes().startswith(b"\x89PNG")

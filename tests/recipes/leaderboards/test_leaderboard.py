@@ -122,6 +122,8 @@ def test_a_loss_that_refuses_the_batches_is_reported(board, cache_dir, monkeypat
         (["--losses", "nothing"], "invalid choice: 'nothing'"),
         (["--data", "cub"], "invalid choice: 'cub'"),
         (["--workers", "0"], "wanted an integer >= 1, got '0'"),
+        (["--seeds", "3"], "--seeds: wanted 2 or more, all different, got [3]"),
+        (["--seeds", "3", "3"], "--seeds: wanted 2 or more, all different, got [3, 3]"),
         (
             ["--losses", "supcon", "--data", "emoji", "--limit", "8"],
             "emoji: wanted a loss that can be trained, got",

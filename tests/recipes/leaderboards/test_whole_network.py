@@ -1,6 +1,7 @@
 """Runs that train the whole network: a head on the frozen features first, then everything."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -79,9 +80,15 @@ def test_constant_features_have_no_large_weights():
 
 
 @pytest.mark.slow
-def test_training_repeats_itself_and_moves_the_trunk(images, known):
+def test_training_repeats_itself_and_moves_trunk_and_proxies(images, known):
     budget = FullBudget(2, 16, embedding_size=8, group_sizes=(2, 2), probe_steps=2)
-    entrant = ENTRANTS["happier"]
+    built = []
+
+    def build(problem, options):
+        built.append(ENTRANTS["happier"].build(problem, options))
+        return built[-1]
+
+    entrant = replace(ENTRANTS["happier"], build=build)
 
     def trained(lr):
         return fine_tune(images, known, entrant, entrant.settings[0], lr, 0, budget)[0]
@@ -93,6 +100,10 @@ def test_training_repeats_itself_and_moves_the_trunk(images, known):
     ]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+    assert len(built) == 3  # one loss for both stages, whose proxies go on from the first
+    proxies = [loss.decomposability_loss.W.detach() for loss in built]
+    assert torch.equal(proxies[0], proxies[1])
+    assert (proxies[0] - proxies[2]).abs().max() > 1e-4
     found = embed(first, images)
     assert found.views.shape == (len(images.labels), 1, 8)
     assert not found.views.requires_grad
@@ -120,15 +131,15 @@ def test_the_command_tunes_and_repeats_nothing(tmp_path, cache_dir, capsys, monk
                  "--seeds", "0", "1", "--steps", "1", "--limit", "400"]  # fmt: skip
     assert whole_network.main(arguments) == 0
     board = json.loads((tmp_path / "whole_network.json").read_text())["emoji"]
-    assert [row["loss"] for row in board["standings"]] == ["suphap"]
-    assert len(board["standings"][0]["values"]["h_ap"]) == 2
-    assert "### emoji" in (tmp_path / "whole_network.md").read_text()
+    assert [row["loss"] for row in board["standings"]["h_ap"]] == ["suphap"]
+    assert len(board["standings"]["h_ap"][0]["values"]["h_ap"]) == 2
+    assert "### emoji, tuned for H-AP" in (tmp_path / "whole_network.md").read_text()
     assert (tmp_path / "whole_network.png").read_bytes().startswith(b"\x89PNG")
     tuned = [json.loads(path.read_text()) for path in tmp_path.rglob("val-*.json")]
     assert len(tuned) == 6
     best = max(tuned, key=lambda content: content["metrics"]["h_ap"])
-    assert board["standings"][0]["options"] == best["run"]["options"]
-    assert board["standings"][0]["lr"] == best["run"]["lr"]
+    assert board["standings"]["h_ap"][0]["options"] == best["run"]["options"]
+    assert board["standings"]["h_ap"][0]["lr"] == best["run"]["lr"]
 
     def refuse(*arguments):
         raise AssertionError("trained again")

@@ -1,0 +1,148 @@
+"""A board: every loss tuned on the validation split, then measured on the test split; and its files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pml_suprank.recipes.files import write_atomic, write_json, write_text
+from pml_suprank.recipes.leaderboards.entrants import ENTRANTS
+from pml_suprank.recipes.leaderboards.features import load_features
+from pml_suprank.recipes.leaderboards.heads import Budget, measure
+from pml_suprank.recipes.leaderboards.runs import (
+    FINAL,
+    TUNING,
+    Run,
+    Source,
+    complete,
+    configurations,
+)
+from pml_suprank.recipes.leaderboards.standings import CRITERIA, choose, failures, standings
+from pml_suprank.recipes.leaderboards.tables import markdown, plain
+from pml_suprank.recipes.pages.leaderboard_figure import standings_figure
+
+__all__ = ["board", "write_figure", "write_tables"]
+
+Board = Mapping[str, Any]
+
+
+def board(
+    source: Source,
+    budget: Budget,
+    losses: Sequence[str],
+    seeds: Sequence[int],
+    folder: Path,
+    *,
+    learning_rates: Sequence[float],
+    criteria: Sequence[str],
+    workers: int = 1,
+    cache_dir: Path | None = None,
+) -> dict[str, Any]:
+    """Tune every loss on the validation split, then measure it on the test split.
+
+    Args:
+        source: the data.
+        budget: of every run.
+        losses: keys of ``ENTRANTS``.
+        seeds: of the runs on the test split.
+        folder: of all files.
+        learning_rates: each loss is tuned over these and its own settings.
+        criteria: keys of ``CRITERIA``; each chooses a configuration of a loss.
+        workers: processes.
+        cache_dir: of the rasters.
+
+    Returns:
+        "levels", "budget", "trunk" (metrics of the frozen features), "failures", and "standings" by criterion.
+
+    Raises:
+        ValueError: no loss can be trained with this budget; says why.
+    """
+    tuning = complete(
+        [
+            Run(source, loss, setting, lr, 0, TUNING, budget)
+            for loss in losses
+            for setting, lr in configurations(loss, learning_rates)
+        ],
+        folder,
+        workers,
+        cache_dir,
+    )
+    refused = failures(tuning)
+    chosen = {criterion: choose(tuning, criterion) for criterion in criteria}
+    wanted = {(loss, *own) for choices in chosen.values() for loss, own in choices.items()}
+    if not wanted:
+        raise ValueError(f"{source.data}: wanted a loss that can be trained, got {refused}")
+    final = complete(
+        [
+            Run(source, loss, setting, lr, seed, FINAL, budget)
+            for loss, setting, lr in sorted(wanted)
+            for seed in seeds
+        ],
+        folder,
+        workers,
+        cache_dir,
+    )
+    refused |= failures(final)
+    found = {criterion: standings(final, choices) for criterion, choices in chosen.items()}
+    if not all(found.values()):
+        raise ValueError(f"{source.data}: wanted a loss that can be trained, got {refused}")
+    test = load_features(
+        source.data,
+        FINAL[1],
+        folder / "features",
+        image_size=source.image_size,
+        limit=source.limit,
+        cache_dir=cache_dir,
+    )
+    return {
+        "source": asdict(source),
+        "budget": asdict(budget),
+        "seeds": list(seeds),
+        "levels": list(test.hierarchy.level_names or map(str, range(test.labels.shape[1]))),
+        "queries": len(test.labels),
+        "trunk": {name: round(value, 5) for name, value in measure(None, test).items()},
+        "failures": refused,
+        "standings": found,
+    }
+
+
+def write_tables(boards: Mapping[str, Board], output: Path, name: str) -> str:
+    """Write the boards as Markdown and JSON; returns the Markdown.
+
+    Args:
+        boards: data set to its board.
+        output: folder.
+        name: of both files, without the ending.
+    """
+    parts = []
+    for data, found in boards.items():
+        for criterion, rows in found["standings"].items():
+            table = markdown(rows, found["levels"], found["trunk"], criterion)
+            parts.append(f"### {data}, tuned for {CRITERIA[criterion]}\n\n{table}")
+        parts += [f"{ENTRANTS[loss].title}: {text}\n" for loss, text in found["failures"].items()]
+    text = "\n".join(parts)
+    write_text(output / f"{name}.md", text)
+    write_json(
+        output / f"{name}.json",
+        {
+            data: {
+                **found,
+                "standings": {own: plain(rows) for own, rows in found["standings"].items()},
+            }
+            for data, found in boards.items()
+        },
+    )
+    return text
+
+
+def write_figure(boards: Mapping[str, Board], criterion: str, path: Path) -> None:
+    """Write the picture of the standings by a criterion, as PNG."""
+    panels = {
+        data: [
+            (ENTRANTS[row.entrant].title, ENTRANTS[row.entrant].group, row.values[criterion])
+            for row in found["standings"][criterion]
+        ]
+        for data, found in boards.items()
+    }
+    png = standings_figure(panels, CRITERIA[criterion])
+    write_atomic(path, lambda file: file.write(png))
