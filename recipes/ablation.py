@@ -49,7 +49,7 @@ def table(found: dict[str, dict[Arm, list[dict[str, float]]]]) -> str:
     lines = [f"| changed | value | {' | '.join(heads)} |", "|---|---|" + "---|" * len(heads)]
     for arm in ARMS:
         cells = [
-            spread([seed[metric] for seed in found[data][arm]])
+            spread([seed[metric] for seed in found[data].get(arm, [])])
             for data in found
             for metric in METRICS
         ]

@@ -56,8 +56,9 @@ def _standings(boards: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def boards(name: str = "leaderboard") -> dict[str, dict[str, Any]]:
-    """Data set to its results, of one of :data:`BOARDS`."""
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    """Data set to its results, of one of :data:`BOARDS`; none where it was not run."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def tables() -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pml_suprank.recipes.leaderboards.memory_tables import Row, rows
 from pml_suprank.recipes.pages.leaderboard_figure import INK, MUTED, RULE
@@ -58,7 +59,9 @@ def decomposability_figure(found: Sequence[Content], batch_size: int, steps: int
         for axes in line[2:]:
             axes.set_xlabel("memory / training set", color=MUTED, fontsize=9)
     marks, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(marks, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    star = Line2D([], [], linestyle="", marker="*", color=MUTED, markersize=11)
+    marks, labels = [*marks, star], [*labels, "filled before the first step; lines start empty"]
+    figure.legend(marks, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     return buffer.getvalue()
