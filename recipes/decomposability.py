@@ -24,7 +24,7 @@ from pml_suprank.recipes.leaderboard import DATA, check_seeds
 from pml_suprank.recipes.leaderboards.memory_arms import ARMS, IDEALS, MemoryRun, read_arm, run_arm
 from pml_suprank.recipes.leaderboards.memory_tables import table
 from pml_suprank.recipes.leaderboards.pool import each
-from pml_suprank.recipes.leaderboards.runs import load_splits
+from pml_suprank.recipes.leaderboards.runs import FINAL, TUNING, load_splits
 from pml_suprank.recipes.pages.decomposability_figure import decomposability_figure
 
 __all__ = ["main"]
@@ -56,7 +56,7 @@ def _complete(runs: Sequence[MemoryRun], one: Any, workers: int) -> list[dict[st
 
 def _tuned(plain: Sequence[MemoryRun], one: Any, workers: int) -> list[MemoryRun]:
     """The runs with the learning rate that has the highest H-AP on "val"."""
-    tried = [replace(run, lr=lr, splits=("fit", "val")) for run in plain for lr in LEARNING_RATES]
+    tried = [replace(run, lr=lr, splits=TUNING) for run in plain for lr in LEARNING_RATES]
     h_ap = [found["metrics"]["h_ap"] for found in _complete(tried, one, workers)]
     found = []
     for place, run in enumerate(plain):
@@ -115,6 +115,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         check_seeds(options.seeds, 1)
         for data in options.data:
+            for splits in (TUNING, FINAL):  # once, before all processes ask for it
+                source = replace(DATA[data][0], limit=options.limit)
+                load_splits(source, splits, options.features, options.cache_dir)
             is_swept = data == options.data[0] and not options.no_sweeps
             rows = _tuned(_wanted(data, steps, size, is_swept), one, options.workers)
             runs = [replace(row, seed=seed) for row in rows for seed in options.seeds]

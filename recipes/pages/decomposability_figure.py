@@ -60,7 +60,10 @@ def decomposability_figure(found: Sequence[Content], batch_size: int, steps: int
             axes.set_xlabel("memory / training set", color=MUTED, fontsize=9)
     marks, labels = grid[0][0].get_legend_handles_labels()
     star = Line2D([], [], linestyle="", marker="*", color=MUTED, markersize=11)
-    marks, labels = [*marks, star], [*labels, "filled before the first step; lines start empty"]
+    marks, labels = (
+        [*marks, star],
+        [*labels, "right: filled before the first step, where the lines start empty"],
+    )
     figure.legend(marks, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
