@@ -13,18 +13,16 @@ what is there is not done again. Writes ``leaderboard.json``, ``leaderboard.md``
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from pml_suprank.recipes.config import at_least
-from pml_suprank.recipes.leaderboards.boards import board, write_figure, write_tables
+from pml_suprank.recipes.leaderboards.boards import make_boards
 from pml_suprank.recipes.leaderboards.entrants import ENTRANTS, LEARNING_RATES
 from pml_suprank.recipes.leaderboards.heads import Budget
 from pml_suprank.recipes.leaderboards.runs import Source
-from pml_suprank.recipes.leaderboards.standings import CRITERIA
 
 __all__ = ["DATA", "check_seeds", "main"]
 
@@ -36,6 +34,7 @@ DATA: dict[str, tuple[Source, Budget]] = {
 """Data set to how it is seen, and to what every loss gets on it."""
 
 PICTURES = {"h_ap": "h_ap.png", "ap_0": "ap.png"}
+"""What a configuration is chosen by, and the picture of these standings."""
 
 
 def check_seeds(seeds: Sequence[int], least: int = 2) -> None:
@@ -66,30 +65,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
-    boards: dict[str, dict[str, Any]] = {}
     try:
         check_seeds(options.seeds)
-        for data in options.data:
-            source, budget = DATA[data]
-            if options.limit is not None:
-                source = Source(**{**asdict(source), "limit": options.limit})
-            if options.steps is not None:
-                budget = Budget(**{**asdict(budget), "steps": options.steps})
-            print(f"{data}: {len(options.losses)} losses", flush=True)
-            boards[data] = board(
-                source,
-                budget,
-                options.losses,
-                options.seeds,
-                options.output,
-                learning_rates=LEARNING_RATES,
-                criteria=list(CRITERIA),
-                workers=options.workers,
-                cache_dir=options.cache_dir,
-            )
-            text = write_tables(boards, options.output, "leaderboard")
-            for criterion, picture in PICTURES.items():
-                write_figure(boards, criterion, options.output / picture)
+        problems = {data: DATA[data] for data in options.data}
+        if options.steps is not None:
+            problems = {
+                data: (source, replace(budget, steps=options.steps))
+                for data, (source, budget) in problems.items()
+            }
+        text = make_boards(
+            problems, options, learning_rates=LEARNING_RATES, pictures=PICTURES, name="leaderboard"
+        )
     except (ImportError, OSError, ValueError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:

@@ -14,15 +14,13 @@ each seed. A run is a file: what is there is not done again. Writes ``whole_netw
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.leaderboard import DATA, check_seeds
-from pml_suprank.recipes.leaderboards.boards import board, write_figure, write_tables
+from pml_suprank.recipes.leaderboards.boards import make_boards
 from pml_suprank.recipes.leaderboards.entrants import ENTRANTS
 from pml_suprank.recipes.leaderboards.fine_tuning import FullBudget
 
@@ -52,33 +50,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--cache-dir", type=Path, help="folder of the drawn images (the user's cache folder)")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
-    boards: dict[str, dict[str, Any]] = {}
-    text = ""
+    shared = {} if options.steps is None else dict.fromkeys(("steps", "probe_steps"), options.steps)
+    if options.random_head:
+        shared["probe_steps"] = 0
+    name = "random_head" if options.random_head else "whole_network"
     try:
         check_seeds(options.seeds)
-        for data in options.data:
-            source, of_heads = DATA[data]
-            budget = FullBudget(group_sizes=of_heads.group_sizes)
-            if options.limit is not None:
-                source = replace(source, limit=options.limit)
-            if options.steps is not None:
-                budget = replace(budget, steps=options.steps, probe_steps=options.steps)
-            if options.random_head:
-                budget = replace(budget, probe_steps=0)
-            boards[data] = board(
-                source,
-                budget,
-                options.losses,
-                options.seeds,
-                options.output,
-                learning_rates=LEARNING_RATES,
-                criteria=["h_ap"],
-                workers=options.workers,
-                cache_dir=options.cache_dir,
-            )
-            name = "random_head" if options.random_head else "whole_network"
-            text = write_tables(boards, options.output, name)
-            write_figure(boards, "h_ap", options.output / f"{name}.png")
+        text = make_boards(
+            {
+                data: (source, FullBudget(group_sizes=of_heads.group_sizes, **shared))
+                for data in options.data
+                for source, of_heads in [DATA[data]]
+            },
+            options,
+            learning_rates=LEARNING_RATES,
+            pictures={"h_ap": f"{name}.png"},
+            name=name,
+        )
     except (ImportError, OSError, ValueError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:

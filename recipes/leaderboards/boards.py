@@ -1,7 +1,8 @@
 """A board: every loss tuned on the validation split, then measured on the test split; and its files."""
 
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pml_suprank.recipes.leaderboards.standings import CRITERIA, choose, failure
 from pml_suprank.recipes.leaderboards.tables import markdown, plain
 from pml_suprank.recipes.pages.leaderboard_figure import standings_figure
 
-__all__ = ["board", "write_figure", "write_tables"]
+__all__ = ["board", "make_boards", "write_figure", "write_tables"]
 
 Board = Mapping[str, Any]
 
@@ -104,6 +105,47 @@ def board(
         "failures": refused,
         "standings": found,
     }
+
+
+def make_boards(
+    problems: Mapping[str, tuple[Source, Budget]],
+    options: Namespace,
+    *,
+    learning_rates: Sequence[float],
+    pictures: Mapping[str, str],
+    name: str,
+) -> str:
+    """Make the boards of a command, and write all files after each; returns the Markdown.
+
+    Args:
+        problems: data set to how it is seen, and to what every loss gets on it.
+        options: losses, seeds, output, workers, limit and cache_dir of the command line.
+        learning_rates: as for :func:`board`.
+        pictures: criterion to the name of its picture.
+        name: of the tables.
+
+    Raises:
+        ValueError: as :func:`board`.
+    """
+    boards: dict[str, dict[str, Any]] = {}
+    text = ""
+    for data, (source, budget) in problems.items():
+        print(f"{data}: {len(options.losses)} losses", flush=True)
+        boards[data] = board(
+            replace(source, limit=options.limit),
+            budget,
+            options.losses,
+            options.seeds,
+            options.output,
+            learning_rates=learning_rates,
+            criteria=list(pictures),
+            workers=options.workers,
+            cache_dir=options.cache_dir,
+        )
+        text = write_tables(boards, options.output, name)
+        for criterion, picture in pictures.items():
+            write_figure(boards, criterion, options.output / picture)
+    return text
 
 
 def write_tables(boards: Mapping[str, Board], output: Path, name: str) -> str:

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,12 @@ from pml_suprank.recipes.leaderboards.features import Features
 from pml_suprank.recipes.leaderboards.heads import (
     PROXY_FACTOR,
     Budget,
+    hierarchical_batches,
     measure,
     new_head,
     optimise,
     parameter_groups,
 )
-from pml_suprank.samplers import HierarchicalSampler
 
 __all__ = ["ARMS", "IDEALS", "MemoryRun", "read_arm", "run_arm"]
 
@@ -103,7 +102,7 @@ def read_arm(run: MemoryRun, folder: Path) -> dict[str, Any] | None:
 
 
 def run_arm(run: MemoryRun, train: Features, test: Features, folder: Path) -> dict[str, Any]:
-    """Metrics on the held-out split and gaps of both splits, from the file of the run or made now.
+    """Metrics on the held-out split and gaps of both splits, made now and written to the file of the run.
 
     Args:
         run: what to do.
@@ -118,9 +117,6 @@ def run_arm(run: MemoryRun, train: Features, test: Features, folder: Path) -> di
     Raises:
         ValueError: an unknown loss or arm.
     """
-    known = read_arm(run, folder)
-    if known is not None:
-        return known
     budget = Budget(steps=run.steps, batch_size=run.batch_size)
     head = new_head(train, budget, run.seed)
     loss_fn = _loss(run, train, budget)
@@ -188,10 +184,8 @@ def _batches(split: Features, run: MemoryRun) -> Iterator[Any]:
     """Rows of the batches of a run, without end."""
     if run.group_sizes is None:
         return _shuffled(len(split.labels), run.batch_size, run.seed)
-    sampler = HierarchicalSampler(
-        split.labels, run.batch_size, run.group_sizes, seed=run.seed, rank=0, world_size=1
-    )
-    return chain.from_iterable(repeat(sampler))
+    budget = Budget(batch_size=run.batch_size, group_sizes=run.group_sizes)
+    return hierarchical_batches(split, budget, run.seed)
 
 
 def _shuffled(count: int, batch_size: int, seed: int) -> Iterator[Tensor]:
