@@ -14,6 +14,7 @@ from pml_suprank.functional._backends import (
     TargetRanks,
 )
 from pml_suprank.functional._backends.blocked import is_fused
+from pml_suprank.functional.operation import plain, untraced
 from pml_suprank.functional.steps import Surrogate
 
 __all__ = [
@@ -51,6 +52,7 @@ def check_backend(backend: str) -> str:
     return backend
 
 
+@untraced
 def ranks(
     scores: Tensor,
     levels: Tensor,
@@ -74,7 +76,7 @@ def ranks(
 
     Returns:
         ``rank`` (B, N), 1 where an item is not ranked, and ``hrank`` (B, N), 0 there, or None. Differentiable
-        once with respect to ``scores``.
+        with respect to ``scores``; second derivatives are those of "dense", in its time and memory.
 
     Raises:
         ValueError: shapes or dtypes that do not fit, scores that are not finite, an unknown backend.
@@ -93,6 +95,7 @@ def ranks(
     return Ranks(rank, found.hrank.new_zeros(scores.shape).index_put(place, found.hrank))
 
 
+@untraced
 def target_ranks(
     scores: Tensor,
     levels: Tensor,
@@ -165,8 +168,10 @@ def _checked(
     if scores.dtype in (torch.float16, torch.bfloat16):
         scores = scores.float()
     if isinstance(relevance, Tensor):
-        relevance = relevance.to(scores.dtype)
+        relevance = plain(relevance.to(scores.dtype))
+    elif relevance is not None:
+        relevance = relevance._replace(table=plain(relevance.table))
     lowest, highest = (int(level) for level in levels.aminmax()) if levels.numel() else (0, 0)
     if highest < 127:
         levels = levels.to(torch.int8)
-    return RankRequest(scores, levels, max(1, highest), lowest < 0, relevance, surrogate)
+    return RankRequest(scores, plain(levels), max(1, highest), lowest < 0, relevance, surrogate)

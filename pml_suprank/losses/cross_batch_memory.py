@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pml_suprank.functional.operation import untraced
 from pml_suprank.losses.decomposable_rank_loss import takes_self_indices
 from pml_suprank.losses.memory_mixin import (
     MemoryMixin,
@@ -88,6 +89,7 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
             self.embedding_memory = self.embedding_memory.to(self.storage_dtype)
         self.num_batches = 0
 
+    @untraced
     def forward(
         self,
         embeddings: Tensor,

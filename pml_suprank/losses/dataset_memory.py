@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from pml_suprank.functional.operation import untraced
 from pml_suprank.hierarchy.labels import index_tensor, label_tensor
 from pml_suprank.losses.loader_pass import GetBatch, embedded_batches
 from pml_suprank.losses.memory_mixin import (
@@ -112,6 +113,7 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
         """Number of slots that hold a sample."""
         return int(self.is_filled.sum())
 
+    @untraced
     def forward(
         self,
         embeddings: Tensor,
