@@ -47,8 +47,10 @@ def settings_from(content: Mapping[str, Any], where: str = "settings") -> Settin
         ConfigError: an unknown key, or a value of another type.
     """
     pydantic: Any = require("pydantic", extra="recipes")
+    whole = asdict(Settings())
+    _merge(whole, _checked(content, where))
     try:
-        return _validator().validate_python(_checked(content, where))
+        return _validator().validate_python(whole)
     except pydantic.ValidationError as error:
         raise ConfigError(f"{where}: {_first_fault(error)}") from error
 

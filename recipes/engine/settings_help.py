@@ -29,7 +29,7 @@ def print_help(prog: str) -> None:
     hints = typing.get_type_hints(Settings)
     for item in fields(Settings):
         hint = hints[item.name]
-        cls = next((h for h in (hint, *typing.get_args(hint)) if is_dataclass(h)), None)
+        cls: Any = next((h for h in (hint, *typing.get_args(hint)) if is_dataclass(h)), None)
         if cls is None:
             parser.add_argument(f"--{item.name}", metavar="TEXT", help=_escaped(groups[item.name]))
             continue
