@@ -246,7 +246,14 @@ def test_options_are_the_arguments(name: str) -> None:
 
 
 def test_the_recommended_loss_on_the_command_line() -> None:
-    words = ["--loss.name", "HAPPIERLoss", "--loss.options.tau", "0.1", "--loss.options.temperature", "0.1"]
+    words = [
+        "--loss.name",
+        "HAPPIERLoss",
+        "--loss.options.tau",
+        "0.1",
+        "--loss.options.temperature",
+        "0.1",
+    ]
     loss: Any = build_loss(parse_settings(words).loss, CONTEXT)
     assert (loss.rank_loss.tau, loss.decomposability_loss.temperature) == (0.1, 0.1)
     for option in ("rank_loss", "decomposability_loss"):
