@@ -1,10 +1,10 @@
 """What a finished run leaves in its folder, beside checkpoints and logs."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.embeddings import EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.evaluation import Evaluation
@@ -34,7 +34,7 @@ def read_before(folder: Path) -> dict[str, Any]:
     """
     path = folder / BEFORE
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{path}: wanted the evaluation before training, got {error}"

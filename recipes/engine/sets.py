@@ -1,6 +1,7 @@
 """The training and test images that the settings ask for."""
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from pml_suprank.recipes.data.splits import split_classes, split_images
 from pml_suprank.recipes.engine.parsing import ConfigError, nearest
 from pml_suprank.recipes.engine.settings import DataSettings, Settings
 
-__all__ = ["Sets", "check_data", "load_sets"]
+__all__ = ["Sets", "check_data", "check_loader_options", "load_sets"]
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,8 @@ def check_data(settings: DataSettings) -> None:
         raise ConfigError(
             f"data.name: wanted a loader, got {settings.name!r}; {nearest(settings.name, list(LOADERS))}"
         )
-    loader = LOADERS[settings.name]
-    parameters = inspect.signature(loader).parameters
-    names = sorted(n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY)
-    for option in settings.options:
-        if option not in names:
-            raise ConfigError(
-                f"data.options.{option}: {settings.name} has no such option; {nearest(option, names)}"
-            )
+    check_loader_options(settings.name, settings.options)
+    parameters = inspect.signature(LOADERS[settings.name]).parameters
     if settings.root is None and parameters["root"].default is inspect.Parameter.empty:
         raise ConfigError(
             f"data.root: wanted the folder of the data set for {settings.name}, got null"
@@ -63,6 +58,21 @@ def check_data(settings: DataSettings) -> None:
         raise ConfigError(f"data.test_share: wanted a number in (0, 1), got {settings.test_share}")
     if settings.workers < 0:
         raise ConfigError(f"data.workers: wanted an integer >= 0, got {settings.workers}")
+
+
+def check_loader_options(name: str, options: Mapping[str, Any], key: str = "data.options") -> None:
+    """Refuse options that a loader does not take.
+
+    Raises:
+        ConfigError: names the option and the nearest right ones.
+    """
+    parameters = inspect.signature(LOADERS[name]).parameters
+    names = sorted(n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY)
+    for option in options:
+        if option not in names:
+            raise ConfigError(
+                f"{key}.{option}: {name} has no such option; {nearest(option, names)}"
+            )
 
 
 def load_sets(settings: Settings, *, progress: bool = True) -> Sets:
