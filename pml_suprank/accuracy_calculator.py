@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from pytorch_metric_learning.utils import accuracy_calculator as pml
-from pytorch_metric_learning.utils import common_functions as c_f
 from torch import Tensor
 
 from pml_suprank.checks import checked_depths
@@ -32,6 +30,8 @@ from pml_suprank.metrics.selection import (
     split_level,
 )
 from pml_suprank.metrics.streaming import Metric, collect, measure
+from pml_suprank.pml import accuracy_calculator as pml
+from pml_suprank.pml import logger
 from pml_suprank.relevance import Relevance
 
 
@@ -290,7 +290,7 @@ class AccuracyCalculator(pml.AccuracyCalculator):
         else:
             results = measure(data.task(self.similarity), functions, self.execution)
         if not any(bool(result.num_valid) for result in results.values()):
-            c_f.LOGGER.warning("No query has a reference of its label.")
+            logger().warning("No query has a reference of its label.")
         return {
             key: self._average(result, data.groups(split_level(key)[1] or 0))
             for key, result in results.items()

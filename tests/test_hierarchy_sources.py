@@ -25,7 +25,7 @@ class TestFromLabels:
             ([[1, 0, 0], [2, 0, 5]], "got 0 of column 1 under 0 and 5 of column 2"),
             ([1, 2], r"labels: wanted a filled \[B, L\] table, got shape \(2,\)"),
             (torch.zeros(0, 2, dtype=torch.long), r"got shape \(0, 2\)"),
-            ([[1.0, float("nan")]], "labels: wanted integers .* with NaN"),
+            ([[1.0, float("nan")]], "labels: wanted integers.* with NaN"),
             ([["a", "b"]], "labels: wanted a tensor or array of integers"),
         ],
     )

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from pytorch_metric_learning import losses as pml_losses
-from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 
 from pml_suprank.losses.decomposable_rank_loss import takes_self_indices
@@ -15,9 +13,10 @@ from pml_suprank.losses.memory_mixin import (
     mines_without_self,
     supported_losses,
 )
+from pml_suprank.pml import BaseMetricLossFunction, PMLCrossBatchMemory
 
 
-class CrossBatchMemory(MemoryMixin, pml_losses.CrossBatchMemory):
+class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
     """A queue of past embeddings that serves a loss as its reference set.
 
     Change the import and PML code goes on as before: PML's losses give the same values. The losses of this library

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from pytorch_metric_learning.distances import BaseDistance, DotProductSimilarity
-from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -14,6 +12,7 @@ from pml_suprank.checks import check_embeddings
 from pml_suprank.hierarchy import Hierarchy, as_level_labels
 from pml_suprank.losses.one_level import at_least_float32
 from pml_suprank.losses.rank_loss import check_similarity, similarity
+from pml_suprank.pml import BaseDistance, BaseMetricLossFunction, DotProductSimilarity
 
 _MARGINS = {2: [0.25, 0.45], 3: [0.25, 0.35, 0.45], 7: [0.15 + 0.1 * level for level in range(7)]}
 

@@ -5,13 +5,12 @@ from contextlib import closing
 from typing import Any
 
 import torch
-from pytorch_metric_learning.losses import BaseMetricLossFunction
-from pytorch_metric_learning.utils.module_with_records import ModuleWithRecords
 from torch import Tensor, distributed
 
 from pml_suprank.losses.loader_pass import GetBatch, embedded_batches
 from pml_suprank.losses.memory_mixin import MemoryMixin, check_memory_options, supported_losses
 from pml_suprank.losses.processes import Rows, gather_rows
+from pml_suprank.pml import BaseMetricLossFunction, ModuleWithRecords
 
 
 class DatasetMemory(MemoryMixin, ModuleWithRecords):

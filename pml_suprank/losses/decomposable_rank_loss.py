@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from pytorch_metric_learning.losses import BaseMetricLossFunction
-from pytorch_metric_learning.losses.mixins import WeightMixin
 from torch import Tensor
 
 from pml_suprank.losses.csl_loss import CSLLoss
 from pml_suprank.losses.one_level import OneLevelMixin, pairs_without_self
 from pml_suprank.losses.rank_loss import QueryLoss
+from pml_suprank.pml import BaseMetricLossFunction, WeightMixin
 
 
 class DecomposableRankLoss(BaseMetricLossFunction):

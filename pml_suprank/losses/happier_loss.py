@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from pytorch_metric_learning.distances import BaseDistance
-
 from pml_suprank.checks import checked_level
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.decomposable_rank_loss import DecomposableRankLoss
 from pml_suprank.losses.hap_loss import SupHAPLoss
 from pml_suprank.losses.proxy_cluster_loss import ProxyClusterLoss
+from pml_suprank.pml import BaseDistance
 
 
 class HAPPIERLoss(DecomposableRankLoss):

@@ -3,20 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pytorch_metric_learning.distances import BaseDistance, LpDistance
-from pytorch_metric_learning.reducers import (
-    AvgNonZeroReducer,
-    BaseReducer,
-    MeanReducer,
-    MultipleReducers,
-    SumReducer,
-)
 from torch import Tensor
 
 from pml_suprank.checks import checked_per_level
 from pml_suprank.functional import triplet_hinge_sums
 from pml_suprank.losses.rank_loss import QueryLoss
 from pml_suprank.losses.retrieval_set import RetrievalSet
+from pml_suprank.pml import (
+    AvgNonZeroReducer,
+    BaseDistance,
+    BaseReducer,
+    LpDistance,
+    MeanReducer,
+    MultipleReducers,
+    SumReducer,
+)
 
 
 class HierarchicalTripletMarginLoss(QueryLoss):

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from pytorch_metric_learning import losses as pml_losses
-from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 
 from pml_suprank.checks import check_embeddings, checked_level
@@ -14,6 +12,7 @@ from pml_suprank.losses.calibration_loss import CalibrationLoss
 from pml_suprank.losses.decomposable_rank_loss import DecomposableRankLoss, takes_self_indices
 from pml_suprank.losses.one_level import pairs_without_self
 from pml_suprank.losses.rank_loss import QueryLoss
+from pml_suprank.pml import BaseMetricLossFunction, PMLCrossBatchMemory
 
 
 class MemoryMixin:
@@ -198,7 +197,7 @@ def supported_losses() -> list[str]:
     """Return the names of the losses that work with a memory."""
     ours = _subclass_names(QueryLoss) | _subclass_names(DecomposableRankLoss)
     ours |= _subclass_names(CalibrationLoss)
-    return [*pml_losses.CrossBatchMemory.supported_losses(), *sorted(ours)]
+    return [*PMLCrossBatchMemory.supported_losses(), *sorted(ours)]
 
 
 def mines_without_self(miner: Any) -> bool:

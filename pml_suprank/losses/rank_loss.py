@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity
-from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 
 from pml_suprank.checks import check_embeddings, checked_level
@@ -13,6 +11,7 @@ from pml_suprank.functional.ranks import LevelRelevance
 from pml_suprank.hierarchy import Hierarchy, as_level_labels
 from pml_suprank.losses.cosine import cosine_scores
 from pml_suprank.losses.retrieval_set import RetrievalSet, retrieval_set
+from pml_suprank.pml import BaseDistance, BaseMetricLossFunction, CosineSimilarity
 
 __all__ = ["QueryLoss", "RankLoss"]
 

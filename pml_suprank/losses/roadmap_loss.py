@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from pytorch_metric_learning.distances import BaseDistance
-
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.ap_loss import SupAPLoss
 from pml_suprank.losses.calibration_loss import CalibrationLoss
 from pml_suprank.losses.decomposable_rank_loss import DecomposableRankLoss
+from pml_suprank.pml import BaseDistance
 
 
 class ROADMAPLoss(DecomposableRankLoss):

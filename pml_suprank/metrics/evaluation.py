@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pml_suprank.hierarchy import Hierarchy, as_level_labels
-from pml_suprank.hierarchy.labels import integer_tensor
+from pml_suprank.hierarchy.labels import index_tensor
 from pml_suprank.metrics import catalogue
 from pml_suprank.metrics.execution import Execution
 from pml_suprank.metrics.levels import TreeLevels
@@ -137,7 +137,7 @@ def check_ref_includes_query(
 
 
 def _checked_indices(indices: Any, query_labels: Tensor, gallery_labels: Tensor) -> Tensor:
-    indices = integer_tensor(indices, "query_indices").cpu()
+    indices = index_tensor(indices, "query_indices").cpu()
     count, length = len(query_labels), len(gallery_labels)
     if indices.shape != (count,):
         raise ValueError(f"query_indices: wanted shape ({count},), got {tuple(indices.shape)}")

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from pytorch_metric_learning.utils import accuracy_calculator as pml
-from pytorch_metric_learning.utils import common_functions as c_f
 from torch import Tensor
 
 from pml_suprank.hierarchy import Hierarchy, HierarchyError, as_level_labels
@@ -22,6 +20,8 @@ from pml_suprank.metrics.ranked_lists import RankedLists
 from pml_suprank.metrics.scores import checked_embeddings
 from pml_suprank.metrics.sorting import LevelFunction
 from pml_suprank.metrics.streaming import Task
+from pml_suprank.pml import accuracy_calculator as pml
+from pml_suprank.pml import numpy_to_torch
 
 _FLOAT32_EXACT = 2**24
 _FLOAT64_EXACT = 2**53
@@ -163,7 +163,7 @@ class RetrievalInputs:
 
 def _any_labels(values: Any, name: str, length: int) -> Tensor:
     """Labels of any meaning as PML passes them on: floats. Integers keep the precision they need."""
-    labels = c_f.numpy_to_torch(values)
+    labels = numpy_to_torch(values)
     if not isinstance(labels, Tensor) or labels.ndim == 0 or len(labels) != length:
         got = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
         raise ValueError(f"{name}: wanted a tensor of length {length}, got {got}")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pml_suprank.checks import checked_depths
-from pml_suprank.hierarchy.labels import integer_tensor
+from pml_suprank.hierarchy.labels import index_tensor
 from pml_suprank.metrics import definitions, revisited
 from pml_suprank.metrics.blocks import blocks, progress_bar
 from pml_suprank.metrics.ranked_lists import Hits, RankedLists
@@ -149,9 +149,7 @@ def _checked(positions: Any, name: str, queries: int, items: int) -> list[Tensor
     found = []
     for row, own in enumerate(positions):
         what = f"{name}[{row}]"
-        values = (
-            torch.zeros(0, dtype=torch.long) if not len(own) else integer_tensor(own, what).cpu()
-        )
+        values = torch.zeros(0, dtype=torch.long) if not len(own) else index_tensor(own, what).cpu()
         if values.ndim != 1:
             raise ValueError(f"{what}: wanted 1-D positions, got shape {tuple(values.shape)}")
         if len(values) and not 0 <= int(values.min()) <= int(values.max()) < items:

@@ -3,14 +3,13 @@
 from typing import Any
 
 import torch
-from pytorch_metric_learning.distances import BaseDistance
-from pytorch_metric_learning.miners import BaseMiner
 from torch import Tensor
 
 from pml_suprank.checks import check_embeddings, checked_level, checked_per_level, has_items
 from pml_suprank.hierarchy import Hierarchy, as_level_labels
 from pml_suprank.losses.rank_loss import check_references, similarity
 from pml_suprank.losses.retrieval_set import retrieval_set
+from pml_suprank.pml import BaseDistance, BaseMiner
 
 Margins = float | tuple[float, ...]
 

@@ -4,12 +4,12 @@ import math
 from numbers import Real
 from typing import Any
 
-from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity
 from torch import Tensor
 
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.miners.hierarchical_miner import HierarchicalMiner
 from pml_suprank.miners.pairs import one_role, ranking_violations
+from pml_suprank.pml import BaseDistance, CosineSimilarity
 
 
 class HierarchicalMultiSimilarityMiner(HierarchicalMiner):

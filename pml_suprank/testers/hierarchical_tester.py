@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
 from torch import Tensor
 
 from pml_suprank.accuracy_calculator import AccuracyCalculator
 from pml_suprank.metrics.selection import HIERARCHICAL_METRICS, split_level
+from pml_suprank.pml import GlobalEmbeddingSpaceTester
 
 
 class HierarchicalTester(GlobalEmbeddingSpaceTester):

@@ -7,14 +7,13 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 import torch
-from pytorch_metric_learning import distances, reducers, regularizers
-from pytorch_metric_learning import losses as pml_losses
-from pytorch_metric_learning import miners as pml_miners
-from pytorch_metric_learning.miners import BaseMiner
 
 from pml_suprank import losses, miners, relevance
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.one_level import OneLevelMixin
+from pml_suprank.pml import BaseMiner, distances, reducers, regularizers
+from pml_suprank.pml import losses as pml_losses
+from pml_suprank.pml import miners as pml_miners
 from pml_suprank.recipes.engine import contrastive
 from pml_suprank.recipes.engine.named_classes import (
     check_level,

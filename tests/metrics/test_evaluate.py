@@ -356,7 +356,7 @@ class TestErrors:
             ({"gallery_labels": torch.tensor([0])}, "gallery_labels: wanted 5 rows, got 1"),
             ({"gallery_labels": None}, "gallery_labels: wanted the labels .* got None"),
             ({"gallery": None}, "gallery_labels: wanted None without a gallery"),
-            ({"query_labels": torch.tensor([0.0, 1, 2])}, "query_labels: wanted integers"),
+            ({"query_labels": torch.tensor([0.5, 1, 2])}, "query_labels: wanted integers"),
             ({"gallery_labels": torch.zeros(5, 2).long()}, "gallery_labels: wanted 1 columns"),
             ({"k": 0}, "k: wanted one or more integers >= 1, got 0"),
             ({"k": (1, -2)}, "k: wanted one or more integers >= 1"),

@@ -414,7 +414,7 @@ LABELS = balanced(4, 3, 2)  # 24 samples
             {"labels": range(24), "group_sizes": (4,)},
             r"two samples with one label.*\[0\]=1 would do",
         ),
-        ({"labels": np.zeros((24, 2))}, "labels: wanted integers"),
+        ({"labels": np.full((24, 2), 0.5)}, "labels: wanted integers"),
         ({"labels": [[0, 0], [0, 1], [1, 1]]}, "labels: wanted a tree"),
     ],
 )
