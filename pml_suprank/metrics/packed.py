@@ -103,6 +103,7 @@ class PackedRanker:
         self._bits = int(intervals.start.shape[1]).bit_length()
         self._bound = scorer.bound(query)
         self._places = boundaries(self._num_items)
+        self._gap = scorer.resolution(query)[order]
         self._precise: PreciseScorer | None = None
         self.unresolved = torch.zeros(len(order), dtype=torch.bool)
 
@@ -158,9 +159,7 @@ class PackedRanker:
         self._finish(block, keys[:count], self._scorer)
         return True
 
-    def _pack_precise(
-        self, scorer: PreciseScorer, block: slice, keys: NDArray[np.int64]
-    ) -> None:
+    def _pack_precise(self, scorer: PreciseScorer, block: slice, keys: NDArray[np.int64]) -> None:
         """Write the keys of a block from scores in float64, whose lowest bits the level takes."""
         rows = scorer.rows(self._query[self._order[block]])
         for columns, scores in scorer.scores_in_parts(rows):
@@ -170,9 +169,7 @@ class PackedRanker:
             keys[:, columns] = bits
         self._finish(block, keys, scorer)
 
-    def _finish(
-        self, block: slice, keys: NDArray[Any], scorer: Scorer | PreciseScorer
-    ) -> None:
+    def _finish(self, block: slice, keys: NDArray[Any], scorer: Scorer | PreciseScorer) -> None:
         """Give equal items equal keys, and add the levels."""
         if len(scorer.copies):
             copies, originals = scorer.copies.numpy(), scorer.originals.numpy()
@@ -205,12 +202,11 @@ class PackedRanker:
         if self._own is not None:
             levels[self._own[block] >= 0, -1] = 0
         if code is not None:
-            gap = self._scorer.resolution(self._query[self._order[block]])
             scores = code.scores(found)
             if self._own is not None:
                 scores[self._own[block] >= 0, -1] = np.inf
             self.unresolved[block] = unresolved(
-                torch.from_numpy(scores), gap, torch.from_numpy(levels)
+                torch.from_numpy(scores), self._gap[block], torch.from_numpy(levels)
             )
         for rows in _parts(related, HITS):
             of_rows, number = levels[rows], related[rows]

@@ -53,11 +53,14 @@ def unresolved(scores: Tensor, gap: Tensor, levels: Tensor) -> Tensor:
         >>> unresolved(scores, torch.tensor([0.5, 0.5, 0.5]), levels)
         tensor([ True, False, False])
     """
-    places = torch.tensor(boundaries(levels.shape[1]), device=scores.device)
-    close = scores.double().diff(dim=1).abs() <= gap[:, None].to(scores.device)
+    # The difference of two floats that are close is exact.
+    close = (scores[:, 1:] - scores[:, :-1]).abs_() <= gap.to(scores)[:, None]
     found = torch.zeros(len(scores), dtype=torch.bool, device=scores.device)
+    if not bool(close.any()):
+        return found
+    places = torch.tensor(boundaries(levels.shape[1]), device=scores.device)
     rows = close.any(1).nonzero().flatten()
-    for some in rows.split(max(1, _PAIRS // levels.shape[1])) if len(rows) else ():
+    for some in rows.split(max(1, _PAIRS // levels.shape[1])):
         here = levels[some]
         changes = (here[:, 1:] != here[:, :-1]).cumsum(1, dtype=torch.int32)
         inside = torch.nn.functional.pad(changes, (1, 0))[:, places].diff(dim=1) > 0

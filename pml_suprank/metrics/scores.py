@@ -113,7 +113,9 @@ class Scorer:
 
         See :data:`pml_suprank.metrics.resolution.UNITS`; the norm of the items is their root mean square.
         """
-        norms = torch.linalg.vector_norm(self.rows(query), dim=1, dtype=torch.float64)
+        norms = torch.ones(len(query), dtype=torch.float64, device=query.device)
+        if not self._cosine:
+            norms = torch.cat([_row_norms(part) for part in query.split(_ROWS)])
         halved = 0.0 if self.offset is None else self._typical**2 / 2
         unit = torch.finfo(query.dtype).eps / 2
         return (norms * self._typical + halved) * UNITS * unit
@@ -138,9 +140,13 @@ _ROWS = 2**14
 """Rows of a gallery that are handled at a time where a pass over it needs memory of its own."""
 
 
+def _row_norms(rows: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(rows.double(), dim=1)
+
+
 def _norms(rows: Tensor) -> tuple[float, float]:
     """The largest norm, and the root mean square of all."""
-    norms = torch.cat([torch.linalg.vector_norm(part.double(), dim=1) for part in rows.split(_ROWS)])
+    norms = torch.cat([_row_norms(part) for part in rows.split(_ROWS)])
     return float(norms.max()), float(norms.square().mean().sqrt())
 
 
@@ -222,6 +228,7 @@ def equal_rows(
         >>> equal_rows(torch.tensor([[1.0], [2.0], [1.0], [1.0]]))
         (tensor([2, 3]), tensor([0, 0]))
     """
+
     # A row's fingerprint is a fixed random integer combination of its bits, modulo 2**64. Adding
     # 0.0 turns -0.0 into 0.0, which compares equal to it.
     def taken(places: Any) -> Tensor:

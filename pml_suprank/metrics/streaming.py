@@ -191,9 +191,7 @@ def _sorted_plan(task: Task, how: Execution) -> _Plan:
         how, scorer, auto_block_size(items), 1, lambda queries: BYTES_PER_PAIR * queries * items
     )
 
-    def ranked(
-        queries: slice | Tensor, scorer: Scorer | PreciseScorer
-    ) -> Iterator[RankedLists]:
+    def ranked(queries: slice | Tensor, scorer: Scorer | PreciseScorer) -> Iterator[RankedLists]:
         query = task.query[queries]
         own = None if task.self_index is None else task.self_index[queries]
         gap = scorer.resolution(query) if isinstance(scorer, Scorer) else None
@@ -207,9 +205,7 @@ def _sorted_plan(task: Task, how: Execution) -> _Plan:
             task.gallery, task.similarity, copies=(scorer.copies, scorer.originals)
         )
         there = queries.to(task.query.device)
-        return _Plan(
-            lambda block, _: ranked(there[block], precise), size, 1, lambda: None, queries
-        )
+        return _Plan(lambda block, _: ranked(there[block], precise), size, 1, lambda: None, queries)
 
     return _Plan(
         lambda block, _: ranked(block, scorer),
@@ -223,7 +219,11 @@ def _sorted_plan(task: Task, how: Execution) -> _Plan:
 
 
 def _block_size(
-    how: Execution, scorer: Scorer | PreciseScorer, most: int, threads: int, bytes_of: Callable[[int], int]
+    how: Execution,
+    scorer: Scorer | PreciseScorer,
+    most: int,
+    threads: int,
+    bytes_of: Callable[[int], int],
 ) -> tuple[int, int]:
     """Threads and queries of a block."""
     if how.block_size is not None:
