@@ -99,8 +99,8 @@ class PreciseScorer:
         """Cosines, dot products or negative squared distances (b, k) from scores of queries (b, D)."""
         rows = self.rows(query)
         if self._halved:
-            scores = scores - rows.square().sum(1, keepdim=True) / 2
-            return scores + 1.0 if self._cosine else 2 * scores
+            distances = rows.square().sum(1, keepdim=True) - 2 * scores
+            return 1.0 - distances / 2 if self._cosine else -distances
         if self._cosine:
             norms = rows.square().sum(1, keepdim=True).sqrt()
             return scores / norms.where(norms > 0, 1.0)

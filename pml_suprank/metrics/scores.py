@@ -30,6 +30,8 @@ def checked_similarity(similarity: Any) -> str:
 def checked_embeddings(values: Any, name: str, dim: int | None = None) -> Tensor:
     """A floating (n, D) tensor, n > 0, finite; half precision becomes float32.
 
+    Integers and bool become float32, or float64 where float32 does not hold them all.
+
     Args:
         values: tensor or NumPy array.
         name: the argument's name, for the messages.
@@ -40,11 +42,24 @@ def checked_embeddings(values: Any, name: str, dim: int | None = None) -> Tensor
     """
     if isinstance(values, np.ndarray):
         values = torch.from_numpy(values)
+    if torch.is_tensor(values) and not (values.is_floating_point() or values.is_complex()):
+        values = _exact_floats(values, name)
     check_embeddings(name, values)
     if dim is not None and values.shape[1] != dim:
         raise ValueError(f"{name}: wanted {dim} dimensions as in query, got {values.shape[1]}")
     values = values.detach()
     return values if values.dtype == torch.float64 else values.float()
+
+
+def _exact_floats(values: Tensor, name: str) -> Tensor:
+    """Integers as the narrowest floats that hold them."""
+    exact = values.long()
+    largest = max(map(abs, (int(exact.min()), int(exact.max())))) if values.numel() else 0
+    if largest > 2**53:
+        raise ValueError(
+            f"{name}: wanted integers up to 2**53 or floats, got {values.dtype} up to {largest}"
+        )
+    return exact.double() if largest > 2**24 else exact.float()
 
 
 class Scorer:
