@@ -109,9 +109,9 @@ class RetrievalInputs:
         """Levels of a block of queries against all references."""
         return self._compared if self._tree is None else self._tree
 
-    def _compared(self, block: slice) -> Tensor:
+    def _compared(self, block: slice | Tensor) -> Tensor:
         assert self._comparison is not None
-        query, reference = self._query_labels[block, None], self._reference_labels
+        query, reference = self._query_labels[block][:, None], self._reference_labels
         shape = (len(query), len(reference))
         # PML hands over (Q, 1, ...) query labels and (Q, k, ...) reference labels.
         same = self._comparison(query, reference[None].expand(len(query), *reference.shape))
