@@ -11,6 +11,7 @@ from pml_suprank.functional._backends import (
     TargetRanks,
 )
 from pml_suprank.functional._backends.choice import choose
+from pml_suprank.functional.operation import plain, untraced
 from pml_suprank.functional.steps import Surrogate
 
 __all__ = [
@@ -34,6 +35,7 @@ def check_backend(backend: str) -> str:
     return backend
 
 
+@untraced
 def ranks(
     scores: Tensor,
     levels: Tensor,
@@ -57,7 +59,7 @@ def ranks(
 
     Returns:
         ``rank`` (B, N), 1 where an item is not ranked, and ``hrank`` (B, N), 0 there, or None. Differentiable
-        once with respect to ``scores``.
+        with respect to ``scores``; second derivatives are those of "dense", in its time and memory.
 
     Raises:
         ValueError: shapes or dtypes that do not fit, scores that are not finite, an unknown backend.
@@ -76,6 +78,7 @@ def ranks(
     return Ranks(rank, found.hrank.new_zeros(scores.shape).index_put(place, found.hrank))
 
 
+@untraced
 def target_ranks(
     scores: Tensor,
     levels: Tensor,
@@ -122,7 +125,9 @@ def _checked(
     if scores.dtype in (torch.float16, torch.bfloat16):
         scores = scores.float()
     if isinstance(relevance, Tensor):
-        relevance = relevance.to(scores.dtype)
+        relevance = plain(relevance.to(scores.dtype))
+    elif relevance is not None:
+        relevance = relevance._replace(table=plain(relevance.table))
     finite, lowest, highest, num_targets = _facts(scores.detach(), levels)
     if not finite:
         raise ValueError("scores: wanted finite numbers, got NaN or infinity")
@@ -136,7 +141,7 @@ def _checked(
     if lowest > -128 and highest < 127:
         levels = levels.to(torch.int8)
     return RankRequest(
-        scores, levels, max(1, highest), lowest < 0, num_targets, relevance, surrogate
+        scores, plain(levels), max(1, highest), lowest < 0, num_targets, relevance, surrogate
     )
 
 
@@ -150,5 +155,5 @@ def _facts(scores: Tensor, levels: Tensor) -> tuple[bool, int, int, int]:
     # a NaN or an infinity stays in the sum; the sum of finite numbers may still overflow
     finite = torch.isfinite(scores.sum())
     found = torch.stack([finite, *levels.aminmax(), (levels > 0).count_nonzero()])
-    finite, lowest, highest, num_targets = found.tolist()
+    finite, lowest, highest, num_targets = plain(found).tolist()
     return bool(finite or torch.isfinite(scores).all()), lowest, highest, num_targets

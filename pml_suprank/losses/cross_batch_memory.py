@@ -8,6 +8,7 @@ from pytorch_metric_learning import losses as pml_losses
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 
+from pml_suprank.functional.operation import untraced
 from pml_suprank.losses.decomposable_rank_loss import takes_self_indices
 from pml_suprank.losses.memory_mixin import (
     MemoryMixin,
@@ -81,6 +82,7 @@ class CrossBatchMemory(MemoryMixin, pml_losses.CrossBatchMemory):
             self.embedding_memory = self.embedding_memory.to(self.storage_dtype)
         self.num_batches = 0
 
+    @untraced
     def forward(
         self,
         embeddings: Tensor,

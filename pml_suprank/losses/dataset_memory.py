@@ -9,6 +9,7 @@ from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.utils.module_with_records import ModuleWithRecords
 from torch import Tensor, distributed
 
+from pml_suprank.functional.operation import untraced
 from pml_suprank.losses.loader_pass import GetBatch, embedded_batches
 from pml_suprank.losses.memory_mixin import MemoryMixin, check_memory_options, supported_losses
 from pml_suprank.losses.processes import Rows, gather_rows
@@ -99,6 +100,7 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
         """Number of slots that hold a sample."""
         return int(self.is_filled.sum())
 
+    @untraced
     def forward(
         self,
         embeddings: Tensor,

@@ -8,6 +8,7 @@ from pytorch_metric_learning.losses import NormalizedSoftmaxLoss
 from pytorch_metric_learning.utils.common_functions import TorchInitWrapper
 from torch import Tensor
 
+from pml_suprank.losses.cosine import with_direction
 from pml_suprank.losses.one_level import OneLevelMixin
 from pml_suprank.losses.rank_loss import check_similarity
 
@@ -96,7 +97,8 @@ class ProxyClusterLoss(OneLevelMixin, NormalizedSoftmaxLoss):
 
     def get_logits(self, embeddings: Tensor) -> Tensor:
         """Return the (B, C) logits, over the temperature."""
-        logits = super().get_logits(embeddings)
+        proxies = self.distance.normalize(with_direction(self.W.t()).t(), dim=0)
+        logits = self.distance(embeddings, proxies.t()) / self.temperature
         if self.centers_per_class == 1:
             return logits
         similarity = logits.unflatten(1, (self.num_classes, self.centers_per_class))

@@ -6,10 +6,19 @@ Triton's, which comes with torch's builds for CUDA; without a GPU its interprete
 
 import functools
 import importlib.util
+from collections.abc import Sequence
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from pml_suprank.functional._backends.fused.operator import form_of, fused_ranks, step_of
+from pml_suprank.functional._backends.fused.operator import (
+    form_of,
+    fused_ranks,
+    fused_ranks_backward,
+    step_of,
+)
+from pml_suprank.functional._backends.operation import RankOperation
 from pml_suprank.functional._backends.request import (
     LevelRelevance,
     RankRequest,
@@ -48,21 +57,38 @@ def _why_not_on(device: torch.device) -> str | None:
 
 def ranks(request: RankRequest) -> TargetRanks:
     """Rank every positive item."""
-    surrogate, scores, relevance = request.surrogate, request.scores, request.relevance
-    assert isinstance(surrogate, _KNOWN)
-    query, item = targets_of(request.levels, request.num_targets)
-    by_level = isinstance(relevance, LevelRelevance)
-    if isinstance(relevance, LevelRelevance):
-        relevance = relevance.table.to(scores.dtype)
-    rank, hrank, _, _ = fused_ranks(
-        (scores if surrogate.rank_has_gradient else scores.detach()).contiguous(),
-        request.levels.contiguous(),
-        None if relevance is None else relevance.detach().contiguous(),
-        query,
-        item,
-        form_of(surrogate, by_level=by_level),
-        step_of(surrogate),
-    )
-    if relevance is None:
-        return TargetRanks(query, item, rank, None)
-    return TargetRanks(query, item, rank, hrank if surrogate.hrank_has_gradient else hrank.detach())
+    return _FusedRanks(request, targets_of(request.levels, request.num_targets)).ranks()
+
+
+class _FusedRanks(RankOperation):
+    """The two operators, put to work."""
+
+    def value(self, scores: Tensor) -> tuple[Tensor, ...]:
+        """Return the ranks."""
+        surrogate, relevance = self.request.surrogate, self.request.relevance
+        assert isinstance(surrogate, _KNOWN)
+        by_level = isinstance(relevance, LevelRelevance)
+        if isinstance(relevance, LevelRelevance):
+            relevance = relevance.table.to(scores.dtype)
+        self.form, self.step = form_of(surrogate, by_level=by_level), step_of(surrogate)
+        self.levels = self.request.levels.contiguous()
+        self.relevance = None if relevance is None else relevance.contiguous()
+        rank, hrank, *self.slopes = fused_ranks(scores.detach(), *self._rest())
+        return self.results(rank, None if relevance is None else hrank)
+
+    def _rest(self) -> tuple[Any, ...]:
+        return self.levels, self.relevance, self.query, self.item, self.form, self.step
+
+    def gradient(
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        wanted: Sequence[bool],
+    ) -> tuple[Tensor]:
+        """Return the gradient of the scores."""
+        (scores,), (rank_pull, *hrank_pull) = inputs, grads
+        if not self.form.smooth:
+            return (torch.zeros_like(scores),)
+        pulls = rank_pull, hrank_pull[0] if hrank_pull else rank_pull[:0]
+        return (fused_ranks_backward(scores.detach(), *self._rest(), *self.slopes, *pulls),)
