@@ -28,8 +28,8 @@ def label_chains(
             order of appearance.
 
     Returns:
-        Taxonomy with the classes 0..C-1, and labels [N, L]. Class names are the names joined by
-        "/", or by a newline where some name holds a "/".
+        Taxonomy with the classes 0..C-1, and labels [N, L]. Class names are the names joined by "/", as
+        :meth:`Hierarchy.from_paths` joins them: a name that holds "/" stays one.
 
     Raises:
         HierarchyError: no images, or an empty name.
@@ -37,8 +37,7 @@ def label_chains(
     """
     rows = [tuple(chain) for chain in chains]
     known = {tuple(c): i for i, c in enumerate(dict.fromkeys(map(tuple, classes or rows)))}
-    sep = "\n" if any("/" in name for chain in known for name in chain) else "/"
-    tree = Hierarchy.from_paths(map(sep.join, known), sep=sep, level_names=level_names)
+    tree = Hierarchy.from_paths(known, level_names=level_names)
     unknown = next((row for row in rows if row not in known), None)
     if unknown is not None:
         raise ValueError(f"chains: wanted one of the {len(known)} classes, got {unknown}")
