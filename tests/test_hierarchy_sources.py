@@ -229,16 +229,16 @@ class TestFromCsv:
         tree = self.read(tmp_path, text, finest_first=False)
         assert tree.class_names == ("dog/husky", "dog/pug", "cat/tabby")
         with pytest.raises(HierarchyError, match="finest_first=True reads the other order"):
-            self.read(
-                tmp_path, "breed,kind\nhusky,dog\npug,dog\ntabby,cat\n", finest_first=False
-            )
+            self.read(tmp_path, "breed,kind\nhusky,dog\npug,dog\ntabby,cat\n", finest_first=False)
         sides = self.read(tmp_path, "side,hand\nleft,a\nright,a\nleft,b\nright,b\nleft,c\n", repeated_names=True)  # fmt: skip
         assert sides.num_classes == 5
 
     def test_a_name_with_a_slash_is_one_name(self, tmp_path):
         tree = self.read(tmp_path, "band,genre\nAC/DC,rock\nB\\C,rock\nDC,AC\n")
         assert tree.class_names == (r"rock/AC\/DC", r"rock/B\\C", "AC/DC")
-        assert tree.class_id("rock/AC\\/DC") == 0 == Hierarchy.from_paths(["AC/DC"]).class_id("AC/DC")
+        assert (
+            tree.class_id("rock/AC\\/DC") == 0 == Hierarchy.from_paths(["AC/DC"]).class_id("AC/DC")
+        )
         assert self.read(tmp_path, "band\nAC/DC\n").class_names == ("AC/DC",)
         assert tree.restrict([0, 1]) == tree
         assert tree.prune(None, 1) == tree
@@ -251,9 +251,15 @@ class TestFromCsv:
             ("a,\nx,y\n", "wanted a first line"),
             ("a,a\nx,y\n", "wanted a first line"),
             ("a,b\n", "at least one row under the header, got none"),
-            ("a,b\nx,y\nx\n", "line 3: wanted 2 cells separated by commas, got 1"),
-            ("a,b\nx,y\nx,y,z\n", r"tree.csv, line 3: wanted 2 cells separated by commas, got 3"),
-            ("a;b\nx;y\nx\n", "tree.csv, line 3: wanted 2 cells separated by semicolons, got 1"),
+            ("a,b\nx,y\nx\n", "line 3: wanted 2 cells, got 1"),
+            (
+                "a,b\nx,y\nx,y,z\n",
+                r"tree.csv, line 3: wanted 2 cells, got 3 \(separated by commas\)",
+            ),
+            (
+                "a;b\nx;y\nx\n",
+                r"tree.csv, line 3: wanted 2 cells, got 1 \(separated by semicolons\)",
+            ),
             ("a,b\ny,\n", "tree.csv, line 2: wanted empty cells at the finest levels only"),
             ('a,b\nx,"y\nz,y\n', "tree.csv, line 3: wanted CSV, got unexpected end of data"),
         ],

@@ -74,8 +74,8 @@ class TextTable:
                     line = reader.line_num + self.skipped
                     if len(row) != len(self.header):
                         raise TableError(
-                            f"{self.path}, line {line}: wanted {len(self.header)} cells separated by "
-                            f"{_name(self.delimiter)}, got {len(row)}: {_short(cells)}"
+                            f"{self.path}, line {line}: wanted {len(self.header)} cells, got {len(row)} "
+                            f"(separated by {_name(self.delimiter)}): {_short(cells)}"
                         )
                     yield line, row
             except csv.Error as error:

@@ -120,7 +120,7 @@ class Hierarchy(TreeTools):
 
         Returns:
             Class ids are the positions of the paths; class names are the paths. Those of sequences are joined by "/";
-            where a name holds "/", it is written "\\/" there.
+            a "/" in a name is escaped by a backslash.
 
         Raises:
             HierarchyError: an empty name, a path twice, none at all, or something not a string.
@@ -183,7 +183,7 @@ class Hierarchy(TreeTools):
 
         Returns:
             Without ``class_id_column``, classes are numbered by first appearance. Class names
-            are the names from coarse to fine, joined by "/"; where a name holds "/", it is written "\\/" there.
+            are the names from coarse to fine, joined by "/"; a "/" in a name is escaped by a backslash.
 
         Raises:
             HierarchyError: a bad header, a row of the wrong length, an empty cell above a filled

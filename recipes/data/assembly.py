@@ -1,16 +1,20 @@
 """From listed images and the names of their classes to a data set with its taxonomy."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.hierarchy.chains import chain_rows
 from pml_suprank.recipes.data.images import ImageDataset
 
-__all__ = ["assemble", "label_chains"]
+__all__ = ["assemble", "label_chains", "with_one_taxonomy"]
+
+Data = TypeVar("Data", bound=ImageDataset)
 
 
 def label_chains(
@@ -44,6 +48,34 @@ def label_chains(
     return tree, tree.expand(torch.tensor([known[row] for row in rows], dtype=torch.long))
 
 
+def with_one_taxonomy(*parts: Data) -> tuple[Data, ...]:
+    """Parts of a data set with one taxonomy: nodes of the same names from the top are the same.
+
+    Splits that are read one by one number their classes apart; queries and gallery have to agree.
+
+    Args:
+        *parts: with level names that agree where they have as many.
+    """
+    if all(part.hierarchy == parts[0].hierarchy for part in parts):
+        return parts
+    chains = []
+    for part in parts:
+        tree = part.hierarchy
+        own = [[tree.node_names(i)[node] for i, node in chain] for chain in chain_rows(tree)]
+        chains.append([tuple(own[label]) for label in part.labels[:, 0].tolist()])
+    deepest = max((part.hierarchy for part in parts), key=lambda tree: tree.num_levels)
+    every = list(dict.fromkeys(chain for own in chains for chain in own))
+    tree = label_chains(every, deepest.level_names[-max(map(len, every)) :])[0]
+    class_of = {chain: label for label, chain in enumerate(every)}
+    found = []
+    for part, own in zip(parts, chains, strict=True):
+        other = copy.copy(part)
+        other.hierarchy = tree
+        other.labels = tree.table[[class_of[chain] for chain in own]]
+        found.append(other)
+    return tuple(found)
+
+
 def assemble(
     paths: Sequence[Path],
     chains: Sequence[Sequence[str]],
@@ -54,8 +86,7 @@ def assemble(
 ) -> ImageDataset:
     """The data set of listed images.
 
-    Only the first image is looked for: that finds a wrong root at once, whereas looking for a
-    million takes minutes (``check_images`` does).
+    Only the first image is looked for: that finds a wrong root at once. Before training, ``load_sets`` looks at all.
 
     Args:
         paths: [N] image files.

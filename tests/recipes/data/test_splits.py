@@ -99,9 +99,7 @@ def uneven_trees(draw: st.DrawFn) -> list[str]:
     share=st.floats(0.05, 0.95),
     seed=st.integers(0, 9),
 )
-def test_the_share_at_every_node_of_uneven_trees(
-    names: list[str], share: float, seed: int
-) -> None:
+def test_the_share_at_every_node_of_uneven_trees(names: list[str], share: float, seed: int) -> None:
     """By the paths alone: below every node of every level about the share is held out."""
     try:
         train, test = split_classes(uneven([1] * len(names), names), share, seed)
