@@ -100,7 +100,7 @@ def training_set(
     write_taxonomy(work / "given.csv", data)
     print(group_names(work, work / "source.csv", levels, arm.encoder(seed)), flush=True)
     print(write_hierarchy(work, given=work / "given.csv"), flush=True)
-    tree = Hierarchy.from_csv(work / HIERARCHY, class_id_column="class_id")
+    tree = Hierarchy.from_csv(work / HIERARCHY, class_id_column="class_id", repeated_names=True)
     report = read_json(work / REPORT)
     return with_taxonomy(data, tree), {r["level"]: r["AMI"] for r in report["agreement"]}
 
