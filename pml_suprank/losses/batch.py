@@ -292,7 +292,7 @@ def warn_of_own_copies(
     if getattr(owner, "has_seen_references", False) or getattr(owner, "include_self", False):
         return
     count = len(queries)
-    if len(references) < count or labels is None or ref_labels is None:
+    if not 0 < count <= len(references) or labels is None or ref_labels is None:
         return
     if torch.compiler.is_compiling():
         return

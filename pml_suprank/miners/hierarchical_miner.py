@@ -146,11 +146,13 @@ class HierarchicalMiner(BaseMiner):
         levels = items.levels.long()
         if items.mask is not None:
             levels = levels.masked_fill(~items.mask, -1)
-        if len(embeddings) and len(ref_emb):
-            distances = similarity(self.distance, embeddings, ref_emb)
-            distances = -distances if self.distance.is_inverted else distances
-        else:  # all are ignored
-            distances = embeddings.new_zeros(levels.shape)
+        if not len(embeddings) or not len(ref_emb):  # all are ignored: as one anchor without items
+            return self.select(
+                embeddings.new_zeros(1, 1), levels.new_full((1, 1), -1), items.num_levels
+            )
+        distances = similarity(self.distance, embeddings, ref_emb)
+        if self.distance.is_inverted:
+            distances = -distances
         return self.select(distances, levels, items.num_levels)
 
     def _known_levels(self) -> int | None:
