@@ -32,7 +32,8 @@ class HierarchicalMultiSimilarityMiner(HierarchicalMiner):
         epsilon: >= 0.
         level: mine for this label column alone; None for the whole hierarchy.
         hierarchy: expands 1-D labels to all levels.
-        **kwargs: PML's ``distance`` (cosine similarity by default) and ``collect_stats``, which records
+        **kwargs: ``ignore_index`` of :class:`HierarchicalMiner`; PML's ``distance`` (cosine similarity by default)
+            and ``collect_stats``, which records
             ``num_pos_pairs_level<l>`` and ``pos_pair_violation_level<l>``, the mean, for pairs whose finest common
             column is l, and the same with ``neg`` for pairs whose coarsest column that differs is l.
 
