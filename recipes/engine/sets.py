@@ -83,6 +83,7 @@ def load_sets(settings: Settings, *, progress: bool = True) -> Sets:
         FileNotFoundError, ValueError: what the loader raises.
     """
     data = settings.data
+    check_data(data)
 
     def split(name: str | None) -> Any:
         found = load(data.name, data.root, name, **data.options)
