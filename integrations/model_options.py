@@ -122,11 +122,9 @@ def check_open_clip_config(
     Raises:
         ValueError: names the key.
     """
-    parts = (
-        [config.get(name) for name in ("vision_cfg", "text_cfg")]
-        if isinstance(config, Mapping)
-        else []
-    )
+    parts: list[Any] = []
+    if isinstance(config, Mapping):
+        parts = [config.get(name) for name in ("vision_cfg", "text_cfg")]
     if not parts or not all(isinstance(part, Mapping) for part in parts):
         raise ValueError("config: wanted a mapping with embed_dim, vision_cfg and text_cfg")
     vision, text = parts

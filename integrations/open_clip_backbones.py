@@ -3,6 +3,7 @@
 import difflib
 import logging
 import os
+import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from pml_suprank.integrations import model_options, require
 from pml_suprank.integrations.model_options import check_open_clip_config
 from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.integrations.timm_weights import (
+    WeightsError,
     load_local_weights,
     load_packaged_weights,
 )
@@ -195,6 +197,8 @@ def build_open_clip(
                 weights_only=True,
                 **options,
             )
+        except pickle.UnpicklingError as error:
+            raise WeightsError(f"weights of {name!r}: wanted tensors alone, got {error}") from error
         finally:
             logging.getLogger().setLevel(level)
         tokenizer = _tokenizer(name, from_hub, config)

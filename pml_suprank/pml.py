@@ -38,6 +38,7 @@ from pytorch_metric_learning.reducers import (
     BaseReducer,
     MeanReducer,
     MultipleReducers,
+    PerAnchorReducer,
     SumReducer,
 )
 from pytorch_metric_learning.utils import common_functions
@@ -76,6 +77,7 @@ __all__ = [
     "MultipleReducers",
     "NormalizedSoftmaxLoss",
     "PMLCrossBatchMemory",
+    "PerAnchorReducer",
     "SumReducer",
     "TorchInitWrapper",
     "WeightMixin",

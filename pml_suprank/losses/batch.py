@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from pytorch_metric_learning.reducers import PerAnchorReducer
 from torch import Tensor
 
 from pml_suprank.checks import check_embeddings
 from pml_suprank.hierarchy.labels import ignored_rows, index_tensor, label_tensor
+from pml_suprank.pml import PerAnchorReducer
 
 __all__ = [
     "Batch",

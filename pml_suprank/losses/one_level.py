@@ -11,6 +11,7 @@ from pml_suprank.functional.operation import untraced
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.hierarchy.labels import as_joint_labels, as_level_labels, checked_ignore_index
 from pml_suprank.losses.batch import Batch, checked_batch, reduced, warn_of_own_copies
+from pml_suprank.losses.cosine import with_direction_for
 from pml_suprank.losses.retrieval_set import pairs_at_level, tuple_decides
 from pml_suprank.losses.untrained import notice_untrained
 from pml_suprank.pml import WeightMixin

@@ -20,7 +20,7 @@ _LOAD_ERRORS: tuple[type[Exception], ...] = (
 _DTYPE = re.compile(r"[biufc][0-9]{1,2}|[SU][0-9]{1,6}")
 
 
-_Unpickler: Any = pickle._Unpickler  # type: ignore[attr-defined] # the one in C crashes on damaged files
+_Unpickler: Any = pickle._Unpickler  # the one in C crashes on damaged files
 
 
 class _PlainUnpickler(_Unpickler):

@@ -15,7 +15,7 @@ from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.pages.sheets import contact_sheet
 from pml_suprank.recipes.retrievals import choose_queries, retrieve
 
-__all__ = ["read_before", "test_set_id", "write_after", "write_before"]
+__all__ = ["id_of_test_set", "read_before", "write_after", "write_before"]
 
 BEFORE = "before.json"
 
@@ -83,7 +83,7 @@ def write_after(
         "level_names": list(tree.level_names),
         "levels": [fact.to_dict() for fact in found.levels],
         "notes": list(notes),
-        "test_set": test_set_id(test, trainer.gallery_set, trainer.settings.data.root),
+        "test_set": id_of_test_set(test, trainer.gallery_set, trainer.settings.data.root),
         "queries": len(found.labels),
         "training_images": len(trainer.items),
         "iterations": trainer.global_step,
@@ -93,7 +93,7 @@ def write_after(
     return metrics
 
 
-def test_set_id(queries: Any, gallery: Any = None, root: str | None = None) -> str:
+def id_of_test_set(queries: Any, gallery: Any = None, root: str | None = None) -> str:
     """A short text that two runs share if they were tested on the same images with the same labels.
 
     Args:

@@ -83,7 +83,7 @@ def check_loader_options(name: str, options: Mapping[str, Any], key: str = "data
 
 
 def load_sets(settings: Settings, *, progress: bool = True) -> Sets:
-    """List the images, with their labels, and look at all files; pixels are read only where ``check_images`` asks for it.
+    """List images with their labels, and look at all files; pixels are read only where ``check_images`` asks for it.
 
     Raises:
         ConfigError: data that cannot be used, or nothing that is left to train or test on.
@@ -100,6 +100,7 @@ def load_sets(settings: Settings, *, progress: bool = True) -> Sets:
 
 def _load_sets(settings: Settings, progress: bool) -> Sets:
     data = settings.data
+    check_data(data)
     options = dict(data.options)
     if "duplicates" in inspect.signature(LOADERS[data.name]).parameters:
         options.setdefault("duplicates", data.duplicates)
