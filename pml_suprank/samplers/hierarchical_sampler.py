@@ -144,7 +144,7 @@ class HierarchicalSampler(BatchSampler):
         self.left_out = self._positions(self._groups.left_out)
         self._warn()
         self.epoch = self._position = self._runs = 0
-        self._has_begun = False
+        self._has_begun = self._is_chosen = False
         self._counted_in: int | None = None  # processes, whose batches the position counts
 
     @property
@@ -180,7 +180,7 @@ class HierarchicalSampler(BatchSampler):
             )
         if self._has_begun or self._position == length:
             self.epoch, self._position = self.epoch + 1, 0
-        self._has_begun, self._counted_in = True, world_size
+        self._has_begun, self._is_chosen, self._counted_in = True, False, world_size
         self._runs += 1
         run, begin = self._runs, self._position
         plan = self._plan(self.epoch, rank, world_size)
@@ -195,8 +195,9 @@ class HierarchicalSampler(BatchSampler):
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next pass yields.
 
-        The rest of an epoch that ``load_state_dict`` restored stays the rest where ``epoch`` is its number; another
-        number gives it up, with a warning.
+        The rest of an epoch that ``load_state_dict`` restored stays the rest where ``epoch`` is its number. Another
+        number gives it up with a warning, as it does an epoch that was set before and has not begun: two loops then
+        count the epochs.
 
         Raises:
             ValueError: no integer >= 0.
@@ -204,10 +205,11 @@ class HierarchicalSampler(BatchSampler):
         epoch = checked_integer("epoch", epoch, 0)
         if not self._has_begun and epoch == self.epoch:
             return
-        if not self._has_begun and self._counted_in is not None:
+        if self._is_chosen:
             warnings.warn(
-                f"set_epoch({epoch}) gives up the restored place, after batch {self._position} of epoch {self.epoch}: "
-                f"begin the loop there, and where accelerate counts the epochs, call loader.set_epoch({self.epoch})",
+                f"set_epoch({epoch}) gives up epoch {self.epoch} from batch {self._position} on, the place set or "
+                "restored before, where no pass has begun: let one loop count the epochs, and where that is "
+                f"accelerate's, call loader.set_epoch({self.epoch})",
                 stacklevel=2,
             )
         self._move(epoch, 0)
@@ -256,7 +258,7 @@ class HierarchicalSampler(BatchSampler):
     def _move(self, epoch: int, position: int, counted_in: int | None = None) -> None:
         """Go to a place that is counted in batches of one of so many processes."""
         self.epoch, self._position, self._has_begun = epoch, position, False
-        self._counted_in = counted_in
+        self._is_chosen, self._counted_in = True, counted_in
         self._runs += 1  # iterators made before no longer count
 
     def _positions(self, rows: np.ndarray) -> np.ndarray:

@@ -581,6 +581,11 @@ def test_a_restored_place_is_not_given_up_without_a_word():
     assert list(one) == epochs[2][1:]
     one.set_epoch(0)  # the restored epoch is through
     one.load_state_dict(plain.state_dict())
-    with pytest.warns(UserWarning, match=r"set_epoch\(0\) gives up .* batch 1 of epoch 2.*\(2\)"):
+    given_up = r"set_epoch\(0\) gives up epoch 2 from batch 1 on.*loader.set_epoch\(2\)"
+    with pytest.warns(UserWarning, match=given_up):
         one.set_epoch(0)
+    assert list(one) == epochs[0]
+    one.set_epoch(3)
+    with pytest.warns(UserWarning, match=r"set_epoch\(0\) gives up epoch 3 from batch 0 on"):
+        one.sampler.set_epoch(0)
     assert list(one) == epochs[0]
