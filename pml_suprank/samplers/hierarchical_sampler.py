@@ -17,10 +17,11 @@ from pml_suprank.samplers.epoch_plan import EpochPlan
 from pml_suprank.samplers.processes import Positions, Processes, refuse_another_sampler
 from pml_suprank.samplers.settings import (
     check_batch_size,
+    checked_columns,
     checked_group_sizes,
     checked_integer,
     checked_position,
-    label_columns,
+    label_rows,
 )
 
 
@@ -70,7 +71,8 @@ class HierarchicalSampler(BatchSampler):
     with the same settings makes its next pass yield the rest of that epoch.
 
     Args:
-        labels: [N] class labels or [N, L] labels, column 0 finest: those of the data set, in its order.
+        labels: [N] class labels or [N, L] labels, column 0 finest: those of the data set, in its order. A tensor, an
+            array or lists, of integers or of what holds them exactly.
         batch_size: samples in a batch of one process, a multiple of the product of the group sizes.
         group_sizes: one integer >= 1 for each level from the finest on, at most L.
         hierarchy: expands 1-D labels to all levels.
@@ -81,18 +83,19 @@ class HierarchicalSampler(BatchSampler):
         rank: process, below ``world_size``; None to look it up in every epoch.
         world_size: number of processes; None to look it up in every epoch.
         num_samples: length of the data set, to check the labels against.
+        ignore_index: label of samples that are never drawn, in column 0 of 2-D labels; ``hierarchy`` need not know it.
         sampler: None. With ``drop_last`` it stands for the arguments by which Lightning makes batch samplers anew, so
             that this ends in an error that says what to write.
         drop_last: True.
 
     Attributes:
-        left_out: (n,) positions of the samples that are never drawn.
+        left_out: (n,) positions of the samples that are never drawn for want of a positive.
         epoch: the epoch that runs, or comes next if none has begun.
 
     Raises:
         ValueError: an argument outside its range; a batch size that cannot be reached, with the nearest that can, at
             the latest when a pass begins or the length is asked for in more processes than there were before.
-        HierarchyError: labels in none of the forms, of a wrong length, or that form no tree.
+        HierarchyError: labels in none of the forms, of a wrong length, or that form no tree, such as one-hot rows.
 
     Example:
         >>> labels = [[0, 0], [0, 0], [1, 0], [1, 0], [2, 1], [2, 1], [3, 1], [3, 1]]
@@ -114,6 +117,7 @@ class HierarchicalSampler(BatchSampler):
         rank: int | None = None,
         world_size: int | None = None,
         num_samples: int | None = None,
+        ignore_index: int | None = None,
         sampler: None = None,
         drop_last: bool = True,
     ) -> None:
@@ -125,17 +129,22 @@ class HierarchicalSampler(BatchSampler):
         if batches_per_epoch is not None:
             batches_per_epoch = checked_integer("batches_per_epoch", batches_per_epoch, 1)
         self._batches_per_epoch = batches_per_epoch
-        columns = label_columns(labels, hierarchy, levels, len(self.group_sizes), num_samples)
-        positions = Positions(len(columns), self.set_epoch)
-        super().__init__(positions, batch_size, drop_last=True)
-        self._fingerprint = zlib.crc32(np.ascontiguousarray(columns).data)
-        self._groups = ClassGroups(columns, self.group_sizes)
+        rows, ignored = label_rows(labels, hierarchy, num_samples, ignore_index)
+        columns = checked_columns(levels, len(self.group_sizes), rows.shape[1])
+        self._groups = ClassGroups(rows, columns, self.group_sizes)
+        self._fingerprint = zlib.crc32(np.ascontiguousarray(rows[:, columns]).data)
+        self._kept: np.ndarray | None = None  # positions of the rows, where some are ignored
+        if len(rows) < len(ignored):
+            self._fingerprint = zlib.crc32(ignored.data, self._fingerprint)
+            self._kept = (~ignored).nonzero()[0]
+        self._num_samples = len(ignored)
+        super().__init__(Positions(self._num_samples, self.set_epoch), batch_size, drop_last=True)
         self._reachable: set[int] = set()
         self._check_reachable(self.world_size)
-        self.left_out = self._groups.left_out
+        self.left_out = self._positions(self._groups.left_out)
         self._warn()
         self.epoch = self._position = self._runs = 0
-        self._has_begun = False
+        self._has_begun = self._is_chosen = False
         self._counted_in: int | None = None  # processes, whose batches the position counts
 
     @property
@@ -155,7 +164,7 @@ class HierarchicalSampler(BatchSampler):
 
     @property
     def num_left_out(self) -> int:
-        """Number of samples that are never drawn."""
+        """Number of samples that are never drawn for want of a positive."""
         return len(self.left_out)
 
     def __len__(self) -> int:
@@ -171,14 +180,14 @@ class HierarchicalSampler(BatchSampler):
             )
         if self._has_begun or self._position == length:
             self.epoch, self._position = self.epoch + 1, 0
-        self._has_begun, self._counted_in = True, world_size
+        self._has_begun, self._is_chosen, self._counted_in = True, False, world_size
         self._runs += 1
         run, begin = self._runs, self._position
         plan = self._plan(self.epoch, rank, world_size)
         for _ in range(begin):
             plan.batch()
         for position in range(begin, length):
-            batch = plan.batch().tolist()
+            batch = self._positions(plan.batch()).tolist()
             if run == self._runs:
                 self._position = position + 1
             yield batch
@@ -186,8 +195,9 @@ class HierarchicalSampler(BatchSampler):
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next pass yields.
 
-        The rest of an epoch that ``load_state_dict`` restored stays the rest where ``epoch`` is its number; another
-        number gives it up, with a warning.
+        The rest of an epoch that ``load_state_dict`` restored stays the rest where ``epoch`` is its number. Another
+        number gives it up with a warning, as it does an epoch that was set before and has not begun: two loops then
+        count the epochs.
 
         Raises:
             ValueError: no integer >= 0.
@@ -195,10 +205,11 @@ class HierarchicalSampler(BatchSampler):
         epoch = checked_integer("epoch", epoch, 0)
         if not self._has_begun and epoch == self.epoch:
             return
-        if not self._has_begun and self._counted_in is not None:
+        if self._is_chosen:
             warnings.warn(
-                f"set_epoch({epoch}) gives up the restored place, after batch {self._position} of epoch {self.epoch}: "
-                f"begin the loop there, and where accelerate counts the epochs, call loader.set_epoch({self.epoch})",
+                f"set_epoch({epoch}) gives up epoch {self.epoch} from batch {self._position} on, the place set or "
+                "restored before, where no pass has begun: let one loop count the epochs, and where that is "
+                f"accelerate's, call loader.set_epoch({self.epoch})",
                 stacklevel=2,
             )
         self._move(epoch, 0)
@@ -247,8 +258,12 @@ class HierarchicalSampler(BatchSampler):
     def _move(self, epoch: int, position: int, counted_in: int | None = None) -> None:
         """Go to a place that is counted in batches of one of so many processes."""
         self.epoch, self._position, self._has_begun = epoch, position, False
-        self._counted_in = counted_in
+        self._is_chosen, self._counted_in = True, counted_in
         self._runs += 1  # iterators made before no longer count
+
+    def _positions(self, rows: np.ndarray) -> np.ndarray:
+        """Positions in the data set of samples that are not ignored."""
+        return rows if self._kept is None else self._kept[rows]
 
     def _length(self, world_size: int) -> int:
         self._check_reachable(world_size)
@@ -259,7 +274,7 @@ class HierarchicalSampler(BatchSampler):
     def _settings(self, world_size: int) -> dict[str, Any]:
         """What an epoch depends on; the rank is left out, so that one state serves all processes."""
         return {
-            "labels": f"checksum {self._fingerprint} of {len(self._groups.class_of)}",
+            "labels": f"checksum {self._fingerprint} of {self._num_samples}",
             "batch_size": self.batch_size,
             "group_sizes": list(self.group_sizes),
             "world_size": world_size,

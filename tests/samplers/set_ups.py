@@ -6,6 +6,7 @@ The code of docs/samplers.md runs as it stands there, on a data set that notes w
 import copy
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,12 @@ def run_accelerate() -> None:
 
     exec(RESUME, NAMES)
     assert DATA.batches() == own[1][5:]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sampler.set_epoch(7)  # but accelerate has come to another one
+        list(loader)
+    assert any("call loader.set_epoch(7)" in str(warning.message) for warning in caught)
+    DATA.batches()
 
     def loaded(**options: Any) -> DataLoader:
         return DataLoader(DATA, batch_sampler=built(**options))
