@@ -499,9 +499,69 @@ def test_copies_and_pickles():
         assert other.get_accuracy(*self_arguments(0)) == wanted
 
 
-def test_metrics_left_to_the_ranking_are_not_called():
-    with pytest.raises(RuntimeError, match="ndcg is read off the rankings"):
-        AccuracyCalculator(device=CPU).calculate_ndcg()
+class TestDirectCalls:
+    """``calculate_<name>`` with PML's keyword set, as its own code and tests call them."""
+
+    labels = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2, 2])
+
+    def keywords(self, own=True):
+        """What PML's get_accuracy hands to each method."""
+        points = torch.randn(len(self.labels), 3, generator=torch.Generator().manual_seed(4))
+        seen = {}
+
+        class Spy(pml.AccuracyCalculator):
+            def calculate_precision_at_1(self, **kwargs):
+                seen.update(kwargs)
+                return 0.0
+
+        Spy(include=("precision_at_1",), device=torch.device(CPU)).get_accuracy(
+            points, self.labels, points, self.labels, own
+        )
+        return points, seen
+
+    @pytest.mark.parametrize("own", [True, False])
+    @pytest.mark.parametrize("options", [{}, {"avg_of_avgs": True}, {"return_per_class": True}])
+    def test_every_metric_as_get_accuracy_has_it(self, options, own):
+        points, keywords = self.keywords(own)
+        calculator = AccuracyCalculator(exclude=CLUSTERED, device=CPU, **options)
+        wanted = calculator.get_accuracy(points, self.labels, points, self.labels, own)
+        assert {"ndcg", "asi", "recall_at_2", "r_precision"} <= set(wanted)
+        for name, value in wanted.items():
+            found = getattr(calculator, f"calculate_{name}")(**keywords)
+            assert found == pytest.approx(value, abs=1e-6), name
+            without = {key: each for key, each in keywords.items() if key != "reference_labels"}
+            assert getattr(calculator, f"calculate_{name}")(**without) == pytest.approx(found)
+
+    def test_with_a_hierarchy(self):
+        points, keywords = self.keywords()
+        tree = Hierarchy.from_paths(["a/x", "a/y", "b/z"])
+        calculator = AccuracyCalculator(exclude=CLUSTERED, device=CPU, hierarchy=tree)
+        wanted = calculator.get_accuracy(points, self.labels)
+        keywords |= {
+            name: keywords[name].long()
+            for name in ("query_labels", "knn_labels", "reference_labels")
+        }
+        for name in ("hierarchical_average_precision", "ndcg", "asi", "recall_at_2"):
+            found = getattr(calculator, f"calculate_{name}")(**keywords)
+            assert found == pytest.approx(wanted[name])
+        rows = {key: tree.expand(keywords[key]) for key in ("query_labels", "reference_labels")}
+        rows["knn_labels"] = tree.expand(keywords["knn_labels"].flatten()).view(10, 9, 2)
+        plain = AccuracyCalculator(exclude=CLUSTERED, device=CPU)
+        assert plain.calculate_asi(**(keywords | rows)) == pytest.approx(wanted["asi"])
+        del keywords["reference_labels"]
+        with pytest.raises(
+            ValueError, match="reference_labels: wanted .* get_accuracy computes it"
+        ):
+            calculator.calculate_ndcg(**keywords)
+
+    def test_no_query_that_counts_is_nan(self):
+        keywords = self.keywords()[1]
+        keywords["not_lone_query_mask"] = torch.zeros(10, dtype=torch.bool)
+        assert np.isnan(AccuracyCalculator(device=CPU).calculate_asi(**keywords))
+        with pytest.raises(ValueError, match="knn_labels: wanted labels of k neighbours"):
+            AccuracyCalculator(device=CPU).calculate_asi(
+                knn_labels=torch.zeros(3), query_labels=torch.zeros(3)
+            )
 
 
 @pytest.mark.parametrize("similarity", ["euclidean", "cosine", "dot"])
