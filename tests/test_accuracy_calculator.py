@@ -576,3 +576,43 @@ def test_exact_neighbours(similarity):
     _, indices = neighbours.ExactKNN(similarity)(query, 36, both, True)
     for row, found in enumerate(indices.tolist()):
         assert sorted([*found, row]) == list(range(37))
+
+
+class TestAsWithPML:
+    """What PML's calculator takes, ours takes, with the same result."""
+
+    @pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.int16, torch.bool])
+    def test_integer_embeddings(self, dtype):
+        points = torch.tensor([[0, 1], [1, 1], [1, 0], [0, 0], [0, 1], [1, 0]]).to(dtype)
+        points = points * 7 if dtype != torch.bool else points
+        labels = torch.tensor([0, 0, 1, 1, 0, 1])
+        options = {"include": ("r_precision", "precision_at_1"), "device": CPU}
+        found = AccuracyCalculator(**options).get_accuracy(points, labels)
+        assert found == AccuracyCalculator(**options).get_accuracy(points.float(), labels)
+        assert found == AccuracyCalculator(**options).get_accuracy(points.numpy(), labels.numpy())
+        ours = metrics.evaluate(points, labels, similarity="euclidean")
+        assert ours["r_precision_level0"].mean() == found["r_precision"]
+
+    def test_one_column_and_references(self):
+        query, reference = torch.tensor([[0], [4]]), torch.tensor([[1], [2], [3], [9]])
+        labels, others = torch.tensor([0, 1]), torch.tensor([0, 1, 1, 0])
+        options = {"include": ("precision_at_1", "mean_average_precision"), "device": CPU}
+        found = AccuracyCalculator(**options).get_accuracy(query, labels, reference, others)
+        theirs = pml.AccuracyCalculator(k=None, **options)
+        assert found == theirs.get_accuracy(query, labels, reference, others)
+
+    def test_large_integers_stay_apart(self):
+        points = 2**40 + torch.tensor([[0], [3], [1], [2]])
+        found = AccuracyCalculator(include=("precision_at_1",), device=CPU).get_accuracy(
+            points, torch.tensor([0, 1, 0, 1])
+        )
+        assert found["precision_at_1"] == 0.5
+
+    @pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.int32, torch.uint8])
+    def test_label_types(self, kind):
+        points, labels = self_arguments(0)
+        options = {"include": (*RANKED, "asi"), "device": CPU}
+        wanted = AccuracyCalculator(**options).get_accuracy(points, labels)
+        assert AccuracyCalculator(**options).get_accuracy(points, labels.to(kind)) == wanted
+        assert AccuracyCalculator(**options).get_accuracy(points, labels.tolist()) == wanted
+        assert AccuracyCalculator(**options).get_accuracy(points, labels.to(kind).numpy()) == wanted
