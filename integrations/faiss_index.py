@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pml_suprank.integrations import require
+from pml_suprank.integrations.plain_files import read_json
 
 faiss: Any = require("faiss", extra="faiss")
 
@@ -123,7 +124,7 @@ class GalleryIndex:
         """
         folder = Path(folder)
         try:
-            about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+            about = read_json(folder / _ABOUT)
             index = faiss.read_index(str(folder / _INDEX))
             found = cls(index, about["kind"], about["similarity"], about["checksum"])
         except (OSError, ValueError, KeyError, RuntimeError) as error:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.integrations import require
+from pml_suprank.integrations.plain_files import json_data
 from pml_suprank.recipes.data.assembly import label_chains
 from pml_suprank.recipes.files import write_atomic
 
@@ -139,7 +140,7 @@ class EmbeddingSet:
             raise EmbeddingError(f"{path}: wanted a file of embeddings, got no such file")
         try:
             tensors, about = _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
-            content = json.loads(about) if about else {}
+            content = json_data(about) if about else {}
         except Exception as error:  # zip, numpy and safetensors have their own for damaged files
             raise EmbeddingError(f"{path}: wanted a file of embeddings, got {error}") from error
         if "embeddings" not in tensors:

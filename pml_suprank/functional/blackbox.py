@@ -1,13 +1,16 @@
 """Average precision on the rank itself, with the gradient of a blackbox solver."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from pml_suprank.functional.operation import Operation, apply, plain, untraced
+
 __all__ = ["blackbox_average_precision"]
 
 
+@untraced
 def blackbox_average_precision(
     scores: Tensor,
     positive: Tensor,
@@ -44,6 +47,9 @@ def blackbox_average_precision(
     Returns:
         (B,), in [0, 1]; 0 without gradient for a query without positives.
 
+    Raises:
+        RuntimeError: when a second derivative is asked for.
+
     Example:
         >>> scores = torch.tensor([[0.9, 0.5, 0.1]], requires_grad=True)
         >>> ap = blackbox_average_precision(scores, torch.tensor([[False, True, False]]))
@@ -59,32 +65,47 @@ def blackbox_average_precision(
     scores = scores.to(torch.promote_types(torch.float32, scores.dtype))
     positive = positive if mask is None else positive & mask
     shifted = scores + margin * (0.5 - positive.to(scores.dtype))
-    return _BlackBoxAP.apply(shifted, positive, mask, lambda_val)
+    (score,) = apply(_BlackBoxAP(positive, mask, lambda_val), shifted)
+    return score
 
 
-class _BlackBoxAP(torch.autograd.Function):
+class _BlackBoxAP(Operation):
     """AP of one query from ranks; linear in the gradient that comes in."""
 
-    @staticmethod
-    def forward(
-        ctx: Any, scores: Tensor, positive: Tensor, mask: Tensor | None, lambda_val: float
-    ) -> Tensor:
-        rank = _rank(scores, mask).to(scores.dtype)
+    def __init__(self, positive: Tensor, mask: Tensor | None, lambda_val: float) -> None:
+        self.positive, self.lambda_val = plain(positive), lambda_val
+        self.mask = None if mask is None else plain(mask)
+
+    def value(self, scores: Tensor) -> tuple[Tensor]:
+        """Return AP, (B,)."""
+        positive = self.positive
+        self.rank = rank = _rank(scores, self.mask).to(scores.dtype)
         within = _rank(scores, positive).to(scores.dtype)
         count = positive.sum(dim=1, keepdim=True).clamp(min=1)
-        ctx.save_for_backward(scores, positive, rank, within / (count * rank**2))
-        ctx.mask, ctx.lambda_val = mask, lambda_val
-        return ((within / rank).masked_fill(~positive, 0.0) / count).sum(dim=1)
+        self.slope = within / (count * rank**2)
+        return (((within / rank).masked_fill(~positive, 0.0) / count).sum(dim=1),)
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad_ap: Tensor) -> tuple[Tensor, None, None, None]:
-        scores, positive, rank, slope = ctx.saved_tensors
-        perturbed = scores + ctx.lambda_val * slope.masked_fill(~positive, 0.0)
-        gained = rank - _rank(perturbed, ctx.mask).to(scores.dtype)
-        if ctx.mask is not None:
-            gained = gained.masked_fill(~ctx.mask, 0.0)
-        return gained / ctx.lambda_val * grad_ap.unsqueeze(1), None, None, None
+    def gradient(
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        wanted: Sequence[bool],
+    ) -> tuple[Tensor]:
+        """Return the difference of two rankings, (B, N)."""
+        (scores,), (grad_ap,) = inputs, grads
+        perturbed = scores + self.lambda_val * self.slope.masked_fill(~self.positive, 0.0)
+        gained = self.rank - _rank(perturbed, self.mask).to(scores.dtype)
+        if self.mask is not None:
+            gained = gained.masked_fill(~self.mask, 0.0)
+        return (gained / self.lambda_val * grad_ap.unsqueeze(1),)
+
+    def definition(self, scores: Tensor) -> tuple[Tensor]:
+        """Raise a RuntimeError: the gradient is not that of a function."""
+        raise RuntimeError(
+            "blackbox_average_precision: wanted at most one derivative, a difference of two rankings has none; "
+            "got asked for a second one. SmoothAP and SupAP have any number"
+        )
 
 
 def _rank(scores: Tensor, among: Tensor | None) -> Tensor:

@@ -1,11 +1,8 @@
 """The one entry to the rank backends."""
 
-import logging
-
 import torch
 from torch import Tensor
 
-from pml_suprank.checks import all_finite
 from pml_suprank.functional._backends import (
     BACKENDS,
     LevelRelevance,
@@ -13,11 +10,11 @@ from pml_suprank.functional._backends import (
     Ranks,
     TargetRanks,
 )
-from pml_suprank.functional._backends.blocked import is_fused
+from pml_suprank.functional._backends.choice import choose
+from pml_suprank.functional.operation import plain, untraced
 from pml_suprank.functional.steps import Surrogate
 
 __all__ = [
-    "DENSE_COMPARISONS",
     "LevelRelevance",
     "Ranks",
     "backend_names",
@@ -25,18 +22,6 @@ __all__ = [
     "ranks",
     "target_ranks",
 ]
-
-DENSE_COMPARISONS = 1 << 13
-"""``auto`` takes ``dense`` up to this many comparisons B N^2: measured, about 20 queries and items."""
-
-FAST_RANKED, FAST_RANKED_OTHERS = 5, 3
-FAST_ITEMS = 1300
-"""``auto`` takes ``fast`` from ``FAST_RANKED (L + 1) (1 + FAST_ITEMS / N)`` ranked items for each query on (measured,
-on the CPU): its grid costs as much as so many items, and levels cost it passes. ``FAST_RANKED_OTHERS`` is for
-surrogates and relevances for which ``blocked`` has no fused comparisons."""
-
-_LOGGER = logging.getLogger("pml_suprank")
-_logged: set[str] = set()
 
 
 def backend_names() -> tuple[str, ...]:
@@ -51,6 +36,7 @@ def check_backend(backend: str) -> str:
     return backend
 
 
+@untraced
 def ranks(
     scores: Tensor,
     levels: Tensor,
@@ -74,7 +60,7 @@ def ranks(
 
     Returns:
         ``rank`` (B, N), 1 where an item is not ranked, and ``hrank`` (B, N), 0 there, or None. Differentiable
-        once with respect to ``scores``.
+        with respect to ``scores``; second derivatives are those of "dense", in its time and memory.
 
     Raises:
         ValueError: shapes or dtypes that do not fit, scores that are not finite, an unknown backend.
@@ -93,6 +79,7 @@ def ranks(
     return Ranks(rank, found.hrank.new_zeros(scores.shape).index_put(place, found.hrank))
 
 
+@untraced
 def target_ranks(
     scores: Tensor,
     levels: Tensor,
@@ -105,36 +92,12 @@ def target_ranks(
     """Return the ranks of :func:`ranks` as a list, of the items of level above 0 alone."""
     request = _checked(scores, levels, relevance, mask, surrogate)
     if check_backend(backend) == "auto":
-        backend = _choose(request)
+        backend = choose(request)
     else:
         reason = BACKENDS[backend].why_not(request)
         if reason is not None:
             raise ValueError(f"backend: {backend!r} cannot take this input: {reason}")
     return BACKENDS[backend].ranks(request)
-
-
-def _choose(request: RankRequest) -> str:
-    """Return the fastest backend for a request, by its size, and log the choice once."""
-    num_queries, num_items = request.scores.shape
-    ranked = int((request.levels > 0).count_nonzero())
-    size = f"{num_queries} queries, {num_items} items, {ranked} of them to rank"
-    backend, because = "blocked", size
-    if num_queries * num_items * num_items <= DENSE_COMPARISONS:
-        backend = "dense"
-    elif ranked * num_items >= _least_for_fast(request):
-        reason = BACKENDS["fast"].why_not(request)
-        backend, because = ("fast", size) if reason is None else ("blocked", reason)
-    if backend not in _logged:
-        _logged.add(backend)
-        _LOGGER.info("backend 'auto' takes %r: %s", backend, because)
-    return backend
-
-
-def _least_for_fast(request: RankRequest) -> int:
-    """Return from how many comparisons of ranked items on ``fast`` is the faster one."""
-    num_queries, num_items = request.scores.shape
-    each = FAST_RANKED if is_fused(request) else FAST_RANKED_OTHERS
-    return each * (request.num_levels + 1) * (num_items + FAST_ITEMS) * num_queries
 
 
 def _checked(
@@ -148,8 +111,6 @@ def _checked(
         raise ValueError(
             f"scores: wanted a floating (B, N) tensor, got {scores.dtype} {tuple(scores.shape)}"
         )
-    if not all_finite(scores):
-        raise ValueError("scores: wanted finite numbers, got NaN or infinity")
     if levels.is_floating_point() or levels.dtype == torch.bool:
         raise ValueError(f"levels: wanted integers, got {levels.dtype}")
     of_items = None if isinstance(relevance, LevelRelevance) else relevance
@@ -165,8 +126,35 @@ def _checked(
     if scores.dtype in (torch.float16, torch.bfloat16):
         scores = scores.float()
     if isinstance(relevance, Tensor):
-        relevance = relevance.to(scores.dtype)
-    lowest, highest = (int(level) for level in levels.aminmax()) if levels.numel() else (0, 0)
-    if highest < 127:
+        relevance = plain(relevance.to(scores.dtype))
+    elif relevance is not None:
+        relevance = relevance._replace(table=plain(relevance.table))
+    finite, lowest, highest, num_targets = _facts(scores.detach(), levels)
+    if not finite:
+        raise ValueError("scores: wanted finite numbers, got NaN or infinity")
+    if isinstance(relevance, LevelRelevance) and (
+        len(relevance.table) != len(scores) or relevance.table.shape[1] <= highest
+    ):
+        raise ValueError(
+            f"relevance: wanted a table for {len(scores)} queries and levels 0 to {highest}, "
+            f"got {tuple(relevance.table.shape)}"
+        )
+    if lowest > -128 and highest < 127:
         levels = levels.to(torch.int8)
-    return RankRequest(scores, levels, max(1, highest), lowest < 0, relevance, surrogate)
+    return RankRequest(
+        scores, plain(levels), max(1, highest), lowest < 0, num_targets, relevance, surrogate
+    )
+
+
+def _facts(scores: Tensor, levels: Tensor) -> tuple[bool, int, int, int]:
+    """Return whether the scores are finite, the extreme levels and the number of targets.
+
+    A GPU is waited for once, unless finite scores have an infinite sum.
+    """
+    if levels.numel() == 0:
+        return True, 0, 0, 0
+    # a NaN or an infinity stays in the sum; the sum of finite numbers may still overflow
+    finite = torch.isfinite(scores.sum())
+    found = torch.stack([finite, *levels.aminmax(), (levels > 0).count_nonzero()])
+    finite, lowest, highest, num_targets = plain(found).tolist()
+    return bool(finite or torch.isfinite(scores).all()), lowest, highest, num_targets

@@ -1,11 +1,13 @@
 """All triplets of a batch without a list of them."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+
+from pml_suprank.functional.operation import Operation, apply, plain, untraced
 
 __all__ = ["TripletSums", "triplet_hinge_sums"]
 
@@ -21,6 +23,7 @@ class TripletSums(NamedTuple):
     """(B,), int64."""
 
 
+@untraced
 def triplet_hinge_sums(
     scores: Tensor, levels: Tensor, mask: Tensor | None = None, *, margins: Sequence[float]
 ) -> TripletSums:
@@ -44,18 +47,22 @@ def triplet_hinge_sums(
         >>> sums.total.item(), sums.num_violations.item(), sums.num_triplets.item()
         (0.375, 1, 2)
     """
-    return TripletSums(*_HingeSums.apply(scores, levels, mask, tuple(margins)))
+    operation = _HingeSums(levels, mask, margins)
+    (total,) = apply(operation, scores)
+    return TripletSums(total, operation.violations, operation.triplets)
 
 
-class _HingeSums(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        scores: Tensor,
-        levels: Tensor,
-        mask: Tensor | None,
-        margins: tuple[float, ...],
-    ) -> tuple[Tensor, Tensor, Tensor]:
+class _HingeSums(Operation):
+    violations: Tensor
+    triplets: Tensor
+
+    def __init__(self, levels: Tensor, mask: Tensor | None, margins: Sequence[float]) -> None:
+        self.levels, self.margins = plain(levels), margins
+        self.mask = None if mask is None else plain(mask)
+
+    def value(self, scores: Tensor) -> tuple[Tensor]:
+        """Return the sums, (B,)."""
+        levels, mask, margins = self.levels, self.mask, self.margins
         exact = scores.detach().double()
         ordered, order = exact.sort(dim=1)
         total = exact.new_zeros(len(exact))
@@ -85,19 +92,26 @@ class _HingeSums(torch.autograd.Function):
             violations += above.sum(dim=1)
             triplets += positive.sum(dim=1) * negative.sum(dim=1)
 
-            if ctx.needs_input_grad[0]:
+            if self.needs_gradient:
                 pull[row, item] -= above[row, place].to(pull.dtype)
                 below = torch.searchsorted(thresholds.sort(dim=1).values, exact)
                 pull += below.masked_fill_(~negative, 0)
-        ctx.save_for_backward(pull)
-        ctx.mark_non_differentiable(violations, triplets)
-        return total.to(scores.dtype), violations, triplets
+        self.pull, self.violations, self.triplets = pull, violations, triplets
+        return (total.to(scores.dtype),)
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, None, None, None]:
-        (pull,) = ctx.saved_tensors
-        return pull * grad.unsqueeze(1), None, None, None
+    def gradient(
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        wanted: Sequence[bool],
+    ) -> tuple[Tensor]:
+        """Return how many hinges each score is in, less those that it is in with a minus, (B, N)."""
+        return (self.pull * grads[0].unsqueeze(1),)
+
+    def definition(self, scores: Tensor) -> tuple[Tensor]:
+        """Return the linear piece that the sums are on."""
+        return ((scores * self.pull).sum(dim=1),)
 
 
 def _packed(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:

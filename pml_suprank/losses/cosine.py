@@ -1,20 +1,43 @@
-"""Cosine similarity to many references, without a normalised copy of them."""
+"""Normalised embeddings whose gradient has a bound, and cosine similarity without a copy of the references."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from pml_suprank.functional.operation import Operation, apply
+from pml_suprank.pml import BaseDistance
+
+SHORTEST = 1e-6
+"""The gradient of x / |x| is of the order of 1 / |x|. A row shorter than this gets none: it has no direction."""
+
 _SMALLEST_NORM = 1e-12
 """As in torch's ``normalize``."""
+
+
+def with_direction(rows: Tensor) -> Tensor:
+    """Return the rows (n, D) as they are; those shorter than ``SHORTEST`` get the gradient 0."""
+    if not rows.requires_grad:
+        return rows
+    return torch.where(_is_short(rows).unsqueeze(1), rows.detach(), rows)
+
+
+def with_direction_for(distance: BaseDistance, rows: Tensor) -> Tensor:
+    """Return rows for a distance, with the gradient of :func:`with_direction` if it normalises them."""
+    return with_direction(rows) if distance.normalize_embeddings else rows
+
+
+def unit_rows(rows: Tensor) -> Tensor:
+    """Return rows (n, D) of length 1, those of torch's ``normalize``, with a bounded gradient."""
+    return normalize(with_direction(rows), dim=1)
 
 
 def cosine_scores(queries: Tensor, references: Tensor) -> Tensor:
     """Return the cosine similarities, (B, N).
 
     The norms of the references divide the scores, not the references, so that neither direction copies (N, D)
-    numbers. Differentiable once.
+    numbers. A query or reference shorter than ``SHORTEST`` gets no gradient.
 
     Args:
         queries: (B, D).
@@ -24,33 +47,48 @@ def cosine_scores(queries: Tensor, references: Tensor) -> Tensor:
         >>> cosine_scores(torch.tensor([[3.0, 4.0]]), torch.tensor([[2.0, 0.0], [0.0, 0.0]])).tolist()
         [[0.6..., 0.0]]
     """
-    return _CosineScores.apply(normalize(queries, dim=1), references)
+    (scores,) = apply(_CosineScores(), unit_rows(queries), references)
+    return scores
 
 
-class _CosineScores(torch.autograd.Function):
+def _is_short(rows: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(rows.detach(), dim=1) < SHORTEST
+
+
+class _CosineScores(Operation):
     """Products of unit queries with references, divided by the norms of these."""
 
-    @staticmethod
-    def forward(ctx: Any, queries: Tensor, references: Tensor) -> Tensor:
-        norm = torch.linalg.vector_norm(references, dim=1).clamp_(min=_SMALLEST_NORM)
-        scores = (queries @ references.T).div_(norm)
-        ctx.save_for_backward(queries, references, norm, scores)
-        return scores
+    norm: Tensor
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        queries, references, norm, scores = ctx.saved_tensors
+    def value(self, queries: Tensor, references: Tensor) -> tuple[Tensor]:
+        """Return the scores, (B, N)."""
+        self.norm = torch.linalg.vector_norm(references, dim=1).clamp_(min=_SMALLEST_NORM)
+        return ((queries @ references.T).div_(self.norm),)
+
+    def gradient(
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        wanted: Sequence[bool],
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return the gradients of the unit queries and of the references."""
+        (queries, references), (scores,), (grad,) = inputs, outputs, grads
+        norm = self.norm
         grad_queries = grad_references = None
         buffer = grad * scores
-        if ctx.needs_input_grad[1]:
+        if wanted[1]:
             # a reference does not gain by its length
             along = buffer.sum(dim=0).div_(norm * norm).neg_()
-            along.masked_fill_(norm <= _SMALLEST_NORM, 0.0)
             grad_references = references * along.unsqueeze(1)
         torch.div(grad, norm, out=buffer)
-        if ctx.needs_input_grad[0]:
+        if wanted[0]:
             grad_queries = buffer @ references
         if grad_references is not None:
             grad_references.addmm_(buffer.T, queries)
+            grad_references.masked_fill_((norm < SHORTEST).unsqueeze(1), 0.0)
         return grad_queries, grad_references
+
+    def definition(self, queries: Tensor, references: Tensor) -> tuple[Tensor]:
+        """Return the scores, with copies."""
+        return (queries @ unit_rows(references).T,)

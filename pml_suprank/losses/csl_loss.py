@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from pml_suprank.checks import check_embeddings
+from pml_suprank.functional.operation import untraced
 from pml_suprank.hierarchy import Hierarchy, as_level_labels
+from pml_suprank.losses.cosine import unit_rows
 from pml_suprank.losses.one_level import at_least_float32
 from pml_suprank.losses.rank_loss import check_similarity, similarity
 from pml_suprank.pml import BaseDistance, BaseMetricLossFunction, DotProductSimilarity
@@ -81,6 +83,7 @@ class CSLLoss(BaseMetricLossFunction):
         """Return the dot product of normalised embeddings."""
         return DotProductSimilarity()
 
+    @untraced
     def forward(
         self,
         embeddings: Tensor,
@@ -124,7 +127,7 @@ class CSLLoss(BaseMetricLossFunction):
         ref_labels: None,
     ) -> dict[str, dict[str, Any]]:
         """Return PML's dictionary of losses, one per embedding."""
-        proxies = torch.nn.functional.normalize(self.W.to(embeddings.dtype), dim=1)
+        proxies = unit_rows(self.W.to(embeddings.dtype))
         logits = self.scale * similarity(self.distance, embeddings, proxies)
         own = labels[:, :1] == self.proxy_labels[:, 0]
         if not own.any(dim=1).all():

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from pml_suprank.functional.operation import untraced
 from pml_suprank.losses.csl_loss import CSLLoss
 from pml_suprank.losses.one_level import OneLevelMixin, pairs_without_self
 from pml_suprank.losses.rank_loss import QueryLoss
@@ -58,6 +59,7 @@ class DecomposableRankLoss(BaseMetricLossFunction):
         self.distance, self.reducer = rank_loss.distance, rank_loss.reducer
         self.add_to_recordable_attributes(name="weight", is_stat=False)
 
+    @untraced
     def forward(
         self,
         embeddings: Tensor,

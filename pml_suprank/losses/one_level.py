@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from pml_suprank.checks import check_embeddings, checked_level
+from pml_suprank.functional.operation import untraced
 from pml_suprank.hierarchy import Hierarchy, as_level_labels
+from pml_suprank.losses.cosine import with_direction_for
 from pml_suprank.losses.rank_loss import check_references
 
 
@@ -29,6 +31,7 @@ class OneLevelMixin:
         self.level = checked_level(level, None if hierarchy is None else hierarchy.num_levels)
         self.hierarchy = hierarchy
 
+    @untraced
     def forward(
         self,
         embeddings: Tensor,
@@ -50,12 +53,16 @@ class OneLevelMixin:
             indices_tuple = pairs_without_self(labels, ref_labels, self_indices)
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
             return super().forward(  # type: ignore[misc]
-                at_least_float32(embeddings),
+                self._rows(embeddings),
                 labels,
                 indices_tuple,
-                None if ref_emb is None else at_least_float32(ref_emb),
+                None if ref_emb is None else self._rows(ref_emb),
                 ref_labels,
             )
+
+    def _rows(self, embeddings: Tensor) -> Tensor:
+        distance = self.distance  # type: ignore[attr-defined]
+        return with_direction_for(distance, at_least_float32(embeddings))
 
     def _column(self, name: str, labels: Tensor | None, embeddings: Tensor) -> Tensor | None:
         if labels is None:

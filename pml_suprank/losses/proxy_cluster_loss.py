@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pml_suprank.losses.cosine import with_direction
 from pml_suprank.losses.one_level import OneLevelMixin
 from pml_suprank.losses.rank_loss import check_similarity
 from pml_suprank.pml import NormalizedSoftmaxLoss, TorchInitWrapper
@@ -95,7 +96,8 @@ class ProxyClusterLoss(OneLevelMixin, NormalizedSoftmaxLoss):
 
     def get_logits(self, embeddings: Tensor) -> Tensor:
         """Return the (B, C) logits, over the temperature."""
-        logits = super().get_logits(embeddings)
+        proxies = self.distance.normalize(with_direction(self.W.t()).t(), dim=0)
+        logits = self.distance(embeddings, proxies.t()) / self.temperature
         if self.centers_per_class == 1:
             return logits
         similarity = logits.unflatten(1, (self.num_classes, self.centers_per_class))

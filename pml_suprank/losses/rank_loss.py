@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from pml_suprank.checks import check_embeddings, checked_level
+from pml_suprank.functional.operation import untraced
 from pml_suprank.functional.ranks import LevelRelevance
 from pml_suprank.hierarchy import Hierarchy, as_level_labels
-from pml_suprank.losses.cosine import cosine_scores
+from pml_suprank.losses.cosine import cosine_scores, with_direction_for
 from pml_suprank.losses.retrieval_set import RetrievalSet, retrieval_set
 from pml_suprank.pml import BaseDistance, BaseMetricLossFunction, CosineSimilarity
 
@@ -63,6 +64,7 @@ class QueryLoss(BaseMetricLossFunction):
         """Return what every query loses, (B,)."""
         raise NotImplementedError
 
+    @untraced
     def forward(
         self,
         embeddings: Tensor,
@@ -185,7 +187,7 @@ class RankLoss(QueryLoss):
         return CosineSimilarity()
 
     def scores(self, embeddings: Tensor, ref_emb: Tensor) -> Tensor:
-        """Return the similarities, (B, N), differentiable once; faster for PML's cosine to references."""
+        """Return the similarities, (B, N); faster for PML's cosine to references."""
         distance = self.distance
         plain = type(distance) is CosineSimilarity and not distance.collect_stats
         if ref_emb is embeddings or not plain or (distance.p, distance.power) != (2, 1):
@@ -208,8 +210,9 @@ def similarity(distance: BaseDistance, embeddings: Tensor, ref_emb: Tensor) -> T
     dtype = _dtype_of_scores(embeddings, ref_emb)
     same = ref_emb is embeddings
     with torch.autocast(device_type=embeddings.device.type, enabled=False):
-        embeddings = embeddings.to(dtype)
-        return distance(embeddings, None if same else ref_emb.to(dtype))
+        embeddings = with_direction_for(distance, embeddings.to(dtype))
+        ref_emb = embeddings if same else with_direction_for(distance, ref_emb.to(dtype))
+        return distance(embeddings, None if same else ref_emb)
 
 
 def _dtype_of_scores(embeddings: Tensor, ref_emb: Tensor) -> torch.dtype:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pml_suprank.checks import check_embeddings, checked_level, checked_per_level, has_items
+from pml_suprank.functional.operation import plain, untraced
 from pml_suprank.hierarchy import Hierarchy, as_level_labels
 from pml_suprank.losses.rank_loss import check_references, similarity
 from pml_suprank.losses.retrieval_set import retrieval_set
@@ -60,6 +61,7 @@ class HierarchicalMiner(BaseMiner):
         """
         raise NotImplementedError
 
+    @untraced
     def forward(
         self,
         embeddings: Tensor,
@@ -187,10 +189,10 @@ class HierarchicalMiner(BaseMiner):
 def is_same_data(embeddings: Tensor, ref_emb: Tensor) -> bool:
     """Whether two tensors are one, or one is the other detached."""
     return ref_emb is embeddings or (
-        ref_emb.data_ptr() == embeddings.data_ptr()
-        and ref_emb.shape == embeddings.shape
+        ref_emb.shape == embeddings.shape
         and ref_emb.stride() == embeddings.stride()
         and ref_emb.dtype == embeddings.dtype
+        and plain(ref_emb).data_ptr() == plain(embeddings).data_ptr()
     )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from torch import distributed
 
 from pml_suprank.checks import checked_level
 from pml_suprank.hierarchy import Hierarchy, as_level_labels
@@ -22,6 +21,14 @@ def checked_integer(name: str, value: Any, least: int) -> int:
     if number < least:
         raise ValueError(f"{name}: wanted an integer >= {least}, got {value!r}")
     return number
+
+
+def checked_position(name: str, value: Any, most: int) -> int:
+    """Return a number of batches, or raise a ValueError unless it is an integer in 0..most."""
+    position = checked_integer(name, value, 0)
+    if position > most:
+        raise ValueError(f"{name}: wanted at most {most}, got {position}")
+    return position
 
 
 def checked_group_sizes(group_sizes: Any) -> tuple[int, ...]:
@@ -93,21 +100,3 @@ def check_batch_size(batch_size: int, block: int, most: int, any_number: bool, w
         f"batch_size: wanted a multiple of {step} of at most {most}, {where}; nearest "
         f"{' and '.join(map(str, nearest))}, got {batch_size}"
     )
-
-
-def checked_process(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Return rank and number of processes; None takes torch.distributed's, where it runs."""
-    if (rank is None) != (world_size is None):
-        raise ValueError(
-            f"rank: wanted rank and world_size or neither, got rank={rank!r}, "
-            f"world_size={world_size!r}"
-        )
-    if rank is None:
-        if not (distributed.is_available() and distributed.is_initialized()):
-            return 0, 1
-        return distributed.get_rank(), distributed.get_world_size()
-    world_size = checked_integer("world_size", world_size, 1)
-    rank = checked_integer("rank", rank, 0)
-    if rank >= world_size:
-        raise ValueError(f"rank: wanted 0..{world_size - 1}, got {rank}")
-    return rank, world_size

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from pml_suprank.integrations.backbones import build_retrieval_model
 from pml_suprank.integrations.fine_tuning import freeze_batch_norm
 from pml_suprank.integrations.multi_scale import MultiScale
+from pml_suprank.integrations.plain_files import PlainDataError, read_yaml
 from pml_suprank.recipes.engine.checkpoints import BEST, CheckpointError, read_checkpoint
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.settings import ModelSettings, Settings
@@ -83,10 +83,10 @@ def read_settings(run: Path) -> Settings:
     """
     path = Path(run) / "config.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = read_yaml(path)
+    except (OSError, PlainDataError) as error:
         raise CheckpointError(f"{path}: wanted the settings of a run, got {error}") from error
-    return settings_from(content or {}, str(path))
+    return settings_from({} if content is None else content, str(path))
 
 
 class Encoder:

@@ -297,7 +297,7 @@ EMBEDDINGS, LABELS = batch(10)
         ({"embeddings": EMBEDDINGS / 0}, "embeddings: wanted finite"),
         ({"labels": LABELS[:3]}, "labels: wanted .*10"),
         ({"labels": TREE.expand(LABELS)}, "labels: wanted the form of the stored labels"),
-        ({"labels": LABELS.float()}, "labels: wanted integers"),
+        ({"labels": LABELS + 0.5}, "labels: wanted integers"),
         (
             {"embeddings": EMBEDDINGS.repeat(3, 1), "labels": LABELS.repeat(3)},
             "at most memory_size",

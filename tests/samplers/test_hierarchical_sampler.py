@@ -1,8 +1,11 @@
 """The sampler's guarantees, counted in its batches."""
 
+import copy
+import inspect
 import itertools
 import json
 import math
+import pickle
 import random
 import re
 import warnings
@@ -13,6 +16,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import DistributedSampler
 
 from pml_suprank import Hierarchy, HierarchyError
 from pml_suprank.samplers import HierarchicalSampler
@@ -408,6 +412,8 @@ LABELS = balanced(4, 3, 2)  # 24 samples
         ({"rank": 2, "world_size": 2}, r"rank: wanted 0..1, got 2"),
         ({"rank": 1}, "rank: wanted rank and world_size or neither"),
         ({"num_samples": 25}, "labels: wanted 25 rows, got 24"),
+        ({"sampler": range(24)}, r"sampler: wanted None.*got range; in Lightning write Trainer"),
+        ({"drop_last": False}, "drop_last: wanted True, as every batch is full, got False"),
         ({"labels": []}, "labels: wanted"),
         ({"labels": torch.zeros(0, dtype=torch.long)}, "labels: wanted one row per sample"),
         (
@@ -457,3 +463,43 @@ def test_states_of_other_settings_are_refused():
         sampler.state_dict(batches_done=4)
     with pytest.raises(ValueError, match="epoch: wanted an integer >= 0, got -1"):
         sampler.set_epoch(-1)
+
+
+def test_making_it_anew_around_another_sampler_says_what_to_write():
+    """As Lightning does: with the class alone, or with the arguments it has noted."""
+    assert "sampler" in inspect.signature(HierarchicalSampler.__init__).parameters
+    other = DistributedSampler(range(24), num_replicas=2, rank=0)
+    for call in (
+        lambda: HierarchicalSampler(other, batch_size=8, drop_last=True),
+        lambda: HierarchicalSampler(LABELS, 8, (2, 2), sampler=other),
+    ):
+        with pytest.raises(ValueError, match=r"got DistributedSampler.*use_distributed_sampler"):
+            call()
+
+
+def test_the_epoch_can_be_set_on_its_sampler():
+    """As Lightning and accelerate do."""
+    plain = HierarchicalSampler(LABELS, 8, (2, 2))
+    epochs = [list(plain) for _ in range(3)]
+    one = copy.deepcopy(HierarchicalSampler(LABELS, 8, (2, 2)))
+    assert list(one.sampler) == list(range(24))
+    one.sampler.set_epoch(2)
+    assert one.epoch == 2
+    assert list(one) == epochs[2]
+    assert list(pickle.loads(pickle.dumps(plain))) == list(plain)
+
+
+def test_a_restored_place_is_not_given_up_without_a_word():
+    plain = HierarchicalSampler(LABELS, 8, (2, 2))
+    epochs = [list(plain) for _ in range(4)]
+    plain.set_epoch(2)
+    next(iter(plain))
+    one = HierarchicalSampler(LABELS, 8, (2, 2))
+    one.load_state_dict(plain.state_dict())
+    one.sampler.set_epoch(2)
+    assert list(one) == epochs[2][1:]
+    one.set_epoch(0)  # the restored epoch is through
+    one.load_state_dict(plain.state_dict())
+    with pytest.warns(UserWarning, match=r"set_epoch\(0\) gives up .* batch 1 of epoch 2.*\(2\)"):
+        one.set_epoch(0)
+    assert list(one) == epochs[0]

@@ -4,7 +4,7 @@ Each module has ``why_not(request) -> str | None``, the reason why it cannot tak
 ``ranks(request) -> TargetRanks``.
 """
 
-from pml_suprank.functional._backends import blocked, dense, fast
+from pml_suprank.functional._backends import blocked, dense, fast, fused
 from pml_suprank.functional._backends.request import (
     LevelRelevance,
     RankRequest,
@@ -14,4 +14,4 @@ from pml_suprank.functional._backends.request import (
 
 __all__ = ["BACKENDS", "LevelRelevance", "RankRequest", "Ranks", "TargetRanks"]
 
-BACKENDS = {"dense": dense, "blocked": blocked, "fast": fast}
+BACKENDS = {"dense": dense, "blocked": blocked, "fast": fast, "fused": fused}

@@ -1,17 +1,12 @@
 """Exact ranks of the positive items alone, block by block: memory O(B N) plus one block."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from pml_suprank.functional._backends.request import (
-    LevelRelevance,
-    RankRequest,
-    TargetRanks,
-    targets_of,
-)
+from pml_suprank.functional._backends.operation import RankOperation
+from pml_suprank.functional._backends.request import RankRequest, TargetRanks, targets_of
 from pml_suprank.functional._backends.sup_blocks import SupBlocks
 from pml_suprank.functional.steps import SupRank
 
@@ -33,24 +28,9 @@ def is_fused(request: RankRequest) -> bool:
 
 def ranks(request: RankRequest) -> TargetRanks:
     """Rank every positive item."""
-    query, item = targets_of(request.levels)
-    if is_fused(request) and len(query):
-        rank, counts = SupBlocks.apply(request.scores, request, query, item)
-        if request.relevance is None:
-            return TargetRanks(query, item, rank, None)
-        return TargetRanks(query, item, rank, _numerator(request, query, item, counts))
-    rank, hrank = _BlockedRanks.apply(request.scores, request, query, item)
-    return TargetRanks(query, item, rank, hrank)
-
-
-def _numerator(request: RankRequest, query: Tensor, item: Tensor, counts: Tensor) -> Tensor:
-    """Return the relevance of the items not behind each target, from their counts by level and up."""
-    assert isinstance(request.relevance, LevelRelevance)
-    table = request.relevance.table[:, : request.num_levels + 1].double()
-    of_target = table[query]
-    own = table[query, request.levels[query, item].long()]
-    increase = torch.minimum(of_target, own.unsqueeze(1)).diff(dim=1)
-    return (increase * counts).sum(dim=1).to(counts.dtype)
+    targets = targets_of(request.levels)
+    operation = SupBlocks if is_fused(request) and len(targets[0]) else _BlockedRanks
+    return operation(request, targets).ranks()
 
 
 class _Block:
@@ -82,16 +62,14 @@ def _blocks(request: RankRequest, query: Tensor, item: Tensor) -> Iterator[tuple
         yield here, _Block(request, query[here], item[here])
 
 
-class _BlockedRanks(torch.autograd.Function):
+class _BlockedRanks(RankOperation):
     """Ranks with the gradient of the scores recomputed block by block."""
 
-    @staticmethod
-    def forward(
-        ctx: Any, scores: Tensor, request: RankRequest, query: Tensor, item: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        request = request._replace(scores=scores.detach())
+    def value(self, scores: Tensor) -> tuple[Tensor, ...]:
+        """Return the ranks."""
+        request, query, item = self.plain_request(scores), self.query, self.item
         surrogate = request.surrogate
-        relevance = request.item_relevance()
+        self.relevance = relevance = request.item_relevance()
         rank = torch.ones(len(query), dtype=scores.dtype, device=scores.device)
         hrank = None if relevance is None else relevance[query, item]
         for here, block in _blocks(request, query, item):
@@ -101,28 +79,30 @@ class _BlockedRanks(torch.autograd.Function):
                 ahead = surrogate.numerator(block.t, block.higher)
                 ahead = ahead.mul_(block.shared_relevance(relevance))
                 hrank[here] += block.only_competitors(ahead).sum(dim=1)
-        ctx.request, ctx.relevance, ctx.targets = request, relevance, (query, item)
-        return rank, hrank
+        return self.results(rank, hrank)
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(
-        ctx: Any, grad_rank: Tensor, grad_hrank: Tensor | None
-    ) -> tuple[Tensor, None, None, None]:
-        request: RankRequest = ctx.request
-        surrogate, relevance = request.surrogate, ctx.relevance
+    def gradient(
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        wanted: Sequence[bool],
+    ) -> tuple[Tensor]:
+        """Return the gradient of the scores."""
+        request = self.plain_request(inputs[0])
+        surrogate, relevance = request.surrogate, self.relevance
+        grad_rank, *grad_hrank = grads
         grad = torch.zeros_like(request.scores)
-        for here, block in _blocks(request, *ctx.targets):
+        for here, block in _blocks(request, self.query, self.item):
             pull = torch.zeros_like(block.t)
             if surrogate.rank_has_gradient:
                 slope = surrogate.competitor_slope(block.t, block.lower)
                 pull.addcmul_(slope, grad_rank[here].unsqueeze(1))
-            smooth = surrogate.hrank_has_gradient
-            if relevance is not None and grad_hrank is not None and smooth:
+            if relevance is not None and grad_hrank:
                 slope = surrogate.numerator_slope(block.t, block.higher)
                 slope = slope.mul_(block.shared_relevance(relevance))
-                pull.addcmul_(slope, grad_hrank[here].unsqueeze(1))
+                pull.addcmul_(slope, grad_hrank[0][here].unsqueeze(1))
             block.only_competitors(pull)
             grad.index_add_(0, block.query, pull)
             grad[block.query, block.item] -= pull.sum(dim=1)
-        return grad, None, None, None
+        return (grad,)

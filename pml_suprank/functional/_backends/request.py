@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from pml_suprank.functional.steps import Surrogate
@@ -32,6 +33,8 @@ class RankRequest(NamedTuple):
     """The highest level, at least 1."""
     masked: bool
     """Whether any item is outside the retrieval set."""
+    num_targets: int
+    """How many items have a level above 0."""
     relevance: Tensor | LevelRelevance | None
     """Of items (B, N), in the dtype of scores, or of levels; None when no numerator is asked for."""
     surrogate: Surrogate
@@ -66,7 +69,17 @@ class Ranks(NamedTuple):
     """(B, N), 0 where an item is not ranked; None without a relevance."""
 
 
-def targets_of(levels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return query and item of all targets, (T,) each."""
-    query, item = (levels > 0).nonzero(as_tuple=True)
+def targets_of(levels: Tensor, num_targets: int | None = None) -> tuple[Tensor, Tensor]:
+    """Return query and item of all targets, (T,) each, in the order of the rows.
+
+    With ``num_targets`` known, a GPU of the CUDA kind need not be waited for.
+    """
+    positive = levels > 0
+    if num_targets is not None and positive.is_cuda and torch.version.cuda is not None:
+        try:
+            query, item = torch.nonzero_static(positive, size=num_targets).unbind(1)
+            return query, item
+        except NotImplementedError:  # torch before 2.6
+            pass
+    query, item = positive.nonzero(as_tuple=True)
     return query, item

@@ -6,13 +6,15 @@ where the comparator and its slope are 0; steps are counted in sorted rows.
 
 import itertools
 import math
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from pml_suprank.functional._backends.fast.chunk import SortedChunk
-from pml_suprank.functional._backends.request import RankRequest
+from pml_suprank.functional._backends.operation import RankOperation
+from pml_suprank.functional._backends.request import LevelRelevance, RankRequest
 from pml_suprank.functional._backends.workers import run_all
 from pml_suprank.functional.steps import SupRank
 
@@ -31,21 +33,22 @@ class _Run(NamedTuple):
     targets: slice
 
 
-class SupBlocks(torch.autograd.Function):
-    """Ranks, and level counts of the items not behind, of the targets."""
+class SupBlocks(RankOperation):
+    """Ranks of the targets; the numerator comes from counts."""
 
-    @staticmethod
-    def forward(
-        ctx: Any, scores: Tensor, request: RankRequest, query: Tensor, item: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        scores = scores.detach()
+    runs: list[_Run]
+    saved: list[list[Tensor]] | None
+
+    def value(self, scores: Tensor) -> tuple[Tensor, ...]:
+        """Return the ranks."""
+        request, query, item = self.plain_request(scores), self.query, self.item
         step = request.surrogate
         assert isinstance(step, SupRank)
         num_items = scores.shape[1]
-        own = scores[query, item]
-        level = request.levels[query, item].long()
-        saved = ctx.needs_input_grad[0] and len(query) * num_items <= SAVED_ELEMENTS
-        runs = _runs(query, *scores.shape)
+        self.own = own = scores[query, item]
+        self.level = level = request.levels[query, item].long()
+        saved = self.needs_gradient and len(query) * num_items <= SAVED_ELEMENTS
+        self.runs = _runs(query, *scores.shape)
 
         def work(run: _Run) -> tuple[Tensor, Tensor, list[Tensor]]:
             here = run.targets
@@ -60,43 +63,59 @@ class SupBlocks(torch.autograd.Function):
                 slopes.append(slope)
             return value, counts, slopes
 
-        ctx.runs = runs
-        results = run_all(work, runs, scores.device)
-        ctx.saved = [slopes for _, _, slopes in results] if saved else None
-        ctx.scores, ctx.request, ctx.targets = scores, request, (query, item, own, level)
-        counts = torch.cat([counts for _, counts, _ in results])
-        ctx.mark_non_differentiable(counts)
-        return torch.cat([value for value, _, _ in results]), counts
+        values, counts, slopes = zip(*run_all(work, self.runs, scores.device), strict=True)
+        self.saved = list(slopes) if saved else None
+        return self.results(torch.cat(values), self._numerator(torch.cat(counts)))
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad_rank: Tensor, _: Tensor) -> tuple[Tensor, None, None, None]:
-        scores, request = ctx.scores, ctx.request
-        query, item, own, level = ctx.targets
+    def _numerator(self, counts: Tensor) -> Tensor | None:
+        """Return the relevance of the items not behind each target, from their counts by level and up."""
+        if self.request.relevance is None:
+            return None
+        assert isinstance(self.request.relevance, LevelRelevance)
+        table = self.request.relevance.table[:, : self.request.num_levels + 1].double()
+        of_target = table[self.query]
+        own = table[self.query, self.level]
+        increase = torch.minimum(of_target, own.unsqueeze(1)).diff(dim=1)
+        return (increase * counts).sum(dim=1).to(counts.dtype)
+
+    def gradient(
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        wanted: Sequence[bool],
+    ) -> tuple[Tensor]:
+        """Return the gradient of the scores."""
+        request = self.plain_request(inputs[0])
+        scores, step = request.scores, request.surrogate
+        assert isinstance(step, SupRank)
+        query, item, own, level = self.query, self.item, self.own, self.level
+        (grad_rank,) = grads
         grad = torch.zeros_like(scores)
 
         def work(index: int) -> None:
-            run: _Run = ctx.runs[index]
+            run = self.runs[index]
             first = run.rows.start
             competitors = None
-            if ctx.saved is None:
+            if self.saved is None:
                 competitors = _competitors(scores[run.rows], request, run)
             for number, block in enumerate(_blocks(run.targets, scores.shape[1])):
                 if competitors is None:
-                    slope = ctx.saved[index][number]
+                    assert self.saved is not None
+                    slope = self.saved[index][number]
                 else:
                     row = (query[block] - first) * request.num_levels + level[block] - 1
                     t = competitors.index_select(0, row).sub_(own[block].unsqueeze(1))
-                    _, slope = _compare(t, request.surrogate, with_slope=True)
-                pull, row = grad_rank[block] / request.surrogate.tau, query[block]
+                    _, slope = _compare(t, step, with_slope=True)
+                pull, row = grad_rank[block] / step.tau, query[block]
                 begin, end = int(row[0]), int(row[-1]) + 1
                 of_query = pull.new_zeros(end - begin, len(pull))
                 of_query.scatter_(0, (row - begin).unsqueeze(0), pull.unsqueeze(0))
                 grad[begin:end].addmm_(of_query, slope)
                 grad[row, item[block]] -= pull * slope.sum(dim=1)
 
-        run_all(work, range(len(ctx.runs)), scores.device)
-        return grad, None, None, None
+        run_all(work, range(len(self.runs)), scores.device)
+        return (grad,)
 
 
 def _runs(query: Tensor, num_queries: int, num_items: int) -> list[_Run]:
@@ -160,7 +179,7 @@ def _count(request: RankRequest, run: _Run, query: Tensor, item: Tensor) -> tupl
 
     The counts (T, L) are those of the items of level 1, 2, ... and up that are not behind.
     """
-    scores = request.scores.detach()[run.rows]
+    scores = request.scores[run.rows]
     chunk = SortedChunk(scores, request.levels[run.rows], request.num_levels, request.masked)
     dtype = scores.dtype
     steps = scores.new_zeros(len(chunk.position))

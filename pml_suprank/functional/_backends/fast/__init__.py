@@ -4,6 +4,7 @@ Cost per query is that of a sort and some passes over its N items, whatever the 
 gradient agree with the definition to about 1e-6 of their largest entry.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from pml_suprank.functional._backends.fast.hrank import HigherCompetitors, step_
 from pml_suprank.functional._backends.fast.ordering import where_true
 from pml_suprank.functional._backends.fast.smooth import SigmoidSums
 from pml_suprank.functional._backends.fast.sup import LowerCompetitors
+from pml_suprank.functional._backends.operation import RankOperation
 from pml_suprank.functional._backends.request import LevelRelevance, RankRequest, TargetRanks
 from pml_suprank.functional._backends.workers import run_all
 from pml_suprank.functional.steps import HardRank, SmoothRank, SupRank
@@ -48,10 +50,7 @@ def why_not(request: RankRequest) -> str | None:
 
 def ranks(request: RankRequest) -> TargetRanks:
     """Rank every positive item."""
-    item, rank, hrank = _FastRanks.apply(request.scores, request, level_relevance(request))
-    num_items = max(1, request.scores.shape[1])
-    query = item.div(num_items, rounding_mode="floor")
-    return TargetRanks(query, item - query * num_items, rank, hrank)
+    return _FastRanks(request).ranks()
 
 
 def level_relevance(request: RankRequest) -> Tensor | None:
@@ -146,15 +145,16 @@ class _Terms:
         return gradient
 
 
-class _FastRanks(torch.autograd.Function):
+class _FastRanks(RankOperation):
     """Ranks of all chunks; the gradient comes from the same sums with the kernel's slope."""
 
-    @staticmethod
-    def forward(
-        ctx: Any, scores: Tensor, request: RankRequest, table: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        request = request._replace(scores=scores.detach())
-        with_slope = scores.requires_grad and request.surrogate.rank_has_gradient
+    back: Sequence[tuple[_Terms, Tensor, Tensor]] | None
+
+    def value(self, scores: Tensor) -> tuple[Tensor, ...]:
+        """Return the ranks."""
+        request = self.plain_request(scores)
+        table = level_relevance(request)
+        with_slope = self.needs_gradient and request.surrogate.rank_has_gradient
         dtype, num_items = scores.dtype, scores.shape[1]
 
         def work(rows: slice) -> tuple[Any, ...]:
@@ -166,42 +166,47 @@ class _FastRanks(torch.autograd.Function):
                 terms.forget()
             return terms.item + rows.start * num_items, rank.to(dtype), hrank.to(dtype), back
 
-        ctx.chunks = _chunks(scores)
-        results = run_all(work, ctx.chunks, scores.device)
-        items, rank_parts, hrank_parts, ctx.back = zip(*results, strict=True)
-        ctx.sizes, ctx.shape = [len(part) for part in items], scores.shape
-        item = torch.cat(items)
-        ctx.mark_non_differentiable(item)
+        self.chunks = _chunks(scores)
+        results = run_all(work, self.chunks, scores.device)
+        items, rank_parts, hrank_parts, back = zip(*results, strict=True)
+        self.back = back if with_slope else None
+        self.sizes = [len(part) for part in items]
+        place = torch.cat(items)
+        self.query = place.div(max(1, num_items), rounding_mode="floor")
+        self.item = place - self.query * num_items
         hrank = None if table is None else torch.cat(hrank_parts)
-        return item, torch.cat(rank_parts), hrank
+        return self.results(torch.cat(rank_parts), hrank)
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(
-        ctx: Any, _: Tensor, grad_rank: Tensor, grad_hrank: Tensor | None
-    ) -> tuple[Tensor, None, None]:
-        grad = torch.zeros(ctx.shape, dtype=grad_rank.dtype, device=grad_rank.device)
-        rank_parts = grad_rank.split(ctx.sizes)
-        hrank_parts = (
-            [None] * len(rank_parts) if grad_hrank is None else grad_hrank.split(ctx.sizes)
-        )
+    def gradient(
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        wanted: Sequence[bool],
+    ) -> tuple[Tensor]:
+        """Return the gradient of the scores."""
+        (scores,), (grad_rank, *grad_hrank) = inputs, grads
+        grad = torch.zeros_like(scores)
+        if not self.request.surrogate.rank_has_gradient:
+            return (grad,)
+        assert self.back is not None
+        back = self.back
+        rank_parts = grad_rank.split(self.sizes)
+        hrank_parts = grad_hrank[0].split(self.sizes) if grad_hrank else None
 
         def work(index: int) -> None:
-            if ctx.back[index] is None:
-                return
-            terms, rank_slope, hrank_slope = ctx.back[index]
-            pull_rank, pull_hrank = rank_parts[index], hrank_parts[index]
+            terms, rank_slope, hrank_slope = back[index]
+            pull_rank, pull_hrank = rank_parts[index], None
             own = pull_rank * rank_slope
-            if not terms.surrogate.hrank_has_gradient:
-                pull_hrank = None
-            if pull_hrank is not None:
+            if hrank_parts is not None:
+                pull_hrank = hrank_parts[index]
                 own = own + pull_hrank * hrank_slope
             gradient = terms.backward(pull_rank, pull_hrank).to(own.dtype)
             gradient.scatter_add_(0, terms.item, own)
-            grad[ctx.chunks[index]] = gradient.view(-1, ctx.shape[1])
+            grad[self.chunks[index]] = gradient.view(-1, scores.shape[1])
 
-        run_all(work, range(len(ctx.chunks)), grad.device)
-        return grad, None, None
+        run_all(work, range(len(self.chunks)), grad.device)
+        return (grad,)
 
 
 def _chunks(scores: Tensor) -> list[slice]:

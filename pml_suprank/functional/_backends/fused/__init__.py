@@ -1,0 +1,96 @@
+"""Exact ranks of few positives on a GPU: every pair of a target and an item, in one kernel each way.
+
+Time B P N, memory O(B N) as for ``blocked``, which it equals. Deterministic: no sum depends on timing. The kernels are
+Triton's, which comes with torch's builds for CUDA; without a GPU its interpreter runs them, for tests.
+"""
+
+import functools
+import importlib.util
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pml_suprank.functional._backends.fused.operator import (
+    form_of,
+    fused_ranks,
+    fused_ranks_backward,
+    step_of,
+)
+from pml_suprank.functional._backends.operation import RankOperation
+from pml_suprank.functional._backends.request import (
+    LevelRelevance,
+    RankRequest,
+    TargetRanks,
+    targets_of,
+)
+from pml_suprank.functional.steps import HardRank, SmoothRank, SupRank
+
+_KNOWN = (HardRank, SmoothRank, SupRank)
+
+
+def why_not(request: RankRequest) -> str | None:
+    """Return why the kernels cannot run, or None."""
+    kind = type(request.surrogate)
+    if kind not in _KNOWN:
+        return f"it knows HardRank, SmoothRank and SupRank, not {kind.__name__}"
+    return _why_not_on(request.scores.device)
+
+
+@functools.cache
+def _why_not_on(device: torch.device) -> str | None:
+    if importlib.util.find_spec("triton") is None:
+        return "it needs Triton, which is not installed"
+    try:
+        from pml_suprank.functional._backends.fused import kernels
+
+        if device.type != "cuda" and not kernels.INTERPRETED:
+            return f"it needs scores on a CUDA device, got them on {device}"
+        flag = torch.zeros(1, device=device)
+        with torch.cuda.device_of(flag):
+            kernels.nothing[(1,)](flag)
+    except (
+        Exception
+    ) as error:  # whatever a missing compiler, an old driver or an old card may raise
+        return f"Triton cannot build its kernels for {device}: {error!r}"
+    return None
+
+
+def ranks(request: RankRequest) -> TargetRanks:
+    """Rank every positive item."""
+    return _FusedRanks(request, targets_of(request.levels, request.num_targets)).ranks()
+
+
+class _FusedRanks(RankOperation):
+    """The two operators, put to work."""
+
+    def value(self, scores: Tensor) -> tuple[Tensor, ...]:
+        """Return the ranks."""
+        surrogate, relevance = self.request.surrogate, self.request.relevance
+        assert isinstance(surrogate, _KNOWN)
+        by_level = isinstance(relevance, LevelRelevance)
+        if isinstance(relevance, LevelRelevance):
+            relevance = relevance.table.to(scores.dtype)
+        self.form, self.step = form_of(surrogate, by_level=by_level), step_of(surrogate)
+        self.levels = self.request.levels.contiguous()
+        self.relevance = None if relevance is None else relevance.contiguous()
+        rank, hrank, *self.slopes = fused_ranks(scores.detach(), *self._rest())
+        return self.results(rank, None if relevance is None else hrank)
+
+    def _rest(self) -> tuple[Any, ...]:
+        return self.levels, self.relevance, self.query, self.item, self.form, self.step
+
+    def gradient(
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        wanted: Sequence[bool],
+    ) -> tuple[Tensor]:
+        """Return the gradient of the scores."""
+        (scores,), (rank_pull, *hrank_pull) = inputs, grads
+        if not self.form.smooth:
+            return (torch.zeros_like(scores),)
+        pulls = rank_pull, hrank_pull[0] if hrank_pull else rank_pull[:0]
+        return (fused_ranks_backward(scores.detach(), *self._rest(), *self.slopes, *pulls),)
