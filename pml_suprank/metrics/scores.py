@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pml_suprank.checks import check_embeddings
-from pml_suprank.metrics.resolution import UNITS
+from pml_suprank.metrics.resolution import UNITS, UNITS_OF_ONE_SIGN
 
 SIMILARITIES = ("cosine", "dot", "euclidean")
 
@@ -91,6 +91,9 @@ class Scorer:
         if similarity == "euclidean":
             self.offset = torch.cat([part.square().sum(1) / 2 for part in parts])
         self._largest, self._typical = _norms(self.gallery)
+        mean = sum(part.sum(0, dtype=torch.float64) for part in parts) / len(self.gallery)
+        same_sign = float(torch.linalg.vector_norm(mean)) / (self._typical or 1.0)
+        self._units = UNITS + (UNITS_OF_ONE_SIGN - UNITS) * same_sign**2
 
     def _arranged(self, gallery: Tensor, order: Tensor | None) -> Tensor:
         """The rows in order, as they enter the product; one copy at most, made in parts."""
@@ -126,14 +129,15 @@ class Scorer:
     def resolution(self, query: Tensor) -> Tensor:
         """(b,) float64: the least difference of two scores of a query that rounding leaves in order.
 
-        See :data:`pml_suprank.metrics.resolution.UNITS`; the norm of the items is their root mean square.
+        See :data:`pml_suprank.metrics.resolution.UNITS`, of which there are the more, the farther the gallery is from
+        the origin; the norm of the items is their root mean square.
         """
         norms = torch.ones(len(query), dtype=torch.float64, device=query.device)
         if not self._cosine:
             norms = torch.cat([_row_norms(part) for part in query.split(_ROWS)])
         halved = 0.0 if self.offset is None else self._typical**2 / 2
         unit = torch.finfo(query.dtype).eps / 2
-        return (norms * self._typical + halved) * UNITS * unit
+        return (norms * self._typical + halved) * self._units * unit
 
     def __call__(self, query: Tensor) -> Tensor:
         """Scores (b, N) of a block of queries (b, D) in the dtype of the embeddings.

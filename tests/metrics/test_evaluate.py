@@ -346,7 +346,9 @@ class TestErrors:
         [
             ({"query": torch.full((3, 2), torch.nan)}, "query: wanted finite numbers, got NaN"),
             ({"gallery": torch.tensor([[0, torch.inf]] * 5)}, "gallery: wanted finite .* 5 rows"),
-            ({"query": torch.ones(3, 2).long()}, r"query: wanted a floating .* got torch\.int64"),
+            ({"query": torch.ones(3, 2) * 1j}, r"query: wanted a floating .* got torch\.complex64"),
+            ({"query": torch.full((3, 2), 2**53 + 2)}, r"query: wanted integers up to 2\*\*53"),
+            ({"query_labels": torch.eye(3).long()}, "query_labels: .*a tree.* look one-hot"),
             ({"query": [[1.0, 2.0]] * 3}, "query: wanted a .* tensor, got list"),
             ({"query": torch.randn(3)}, r"query: wanted a floating tensor .* shape \(3,\)"),
             ({"query": torch.randn(0, 2)}, r"query: wanted a floating tensor .* shape \(0, 2\)"),
