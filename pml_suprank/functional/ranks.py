@@ -23,6 +23,7 @@ __all__ = [
     "target_ranks",
 ]
 
+
 def backend_names() -> tuple[str, ...]:
     """Return the values that ``backend`` takes."""
     return ("auto", *BACKENDS)

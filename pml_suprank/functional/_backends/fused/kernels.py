@@ -30,7 +30,9 @@ INTERPRETED = not isinstance(nothing, triton.JITFunction)
 def _competitor(t, step, EVERY: tl.constexpr):
     """Return C(t) and tau C'(t): SmoothRank's for every competitor, else SupRank's for those of a lower level."""
     x = tl.abs(t) * tl.load(step)
-    decay = tl.where(x > 72.13475204444817, 0.0, tl.exp2(-x))  # beyond 50 temperatures there is no slope
+    decay = tl.where(
+        x > 72.13475204444817, 0.0, tl.exp2(-x)
+    )  # beyond 50 temperatures there is no slope
     near = 1.0 / (1.0 + decay)
     tail = decay * near  # exact where it is small, as is the slope
     if EVERY:
@@ -112,6 +114,7 @@ def rank_targets(
     sum_hrank = tl.zeros([BT], tl.float64)
     sum_rank_slope = tl.zeros([BT], tl.float64)
     sum_hrank_slope = tl.zeros([BT], tl.float64)
+    far_behind = tl.load(step + 10)
     first = tl.program_id(1) * per_split
     last = tl.minimum(first + per_split, num_items)
     for run in range(first, last, RUN * BN):
@@ -125,7 +128,7 @@ def rank_targets(
             place = start[:, None] + column[None, :]
             level = tl.load(levels + place, mask=inside, other=-1).to(tl.int32)
             t = tl.load(scores + place, mask=inside, other=0.0) - own[:, None]
-            t = tl.where(level >= 0, t, -1e30)
+            t = tl.where(level >= 0, t, far_behind)
             steps = tl.where(t >= 0.0, 1.0, 0.0)
             if SMOOTH:
                 smooth = _is_smooth(
