@@ -5,9 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pml_suprank.functional.operation import untraced
+
 __all__ = ["hierarchical_contrastive"]
 
 
+@untraced
 def hierarchical_contrastive(
     scores: Tensor,
     levels: Tensor,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pml_suprank.checks import checked_depths
+from pml_suprank.functional.operation import untraced
 from pml_suprank.functional.ranks import LevelRelevance, target_ranks
 from pml_suprank.functional.steps import HardRank, Surrogate, sigmoid
 from pml_suprank.relevance import level_counts
@@ -17,6 +18,7 @@ from pml_suprank.relevance import level_counts
 __all__ = ["average_precision", "hierarchical_average_precision", "ndcg", "recall_at_k"]
 
 
+@untraced
 def hierarchical_average_precision(
     scores: Tensor,
     levels: Tensor,
@@ -71,6 +73,7 @@ def _sum_of_queries(values: Tensor, query: Tensor, num_queries: int) -> Tensor:
     return sums.index_add(0, query, values.double()).to(values.dtype)
 
 
+@untraced
 def average_precision(
     scores: Tensor,
     positive: Tensor,
@@ -114,6 +117,7 @@ def average_precision(
     )
 
 
+@untraced
 def recall_at_k(
     scores: Tensor,
     positive: Tensor,
@@ -171,6 +175,7 @@ def recall_at_k(
     return score / len(cuts)
 
 
+@untraced
 def ndcg(
     scores: Tensor,
     levels: Tensor,

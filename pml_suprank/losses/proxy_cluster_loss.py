@@ -95,6 +95,11 @@ class ProxyClusterLoss(OneLevelMixin, NormalizedSoftmaxLoss):
             )
         return super().compute_loss(embeddings, labels, indices_tuple, ref_emb, ref_labels)
 
+    def cast_types(self, dtype: torch.dtype, device: torch.device) -> None:
+        """Move the proxies, but only where they are elsewhere: torch.func lets nobody write to parameters."""
+        if (self.W.dtype, self.W.device) != (dtype, device):
+            super().cast_types(dtype, device)
+
     def get_logits(self, embeddings: Tensor) -> Tensor:
         """Return the (B, C) logits, over the temperature."""
         proxies = self.distance.normalize(with_direction(self.W.t()).t(), dim=0)

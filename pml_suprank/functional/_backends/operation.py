@@ -17,9 +17,9 @@ A backend is a subclass of :class:`RankOperation` and a module that wraps it::
     def ranks(request):
         return MyRanks(request, targets_of(request.levels)).ranks()
 
-Without targets ``value`` sets ``query`` and ``item``, in any order. ``value`` gets plain tensors, whatever transforms are
-at work, and may launch kernels. Second derivatives are those of :mod:`.dense`, ``torch.func`` works, ``torch.compile``
-does not look in; see :mod:`pml_suprank.functional.operation`.
+Without targets ``value`` sets ``query`` and ``item``, in any order. ``value`` gets plain tensors, whatever transforms
+are at work, and may launch kernels. Second derivatives are those of :mod:`.dense`; ``torch.func`` works;
+``torch.compile`` does not look in. See :mod:`pml_suprank.functional.operation`.
 """
 
 from torch import Tensor
