@@ -241,7 +241,8 @@ class SupRank:
         """Return G(t)."""
         if self.hrank is None:
             return heaviside(t)
-        ahead = (self.hrank.beta * t + self.hrank.gamma).clamp(max=1.0)
+        ahead = self.hrank.beta * t + self.hrank.gamma
+        ahead = torch.where(ahead <= 1, ahead, 1.0)  # torch's clamp has no one slope where it is 1
         if self.hrank.gamma > 1:
             ahead = torch.ones_like(t)
         smooth = torch.where(t > 0, ahead, self.hrank.leak * t)

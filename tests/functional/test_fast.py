@@ -1,7 +1,6 @@
 """The near-linear backend against the definition in float64."""
 
 import logging
-import sys
 
 import pytest
 import torch
@@ -9,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pml_suprank import functional as F
-from pml_suprank.functional._backends import fast
+from pml_suprank.functional._backends import choice, fast
 from pml_suprank.functional._backends.fast import ordering
 from tests.functional.problems import Problem
 
@@ -198,11 +197,9 @@ def test_says_why_it_cannot():
 
 @pytest.fixture
 def eager_auto(monkeypatch):
-    ranks_module = sys.modules["pml_suprank.functional.ranks"]
-    monkeypatch.setattr(ranks_module, "DENSE_COMPARISONS", 0)
-    monkeypatch.setattr(ranks_module, "FAST_RANKED", 0)
-    monkeypatch.setattr(ranks_module, "FAST_RANKED_OTHERS", 0)
-    monkeypatch.setattr(ranks_module, "_logged", set())
+    limits = choice.Limits(fused=0, dense=0, fast_ranked=0, fast_ranked_others=0)
+    monkeypatch.setitem(choice.LIMITS, "cpu", limits)
+    monkeypatch.setattr(choice, "_logged", set())
 
 
 def test_auto_takes_blocked_where_fast_cannot(eager_auto, caplog):
@@ -213,8 +210,9 @@ def test_auto_takes_blocked_where_fast_cannot(eager_auto, caplog):
             F.ranks(problem.scores, problem.levels, surrogate=F.SupRank(tau=1e-9))
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 2
-    assert "takes 'fast': 3 queries, 40 items" in messages[0]
-    assert "takes 'blocked': tau 1e-09 is too small" in messages[1]
+    assert "takes 'fast' on cpu: 3 queries, 40 items" in messages[0]
+    assert "takes 'blocked' on cpu: 3 queries" in messages[1]
+    assert "not 'fast', tau 1e-09 is too small" in messages[1]
 
 
 def test_auto_stays_within_the_tolerance(eager_auto):

@@ -52,7 +52,7 @@ def _by_size(request: RankRequest, limits: Limits) -> tuple[str, list[str]]:
     """Return the backend, and why those that would have been faster cannot run."""
     num_queries, num_items = request.scores.shape
     comparisons = request.num_targets * num_items
-    because = []
+    because: list[str] = []
     can_fuse = False
     if limits.fused:
         reason = fused.why_not(request)

@@ -50,9 +50,7 @@ def _why_not_on(device: torch.device) -> str | None:
         flag = torch.zeros(1, device=device)
         with torch.cuda.device_of(flag):
             kernels.nothing[(1,)](flag)
-    except (
-        Exception
-    ) as error:  # whatever a missing compiler, an old driver or an old card may raise
+    except Exception as error:  # of whatever kind: no compiler, an old driver, an old card
         return f"Triton cannot build its kernels for {device}: {error!r}"
     return None
 

@@ -114,6 +114,7 @@ def rank_targets(
     sum_hrank = tl.zeros([BT], tl.float64)
     sum_rank_slope = tl.zeros([BT], tl.float64)
     sum_hrank_slope = tl.zeros([BT], tl.float64)
+    far_behind = tl.load(step + 10)
     first = tl.program_id(1) * per_split
     last = tl.minimum(first + per_split, num_items)
     for run in range(first, last, RUN * BN):
@@ -127,7 +128,7 @@ def rank_targets(
             place = start[:, None] + column[None, :]
             level = tl.load(levels + place, mask=inside, other=-1).to(tl.int32)
             t = tl.load(scores + place, mask=inside, other=0.0) - own[:, None]
-            t = tl.where(level >= 0, t, -1e30)
+            t = tl.where(level >= 0, t, far_behind)
             steps = tl.where(t >= 0.0, 1.0, 0.0)
             if SMOOTH:
                 smooth = _is_smooth(

@@ -50,13 +50,14 @@ def form_of(surrogate: HardRank | SmoothRank | SupRank, *, by_level: bool) -> Fo
 def step_of(surrogate: HardRank | SmoothRank | SupRank) -> list[float]:
     """Return the numbers that the kernels read.
 
-    They are log2(e) / tau, rho, delta, start, offset, rho tau and 1 / tau, and beta, gamma, leak of the numerator.
+    They are log2(e) / tau, rho, delta, start, offset, rho tau and 1 / tau; beta, gamma, leak of the numerator; and
+    a difference at which every comparator is 0.
     """
     if isinstance(surrogate, HardRank):
-        return [0.0] * 10
-    tau = max(surrogate.tau, 1e-30)
+        return [*[0.0] * 10, -1.0]
+    tau = max(surrogate.tau, 1e-30)  # in float32
     if isinstance(surrogate, SmoothRank):
-        return [_LOG2_E / tau, 0.0, 0.0, 0.0, 0.0, 0.0, 1 / tau, 0.0, 0.0, 0.0]
+        return [_LOG2_E / tau, *[0.0] * 5, 1 / tau, *[0.0] * 3, -100 * tau]
     # without a delta the line begins at 0; without a line delta is out of reach
     rho, delta = surrogate.rho, surrogate.delta or 0.0
     line = [rho, delta, surrogate.start, surrogate.value_at_delta, rho * tau]
@@ -66,7 +67,7 @@ def step_of(surrogate: HardRank | SmoothRank | SupRank) -> list[float]:
     if surrogate.hrank is not None:
         beta, gamma, leak = surrogate.hrank.beta, surrogate.hrank.gamma, surrogate.hrank.leak
         numerator = [0.0, 1.0, leak] if gamma > 1 else [beta, gamma, leak]
-    return [_LOG2_E / tau, *line, 1 / tau, *numerator]
+    return [_LOG2_E / tau, *line, 1 / tau, *numerator, -100 * tau]
 
 
 @functools.lru_cache(maxsize=32)
