@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,16 +95,17 @@ def embed_images(
     tree = data.hierarchy
     paths = [_relative(data.paths[index], root) for index in kept]
     found = EmbeddingSet(
-        torch.cat(parts), paths=tuple(paths), root="" if root is None else str(root)
+        torch.cat(parts),
+        paths=tuple(paths),
+        root="" if root is None else str(root),
+        model=encoder.identity,
     )
     if labelled:
-        found = EmbeddingSet(
-            found.embeddings,
-            data.labels[kept],
-            found.paths,
-            tree.level_names,
-            names_of_nodes(tree),
-            found.root,
+        found = replace(
+            found,
+            labels=data.labels[kept],
+            level_names=tree.level_names,
+            node_names=names_of_nodes(tree),
         )
     return found, broken
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from pml_suprank.recipes.embeddings import EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
+from pml_suprank.recipes.engine.encoder import model_identity
 from pml_suprank.recipes.engine.evaluation import Evaluation
 from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.pages.sheets import contact_sheet
 from pml_suprank.recipes.retrievals import choose_queries, retrieve
 
-__all__ = ["read_before", "test_set_id", "write_after", "write_before"]
+__all__ = ["id_of_test_set", "read_before", "write_after", "write_before"]
 
 BEFORE = "before.json"
 
@@ -66,6 +67,7 @@ def write_after(
         paths=tuple(str(path) for path in test.paths),
         level_names=tree.level_names,
         node_names=names_of_nodes(tree),
+        model=model_identity(trainer.model.model, trainer.settings.model, folder),
     ).save(folder / "embeddings.npz")
     if before["sheets"] is not None:
         rows = {
@@ -82,7 +84,7 @@ def write_after(
         "level_names": list(tree.level_names),
         "levels": [fact.to_dict() for fact in found.levels],
         "notes": list(notes),
-        "test_set": test_set_id(test, trainer.gallery_set, trainer.settings.data.root),
+        "test_set": id_of_test_set(test, trainer.gallery_set, trainer.settings.data.root),
         "queries": len(found.labels),
         "training_images": len(trainer.items),
         "iterations": trainer.global_step,
@@ -92,7 +94,7 @@ def write_after(
     return metrics
 
 
-def test_set_id(queries: Any, gallery: Any = None, root: str | None = None) -> str:
+def id_of_test_set(queries: Any, gallery: Any = None, root: str | None = None) -> str:
     """A short text that two runs share if they were tested on the same images with the same labels.
 
     Args:

@@ -73,7 +73,7 @@ def check_data(settings: DataSettings) -> None:
 
 
 def load_sets(settings: Settings, *, progress: bool = True) -> Sets:
-    """List the images, with their labels, and look at all files; pixels are read only where ``check_images`` asks for it.
+    """List the images, with their labels, and look at all files; pixels are read where ``check_images`` asks for it.
 
     Raises:
         ConfigError: data that cannot be used, or nothing that is left to train or test on.
