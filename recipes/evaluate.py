@@ -205,7 +205,7 @@ def to_json(found: Evaluated) -> dict[str, Any]:
     for row, (key, metric) in zip(summary(found), found.result.items(), strict=True):
         content[key] = metric.to_dict()
         if row["note"]:
-            content[key] = {name: None for name in content[key]} | {"note": row["note"]}
+            content[key] |= {"mean": None, "note": row["note"]}
     return content
 
 
