@@ -10,6 +10,7 @@ The images are those of a nested folder, whose names are their labels, of anothe
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,16 +96,17 @@ def embed_images(
     tree = data.hierarchy
     paths = [_relative(data.paths[index], root) for index in kept]
     found = EmbeddingSet(
-        torch.cat(parts), paths=tuple(paths), root="" if root is None else str(root)
+        torch.cat(parts),
+        paths=tuple(paths),
+        root="" if root is None else str(root),
+        model=encoder.identity,
     )
     if labelled:
-        found = EmbeddingSet(
-            found.embeddings,
-            data.labels[kept],
-            found.paths,
-            tree.level_names,
-            names_of_nodes(tree),
-            found.root,
+        found = replace(
+            found,
+            labels=data.labels[kept],
+            level_names=tree.level_names,
+            node_names=names_of_nodes(tree),
         )
     return found, broken
 

@@ -1,4 +1,4 @@
-"""What the levels of a taxonomy say about some images: nothing where all agree, nothing new where one repeats another."""
+"""What the levels of a taxonomy say about some images: nothing where all agree, nothing new where two are alike."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -230,7 +230,8 @@ class TestFromCsv:
         assert tree.class_names == ("dog/husky", "dog/pug", "cat/tabby")
         with pytest.raises(HierarchyError, match="finest_first=True reads the other order"):
             self.read(tmp_path, "breed,kind\nhusky,dog\npug,dog\ntabby,cat\n", finest_first=False)
-        sides = self.read(tmp_path, "side,hand\nleft,a\nright,a\nleft,b\nright,b\nleft,c\n", repeated_names=True)  # fmt: skip
+        text = "side,hand\nleft,a\nright,a\nleft,b\nright,b\nleft,c\n"
+        sides = self.read(tmp_path, text, repeated_names=True)
         assert sides.num_classes == 5
 
     def test_a_name_with_a_slash_is_one_name(self, tmp_path):

@@ -111,7 +111,7 @@ def chains_from_csv(
     if not id_of:
         raise HierarchyError(f"{path}: wanted at least one row under the header, got none")
     if not repeated_names:
-        turned = f"finest_first={not finest_first} reads the other order"
+        turned = f"finest_first={not finest_first} reads the other order; repeated_names=True takes this one"
         check_order(list(id_of), level_names, str(path), turned)
     return Chains(list(id_of), list(id_of.values()), path_names(list(id_of)), level_names)
 
@@ -169,8 +169,7 @@ def check_order(
         raise HierarchyError(
             f"{source}: wanted levels finest first and one parent for each category, got {child!r} of "
             f"{fine!r} under {', '.join(map(repr, parents[child][:3]))} of {coarse!r}: {fine!r} has "
-            f"{len(parents)} names and {coarse!r} above it more. Are the levels reversed? {hint}; "
-            f"repeated_names=True takes a name under several parents as several nodes"
+            f"{len(parents)} names and {coarse!r} above it more. Are the levels reversed? {hint}"
         )
 
 

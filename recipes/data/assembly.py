@@ -58,11 +58,11 @@ def with_one_taxonomy(*parts: Data) -> tuple[Data, ...]:
     """
     if all(part.hierarchy == parts[0].hierarchy for part in parts):
         return parts
-    chains = []
+    chains: list[list[tuple[str, ...]]] = []
     for part in parts:
         tree = part.hierarchy
-        own = [[tree.node_names(i)[node] for i, node in chain] for chain in chain_rows(tree)]
-        chains.append([tuple(own[label]) for label in part.labels[:, 0].tolist()])
+        names = [tuple(tree.node_names(i)[node] for i, node in chain) for chain in chain_rows(tree)]
+        chains.append([names[label] for label in part.labels[:, 0].tolist()])
     deepest = max((part.hierarchy for part in parts), key=lambda tree: tree.num_levels)
     every = list(dict.fromkeys(chain for own in chains for chain in own))
     tree = label_chains(every, deepest.level_names[-max(map(len, every)) :])[0]

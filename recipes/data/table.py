@@ -103,7 +103,7 @@ def load_table(
             list(dict.fromkeys(row.chain for row in rows)),
             list(levels),
             str(file),
-            f"levels={list(reversed(levels))} is the other order",
+            f"levels={list(reversed(levels))} is the other order; repeated_names=True takes this one",
         )
     rows = _listed_once(rows, file, duplicates)
     missing = missing_files([row.path for row in rows], progress=progress)

@@ -10,6 +10,7 @@ from typing import Any
 from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.embeddings import EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
+from pml_suprank.recipes.engine.encoder import model_identity
 from pml_suprank.recipes.engine.evaluation import Evaluation
 from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.pages.sheets import contact_sheet
@@ -67,6 +68,7 @@ def write_after(
         paths=tuple(str(path) for path in test.paths),
         level_names=tree.level_names,
         node_names=names_of_nodes(tree),
+        model=model_identity(trainer.model.model, trainer.settings.model, folder),
     ).save(folder / "embeddings.npz")
     if before["sheets"] is not None:
         rows = {
