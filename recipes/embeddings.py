@@ -14,11 +14,8 @@ from pml_suprank.hierarchy import Hierarchy, HierarchyError
 from pml_suprank.hierarchy.files import chain_of_cells, check_order
 from pml_suprank.hierarchy.text_tables import open_table
 from pml_suprank.integrations import require
-<<<<<<< HEAD
-from pml_suprank.integrations.plain_files import json_data
-=======
 from pml_suprank.integrations.model_identity import ModelIdentity
->>>>>>> tables
+from pml_suprank.integrations.plain_files import json_data
 from pml_suprank.recipes.data.assembly import label_chains
 from pml_suprank.recipes.data.layout import read_rows
 from pml_suprank.recipes.files import write_atomic
@@ -156,12 +153,8 @@ class EmbeddingSet:
             raise EmbeddingError(f"{path}: wanted a file of embeddings, got no such file")
         try:
             tensors, about = _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
-<<<<<<< HEAD
-            content = json_data(about) if about else {}
-=======
             content = json_data(about) if about else {}
             model = ModelIdentity.from_dict(content.get("model"))
->>>>>>> tables
         except Exception as error:  # zip, numpy and safetensors have their own for damaged files
             raise EmbeddingError(f"{path}: wanted a file of embeddings, got {error}") from error
         if "embeddings" not in tensors:

@@ -129,7 +129,7 @@ class MemoryMixin:
         else:
             columns = [self._column(each) for each in (labels, memory_labels)]
             nowhere = torch.full_like(columns[0], -1)
-            pairs = pairs_without_self(*columns, nowhere if slots is None else slots)
+            pairs = pairs_without_self(columns[0], columns[1], nowhere if slots is None else slots)
             if slots is not None and takes_self_indices(self.loss):
                 pairs = _outside(pairs, slots, len(memory))
         if indices_tuple is None:
