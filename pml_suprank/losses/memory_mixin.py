@@ -269,8 +269,9 @@ def ignored_by(loss: BaseMetricLossFunction, ignore_index: int | None) -> int | 
     """Return the label that a memory ignores: its own option, or that of the loss that it serves."""
     if ignore_index is not None:
         return checked_ignore_index(ignore_index)
-    parts = (getattr(part, "ignore_index", None) for part in loss.modules())
-    return next((index for index in parts if index is not None), None)
+    losses = (part for part in loss.modules() if isinstance(part, BaseMetricLossFunction))
+    found = (getattr(part, "ignore_index", None) for part in losses)
+    return next((index for index in found if index is not None), None)
 
 
 def _fits(name: str, saved: Tensor, buffer: Tensor) -> bool:

@@ -10,6 +10,7 @@ from pytorch_metric_learning import miners
 from pytorch_metric_learning.trainers import MetricLossOnly
 
 from pml_suprank import losses
+from pml_suprank.losses.decomposable_rank_loss import takes_self_indices
 from tests.losses.cases import DIM, RANK_LOSSES, TREE, batch, make
 
 NUM_SAMPLES = 40
@@ -204,21 +205,28 @@ def test_a_state_with_small_labels_is_taken_over_in_int64():
     assert torch.equal(fresh.label_memory, memory.label_memory)
 
 
+IGNORING = [
+    (name, form, where)
+    for name in (*RANK_LOSSES, *COMPOSED)
+    for form in ("1-D", "2-D")
+    for where in ("memory", "loss")
+]
+IGNORING.append(
+    ("ContrastiveLoss", "1-D", "memory")
+)  # PML's have neither other labels nor the option
+
+
 @each_memory
-@pytest.mark.parametrize("name", [*RANK_LOSSES, *COMPOSED, "ContrastiveLoss"])
-@pytest.mark.parametrize("form", ["1-D", "2-D"])
-@pytest.mark.parametrize("where", ["memory"])
+@pytest.mark.parametrize(("name", "form", "where"), IGNORING)
 @pytest.mark.parametrize("mined", [False, True], ids=["all", "tuple"])
 def test_ignored_samples_are_as_if_they_had_not_come(kind, name, form, where, mined):
     theirs = name == "ContrastiveLoss"
-    if (theirs and (form == "2-D" or where == "loss")) or (kind == "DatasetMemory" and mined):
-        pytest.skip("PML's losses have no such labels or option; slots in order differ")
 
     def build(**options):
         loss_fn = pml_losses.ContrastiveLoss() if theirs else make(name)
         if where == "loss":
             for part in loss_fn.modules():
-                if hasattr(part, "ignore_index"):
+                if takes_self_indices(part):
                     part.ignore_index = options.get("ignore_index")
             options = {}
         return MEMORIES[kind](loss_fn, **options)
@@ -243,8 +251,8 @@ def test_ignored_samples_are_as_if_they_had_not_come(kind, name, form, where, mi
             tuples = of_few, (torch.cat([a1, extra]), torch.cat([p, place[:1]]), a2, n)
         if kind == "DatasetMemory":
             indices = torch.arange(12) + 12 * step
-            expected = plain.memory(few, given[kept], indices[kept])
-            got = ignoring.memory(all_of_them, with_ignored, indices)
+            expected = plain.memory(few, given[kept], indices[kept], tuples[0])
+            got = ignoring.memory(all_of_them, with_ignored, indices, tuples[1])
         else:
             expected = plain(few, given[kept], tuples[0])
             got = ignoring(all_of_them, with_ignored, tuples[1])
@@ -275,6 +283,13 @@ def test_a_pass_does_not_store_ignored_samples():
     memory.fill([(embeddings, labels.index_fill(0, torch.tensor([2, 5]), -1), torch.arange(10))],
                 torch.nn.Identity())  # fmt: skip
     assert memory.is_filled[:10].tolist() == [place not in (2, 5) for place in range(10)]
+
+
+def test_what_torch_ignores_within_a_loss_is_not_ignored_by_the_memory():
+    """The softmax of the proxies has an ``ignore_index`` of its own, -100."""
+    assert make("HAPPIERLoss").decomposability_loss.cross_entropy.ignore_index == -100
+    assert cross_batch(make("HAPPIERLoss")).ignore_index is None
+    assert cross_batch(make("HAPPIERLoss", ignore_index=7)).ignore_index == 7
 
 
 @pytest.mark.parametrize("memory", [cross_batch, data_set])
