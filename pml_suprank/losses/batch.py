@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from pml_suprank.checks import check_embeddings
-from pml_suprank.hierarchy.labels import ignored_rows, index_tensor, label_tensor
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.hierarchy.labels import (
+    as_joint_labels,
+    as_level_labels,
+    ignored_rows,
+    index_tensor,
+    label_tensor,
+)
 from pml_suprank.pml import PerAnchorReducer
 
 __all__ = [
@@ -21,6 +28,7 @@ __all__ = [
     "check_references",
     "checked_batch",
     "in_whole_batch",
+    "level_labels",
     "reduced",
     "warn_of_own_copies",
 ]
@@ -203,6 +211,29 @@ def _checked_self_indices(self_indices: Any, embeddings: Tensor, num_refs: int) 
             f"the {num_refs} references, got {got}"
         )
     return self_indices.to(embeddings.device)
+
+
+def level_labels(batch: Batch, hierarchy: Hierarchy | None) -> tuple[Tensor | None, Tensor | None]:
+    """Return the labels of queries and of references as (B, L) and (N, L), a tree together; None for none."""
+    device = batch.embeddings.device
+    num_queries = len(batch.embeddings)
+    if batch.ref_emb is None:
+        if batch.labels is None:
+            return None, None
+        labels = as_level_labels(batch.labels, hierarchy, length=num_queries).to(device)
+        return labels, labels
+    lengths = num_queries, len(batch.ref_emb)
+    if batch.labels is not None and batch.ref_labels is not None:
+        both = as_joint_labels(batch.labels, batch.ref_labels, hierarchy, lengths=lengths)
+        return both[0].to(device), both[1].to(device)
+    alone = []
+    for name, values, length in zip(
+        ("labels", "ref_labels"), (batch.labels, batch.ref_labels), lengths, strict=True
+    ):
+        if values is not None:
+            values = as_level_labels(values, hierarchy, name=name, length=length).to(device)
+        alone.append(values)
+    return alone[0], alone[1]
 
 
 def check_references(

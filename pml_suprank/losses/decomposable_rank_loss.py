@@ -86,10 +86,10 @@ class DecomposableRankLoss(BaseMetricLossFunction):
                 return (embeddings * 0).sum()
             arguments = batch[:6]
         rank = _call(self.rank_loss, *arguments)
-        if getattr(
-            self.rank_loss, "has_seen_references", False
-        ):  # and told of, if they are the queries
-            self.decomposability_loss.has_seen_references = True
+        # one word about references that are the queries is enough, and none where that is wanted
+        for reason in ("has_seen_references", "include_self"):
+            if getattr(self.rank_loss, reason, False):
+                self.decomposability_loss.has_seen_references = True
         decomposability = _call(self.decomposability_loss, *arguments)
         return (1 - self.weight) * rank + self.weight * decomposability
 

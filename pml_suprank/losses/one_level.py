@@ -9,8 +9,14 @@ from torch import Tensor
 from pml_suprank.checks import checked_level
 from pml_suprank.functional.operation import untraced
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.hierarchy.labels import as_joint_labels, as_level_labels, checked_ignore_index
-from pml_suprank.losses.batch import Batch, checked_batch, reduced, warn_of_own_copies
+from pml_suprank.hierarchy.labels import checked_ignore_index
+from pml_suprank.losses.batch import (
+    Batch,
+    checked_batch,
+    level_labels,
+    reduced,
+    warn_of_own_copies,
+)
 from pml_suprank.losses.cosine import with_direction_for
 from pml_suprank.losses.retrieval_set import pairs_at_level, tuple_decides
 from pml_suprank.losses.untrained import notice_untrained
@@ -110,30 +116,16 @@ class OneLevelMixin:
         self, batch: Batch
     ) -> tuple[Tensor | None, Tensor | None, Sequence[Tensor] | None]:
         """Return the label column of queries and of references, and the tuple as the labels have it."""
-        device = batch.embeddings.device
+        labels, ref_labels = level_labels(batch, self.hierarchy)
+        column = None if labels is None else self._column("labels", labels)
         pairs: Sequence[Tensor] | None = batch.indices_tuple
-        num_queries = len(batch.embeddings)
-        num_refs = num_queries if batch.ref_emb is None else len(batch.ref_emb)
-        if batch.labels is None or (batch.ref_emb is not None and batch.ref_labels is None):
-            column = ref_column = None
-            if batch.labels is not None:
-                labels = as_level_labels(batch.labels, self.hierarchy, length=num_queries)
-                column = self._column("labels", labels).to(device)
-            if batch.ref_labels is not None:
-                labels = as_level_labels(
-                    batch.ref_labels, self.hierarchy, name="ref_labels", length=num_refs
-                )
-                ref_column = self._column("ref_labels", labels).to(device)
-            return column, ref_column, pairs
-        given = batch.labels if batch.ref_emb is None else batch.ref_labels
-        both = as_joint_labels(batch.labels, given, self.hierarchy, lengths=(num_queries, num_refs))
-        labels, ref_labels = both[0].to(device), both[1].to(device)
-        column = self._column("labels", labels)
         takes_pairs = pairs is not None and not isinstance(self, WeightMixin)  # but no weights
         if takes_pairs and not tuple_decides(labels, ref_labels):
             assert pairs is not None
+            assert labels is not None
+            assert ref_labels is not None
             pairs = pairs_at_level(pairs, labels, ref_labels, self.level)
-        if batch.ref_emb is None:
+        if batch.ref_emb is None or ref_labels is None:
             return column, None, pairs
         return column, self._column("ref_labels", ref_labels), pairs
 

@@ -10,8 +10,8 @@ from pml_suprank.checks import checked_level
 from pml_suprank.functional.operation import untraced
 from pml_suprank.functional.ranks import LevelRelevance
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.hierarchy.labels import as_joint_labels, as_level_labels, checked_ignore_index
-from pml_suprank.losses.batch import Batch, checked_batch, reduced, warn_of_own_copies
+from pml_suprank.hierarchy.labels import checked_ignore_index
+from pml_suprank.losses.batch import checked_batch, level_labels, reduced, warn_of_own_copies
 from pml_suprank.losses.cosine import cosine_scores, with_direction_for
 from pml_suprank.losses.retrieval_set import RetrievalSet, retrieval_set
 from pml_suprank.pml import BaseDistance, BaseMetricLossFunction, CosineSimilarity
@@ -114,7 +114,7 @@ class QueryLoss(BaseMetricLossFunction):
             ignore_index=self.ignore_index,
             finds_own=True,
         )
-        columns, ref_columns = self._level_labels(batch)
+        columns, ref_columns = level_labels(batch, self.hierarchy)
         warn_of_own_copies(self, batch, columns, ref_columns)
         if batch.is_empty:
             loss_dict = self.zero_losses()
@@ -183,30 +183,6 @@ class QueryLoss(BaseMetricLossFunction):
     def scores(self, embeddings: Tensor, ref_emb: Tensor) -> Tensor:
         """Return what the distance says, (B, N)."""
         return similarity(self.distance, embeddings, ref_emb)
-
-    def _level_labels(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
-        """Return the labels of queries and of references as (B, L) and (N, L), a tree together."""
-        device = batch.embeddings.device
-        num_queries = len(batch.embeddings)
-        if batch.ref_emb is None:
-            if batch.labels is None:
-                return None, None
-            labels = as_level_labels(batch.labels, self.hierarchy, length=num_queries).to(device)
-            return labels, labels
-        lengths = num_queries, len(batch.ref_emb)
-        if batch.labels is not None and batch.ref_labels is not None:
-            both = as_joint_labels(batch.labels, batch.ref_labels, self.hierarchy, lengths=lengths)
-            return both[0].to(device), both[1].to(device)
-        alone = []
-        for name, values, length in zip(
-            ("labels", "ref_labels"), (batch.labels, batch.ref_labels), lengths, strict=True
-        ):
-            if values is not None:
-                values = as_level_labels(values, self.hierarchy, name=name, length=length).to(
-                    device
-                )
-            alone.append(values)
-        return alone[0], alone[1]
 
 
 class RankLoss(QueryLoss):

@@ -32,7 +32,7 @@ def notice_untrained(module: Any) -> None:
 
     Called in each forward pass. Passes count in training mode where the parameters have gradients from earlier
     ones. Gradients that are gathered over many passes, or steps that a gradient scaler leaves out, are no reason: then
-    an optimizer holds the parameters.
+    an optimizer holds the parameters. Nor are gradients where nothing is trained: then there is no optimizer.
     """
     watch: _Watch = module.__dict__.setdefault("_training_watch", _Watch())
     if watch.is_over() or not module.training or not torch.is_grad_enabled():
@@ -53,7 +53,7 @@ def notice_untrained(module: Any) -> None:
         return
     same = all(map(torch.equal, watch.samples, map(_sample, parameters)))
     watch.samples = []
-    if not same or _in_an_optimizer(parameters):
+    if not same or not _are_left_out(parameters):
         return
     warnings.warn(
         f"{type(module).__name__}: {', '.join(named)} had gradients in {_STEPS} steps, but no optimizer holds "
@@ -69,13 +69,11 @@ def _sample(parameter: nn.Parameter) -> Tensor:
     return parameter.detach().reshape(-1)[::step].clone()
 
 
-def _in_an_optimizer(parameters: list[nn.Parameter]) -> bool:
-    """Whether any optimizer of the process holds one of the parameters."""
+def _are_left_out(parameters: list[nn.Parameter]) -> bool:
+    """Whether there are optimizers in the process, and none holds one of the parameters."""
     wanted = {id(parameter) for parameter in parameters}
-    for each in gc.get_objects():
-        if not issubclass(type(each), torch.optim.Optimizer):
-            continue
-        groups = getattr(each, "param_groups", [])
-        if any(id(held) in wanted for group in groups for held in group["params"]):
-            return True
-    return False
+    kinds = (each for each in gc.get_objects() if issubclass(type(each), torch.optim.Optimizer))
+    groups = [group for each in kinds for group in getattr(each, "param_groups", [])]
+    return bool(groups) and not any(
+        id(held) in wanted for group in groups for held in group["params"]
+    )
