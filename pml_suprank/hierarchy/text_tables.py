@@ -169,7 +169,7 @@ def _encoding(path: Path) -> str:
         except UnicodeDecodeError as error:
             name = _western(path)
             _log.warning(
-                "%s: no UTF-8 (byte 0x%02x); read as %s, and encoding= says what else it is",
+                "%s: not UTF-8 (byte 0x%02x), read as %s; if that is wrong, name the encoding",
                 *(path, error.object[error.start], name),
             )
             return name

@@ -88,7 +88,11 @@ def numbered_lines(path: Path, kind: Callable[[str], Value]) -> dict[int, Value]
         ValueError: another line; names the file and the line.
     """
     found: dict[int, Value] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: wanted UTF-8 text, got {error}") from None
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         key, _, value = line.strip().partition(" ")
@@ -124,8 +128,15 @@ def read_parents(
     levels = tuple(name for name in header if name != "class_id")
     if not levels:
         raise ValueError(f"{file}: wanted class_id and a column per level, got {list(header)}")
-    rows = read_table(file, ["class_id", *reversed(levels)])
-    parents = {int(number): names for number, *names in rows}
+    parents: dict[int, tuple[str, ...]] = {}
+    for line, (number, *names) in read_rows(file, ["class_id", *reversed(levels)]):
+        if not number.isdecimal() or "" in names:
+            raise ValueError(
+                f"{file}, line {line}: wanted a number in 'class_id' and a name in every other cell, "
+                f"got {[number, *names]}"
+            )
+        if parents.setdefault(int(number), tuple(names)) != tuple(names):
+            raise ValueError(f"{file}, line {line}: wanted one row for class {number}, got another")
     if missing := sorted(set(classes) - parents.keys()):
         raise ValueError(f"{file}: wanted a row for every class_id, got none for {missing[:5]}")
-    return levels, {number: tuple(names) for number, names in parents.items()}
+    return levels, parents

@@ -69,6 +69,8 @@ def load_table(
     """
     if not levels:
         raise ValueError("levels: wanted at least one column, got none")
+    if isinstance(levels, str):
+        raise ValueError(f"levels: wanted a list of columns, finest first, got {levels!r}")
     if len(set(levels)) < len(levels):
         raise ValueError(f"levels: wanted different columns, got {list(levels)}")
     check_policy(duplicates)

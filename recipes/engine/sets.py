@@ -50,6 +50,12 @@ def check_data(settings: DataSettings) -> None:
         )
     check_loader_options(settings.name, settings.options)
     parameters = inspect.signature(LOADERS[settings.name]).parameters
+    for option, parameter in parameters.items():
+        is_needed = (
+            parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+        )
+        if is_needed and option not in settings.options:
+            raise ConfigError(f"data.options.{option}: {settings.name} needs this option, got none")
     if settings.root is None and parameters["root"].default is inspect.Parameter.empty:
         raise ConfigError(
             f"data.root: wanted the folder of the data set for {settings.name}, got null"
