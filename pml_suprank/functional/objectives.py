@@ -106,7 +106,7 @@ def average_precision(
     positive = positive if mask is None else positive & mask
     levels = positive.to(torch.int8)
     counts = level_counts(levels, 1)
-    table = torch.tensor([[0.0, 1.0]], dtype=torch.float64, device=scores.device)
+    table = torch.arange(2, dtype=torch.float64, device=scores.device)
     return hierarchical_average_precision(
         scores,
         levels,
@@ -167,7 +167,8 @@ def recall_at_k(
         surrogate=surrogate or HardRank(),
         backend=backend,
     )
-    count = torch.bincount(found.query, minlength=len(scores))
+    count = found.query.new_zeros(len(scores))
+    count = count.index_add(0, found.query, torch.ones_like(found.query))
     score = found.rank.new_zeros(len(scores))
     for cut in cuts:
         within = _sum_of_queries(sigmoid(cut - found.rank, temperature), found.query, len(scores))

@@ -55,8 +55,8 @@ def ranks(
         mask: (B, N), False for items that are not in the retrieval set of the query; None for none.
         surrogate: the comparators, see :mod:`pml_suprank.functional.steps`.
         backend: "dense" is the definition, (B, N, N) comparisons in autograd; "blocked" is exact in O(B N)
-            memory; "fast" is near-linear in N and agrees with them to 1e-5 of the largest entry; "auto"
-            picks by size.
+            memory; "fast" is near-linear in N and agrees with them to 1e-5 of the largest entry; "fused" is
+            "blocked" in one kernel, on CUDA devices with Triton; "auto" picks by device and size.
 
     Returns:
         ``rank`` (B, N), 1 where an item is not ranked, and ``hrank`` (B, N), 0 there, or None. Differentiable

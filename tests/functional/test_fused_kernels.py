@@ -337,16 +337,30 @@ def test_grids_stay_within_their_limits(monkeypatch):
     assert all(size <= 65_535 for grid in grids for size in grid[1:])
 
 
+OBJECTIVES = {
+    "ranks": lambda x, y, **o: F.ranks(x, y, y.float(), **o).rank,
+    "hap": lambda x, y, **o: F.hierarchical_average_precision(x, y, y.float(), **o),
+    "ap": lambda x, y, **o: F.average_precision(x, y > 0, **o),
+    "recall": lambda x, y, **o: F.recall_at_k(x, y > 0, **o),
+    "ndcg": lambda x, y, **o: F.ndcg(x, y, y.float(), **o),
+}
+
+
 @pytest.mark.skipif(not HAS_GPU, reason="needs a GPU")
-def test_a_gpu_is_waited_for_once():
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_gpu_is_waited_for_once(name):
     scores = torch.randn(32, 300, device="cuda", requires_grad=True)
     levels = torch.randint(0, 3, scores.shape, device="cuda")
-    step = {"surrogate": F.SupRank(), "backend": "fused"}
-    F.ranks(scores, levels, levels.float(), **step).rank.sum().backward()
+
+    def step():
+        value = OBJECTIVES[name](scores, levels, surrogate=F.SupRank(), backend="fused")
+        value.sum().backward()
+
+    step()
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with pytest.warns(UserWarning, match="synchronizing") as waits:
-            F.ranks(scores, levels, levels.float(), **step).rank.sum().backward()
+            step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert len(waits) == 1
@@ -368,9 +382,10 @@ class Reads(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def test_nothing_else_is_read_from_the_device():
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_nothing_else_is_read_from_the_device(name):
     scores = torch.randn(3, 30, device=DEVICE, requires_grad=True)
     levels = torch.randint(0, 3, scores.shape, device=DEVICE)
     with Reads() as reads:
-        F.ranks(scores, levels, levels.float(), surrogate=F.SupRank(), backend="fused")
+        OBJECTIVES[name](scores, levels, surrogate=F.SupRank(), backend="fused").sum().backward()
     assert reads.found == []

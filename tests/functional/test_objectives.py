@@ -285,6 +285,10 @@ SCORES, LEVELS = torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.long)
         ({"levels": torch.zeros(2, 3)}, "levels: wanted integers"),
         ({"relevance": torch.zeros(3, 3)}, "relevance: wanted the shape"),
         ({"mask": torch.zeros(2, 3)}, "mask: wanted a boolean"),
+        (
+            {"relevance": LevelRelevance(SCORES[:, :1], LEVELS[:, :1]), "levels": LEVELS + 1},
+            r"relevance: wanted a table for 2 queries and levels 0 to 1, got \(2, 1\)",
+        ),
         ({"backend": "quick"}, "backend: wanted one of auto, dense, blocked, fast"),
     ],
 )
@@ -292,6 +296,18 @@ def test_bad_input_is_named(arguments, message):
     arguments = {"scores": SCORES, "levels": LEVELS, "surrogate": F.HardRank()} | arguments
     with pytest.raises(ValueError, match=message):
         F.ranks(**arguments)
+
+
+def test_finite_scores_of_an_infinite_sum_are_taken():
+    ranked = F.ranks(torch.full((2, 3), 3e38), LEVELS + 1, surrogate=F.HardRank())
+    assert (ranked.rank == 3).all()
+
+
+@pytest.mark.parametrize("outside", [-1, -128, -129, -1000])
+def test_levels_below_0_are_outside_the_retrieval_set(outside):
+    levels = torch.tensor([[1, outside, 0], [outside, 1, 1]])
+    ranked = F.ranks(torch.zeros(2, 3), levels, surrogate=F.HardRank())
+    assert ranked.rank.tolist() == [[2, 1, 1], [1, 2, 2]]
 
 
 @pytest.mark.parametrize("k", [(), 0, (1, 0), (1.5,), (True,)])

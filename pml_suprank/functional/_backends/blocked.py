@@ -19,7 +19,7 @@ def why_not(request: RankRequest) -> str | None:
     return None
 
 
-def is_fused(request: RankRequest) -> bool:
+def takes_few_passes(request: RankRequest) -> bool:
     """Return whether the comparisons take few passes: SupRank, with relevance by level, numerator by steps."""
     surrogate = request.surrogate
     by_level = not isinstance(request.relevance, Tensor)
@@ -29,7 +29,7 @@ def is_fused(request: RankRequest) -> bool:
 def ranks(request: RankRequest) -> TargetRanks:
     """Rank every positive item."""
     targets = targets_of(request.levels)
-    operation = SupBlocks if is_fused(request) and len(targets[0]) else _BlockedRanks
+    operation = SupBlocks if takes_few_passes(request) and len(targets[0]) else _BlockedRanks
     return operation(request, targets).ranks()
 
 

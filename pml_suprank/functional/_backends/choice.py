@@ -18,7 +18,7 @@ class Limits(NamedTuple):
     """Else ``fast`` from ``fast_ranked (L + 1) (1 + FAST_ITEMS / N)`` ranked items for each query on: its grid costs
     as much as so many items, and levels cost it passes."""
     fast_ranked_others: int
-    """The same for surrogates and relevances for which ``blocked`` has no quick comparisons."""
+    """The same for surrogates and relevances for which ``blocked`` takes more passes."""
 
 
 LIMITS = {
@@ -74,6 +74,6 @@ def _by_size(request: RankRequest, limits: Limits) -> tuple[str, list[str]]:
 def _least_for_fast(request: RankRequest, limits: Limits) -> int:
     """Return from how many comparisons of ranked items on ``fast`` is the faster one."""
     num_queries, num_items = request.scores.shape
-    quick = blocked.is_fused(request)
-    each = limits.fast_ranked if quick else limits.fast_ranked_others
+    few = blocked.takes_few_passes(request)
+    each = limits.fast_ranked if few else limits.fast_ranked_others
     return each * (request.num_levels + 1) * (num_items + FAST_ITEMS) * num_queries
