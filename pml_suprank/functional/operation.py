@@ -41,7 +41,7 @@ class Operation:
     needs_gradient = False
     """Whether ``value`` is to keep what the gradient can use again."""
 
-    def value(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def value(self, *inputs: Any) -> tuple[Tensor, ...]:
         """Return the differentiable results; what has no gradient goes to attributes."""
         raise NotImplementedError
 
@@ -58,7 +58,7 @@ class Operation:
         """
         raise NotImplementedError
 
-    def definition(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def definition(self, *inputs: Any) -> tuple[Tensor, ...]:
         """Return what ``value`` returns, up to a constant, in operations that torch can differentiate again."""
         raise NotImplementedError
 
@@ -112,7 +112,9 @@ class _Value(torch.autograd.Function):
         inputs = ctx.saved_tensors[: ctx.num_inputs]
         outputs = [output.detach() for output in ctx.saved_tensors[ctx.num_inputs :]]
         wanted = ctx.needs_input_grad[1:]
-        return None, *_Gradient.apply(ctx.operation, wanted, *inputs, *grads, *outputs)
+        # without a graph of the gradient, a call as it is: half the overhead
+        gradient = _Gradient.apply if torch.is_grad_enabled() else _Gradient.forward
+        return None, *gradient(ctx.operation, wanted, *inputs, *grads, *outputs)
 
 
 class _Gradient(torch.autograd.Function):
@@ -147,11 +149,11 @@ class _Gradient(torch.autograd.Function):
             return ctx.operation.definition(*given)
 
         def gradient(*tensors: Tensor) -> tuple[Tensor, ...]:
-            _, pull_back = torch.func.vjp(definition, *tensors[: len(chosen)])
+            pull_back = torch.func.vjp(definition, *tensors[: len(chosen)])[1]
             return pull_back(tensors[len(chosen) :])
 
         with torch.autocast(inputs[0].device.type, enabled=False):
-            _, pull_back = torch.func.vjp(gradient, *(inputs[n] for n in chosen), *grads)
+            pull_back = torch.func.vjp(gradient, *(inputs[n] for n in chosen), *grads)[1]
             second = pull_back(tuple(pulls[number] for number in chosen))
         of_inputs: list[Tensor | None] = [None] * len(inputs)
         for number, tensor in zip(chosen, second, strict=False):

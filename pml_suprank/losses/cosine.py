@@ -20,7 +20,10 @@ def with_direction(rows: Tensor) -> Tensor:
     """Return the rows (n, D) as they are; those shorter than ``SHORTEST`` get the gradient 0."""
     if not rows.requires_grad:
         return rows
-    return torch.where(_is_short(rows).unsqueeze(1), rows.detach(), rows)
+    short = torch.linalg.vector_norm(rows.detach(), dim=1, keepdim=True) < SHORTEST
+    if short.device.type == "cpu" and not short.any():  # elsewhere a look costs more than a copy
+        return rows
+    return torch.where(short, rows.detach(), rows)
 
 
 def with_direction_for(distance: BaseDistance, rows: Tensor) -> Tensor:
@@ -49,10 +52,6 @@ def cosine_scores(queries: Tensor, references: Tensor) -> Tensor:
     """
     (scores,) = apply(_CosineScores(), unit_rows(queries), references)
     return scores
-
-
-def _is_short(rows: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(rows.detach(), dim=1) < SHORTEST
 
 
 class _CosineScores(Operation):
