@@ -145,8 +145,8 @@ def test_kernels_compile_for_a_gpu_that_is_not_here(form, dtype, monkeypatch, tm
     names = ["rank_targets", "pull_items"] if form["SMOOTH"] else ["rank_targets"]
     for name in names:
         kernel = getattr(module, name)
-        types = {"levels": "*i8", "level_of_target": "*i8"}
-        types |= dict.fromkeys(("query", "item", "first_target"), "*i64")
+        types = {"levels": "*i8", "level_of_target": "*i8", "first_target": "*i32"}
+        types |= {"query": "*i64", "item": "*i64"}
         types |= dict.fromkeys(("num_targets", "num_items", "per_split"), "i32")
         types |= dict.fromkeys(("num_columns", "item_blocks"), "i32")
         constants = {

@@ -87,7 +87,7 @@ def test_equals_the_definition(name, dtype):
 
 
 @given(problem=problems(max_queries=4, max_items=10))
-@settings(max_examples=500 if HAS_GPU else 25, deadline=None)
+@settings(max_examples=200 if HAS_GPU else 25, deadline=None)
 def test_small_problems(problem):
     for name in ("sup", "hrank", "smooth", "hard") if HAS_GPU else ("hrank", "smooth"):
         check(problem, SURROGATES[name])
@@ -240,6 +240,7 @@ def operator_inputs(surrogate=None, **options):
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 def test_is_an_operator_of_torch():
     torch.library.opcheck(operator.fused_ranks, operator_inputs())
+    torch.library.opcheck(operator.fused_ranks, operator_inputs(F.HardRank()))
     scores, *rest = operator_inputs()
     rank, hrank, *slopes = operator.fused_ranks(scores.detach(), *rest)
     torch.library.opcheck(
@@ -328,6 +329,8 @@ def test_grids_stay_within_their_limits(monkeypatch):
     for shape in ((65_537, 3), (2, 65_537)):
         scores = torch.randn(shape, device=DEVICE)
         levels = torch.randint(0, 3, shape, device=DEVICE)
+        if shape[1] > 3:
+            levels *= torch.arange(shape[1], device=DEVICE) % 100 == 0
         got = results("fused", scores, levels, surrogate=F.SupRank())
         if HAS_GPU:
             expected = results("blocked", scores.double(), levels, surrogate=F.SupRank())
