@@ -107,6 +107,8 @@ class MemoryMixin:
         pairs = None
         if self.miner is not None or indices_tuple is not None:
             pairs = self._pairs(*batch)
+        if slots is None:  # nowhere, which the loss need not ask about
+            slots = torch.full((len(embeddings),), -1, device=embeddings.device)
         return self.loss(embeddings, labels, pairs, memory, memory_labels, slots)
 
     def _pairs(
