@@ -19,6 +19,10 @@ from pml_suprank.recipes.engine.settings import DataSettings, Settings
 __all__ = ["Sets", "check_data", "check_loader_options", "load_sets"]
 
 
+OWN_IMAGES = ("folder", "table")
+"""Loaders of anybody's images, which are searched for copies unasked; published data sets are large and known."""
+
+
 @dataclass(frozen=True)
 class Sets:
     """Data sets without transform.
@@ -138,7 +142,9 @@ def _load_sets(settings: Settings, progress: bool) -> Sets:
             continue
         broken += len(bad)
         parts[name] = part.without(bad) if bad else part
-    if policy == "warn":  # after it: copies on both sides of it are the worst
+    if (
+        policy == "warn" and data.name in OWN_IMAGES
+    ):  # copies on both sides of the hold-out are the worst
         parts, found = settle_copies(parts, policy, progress=progress)
         notes += found
     train, test, gallery = parts["train"], parts["test"], parts.get("gallery")
