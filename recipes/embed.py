@@ -18,9 +18,9 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from pml_suprank.hierarchy import Hierarchy, HierarchyError
-from pml_suprank.hierarchy.files import IMAGE_EXTENSIONS
+from pml_suprank.hierarchy import HierarchyError
 from pml_suprank.recipes.config import at_least, positive
+from pml_suprank.recipes.data.folder import all_images
 from pml_suprank.recipes.data.images import BrokenImageError, ImageDataset
 from pml_suprank.recipes.data.registry import LOADERS, load
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet, names_of_nodes
@@ -108,23 +108,6 @@ def embed_images(
     return found, broken
 
 
-def all_images(folder: Path) -> ImageDataset:
-    """Every image below a folder, in the order of the paths, all of one class.
-
-    Raises:
-        FileNotFoundError: no such folder, or no image in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"images: wanted a folder, got {str(folder)!r}")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
-    if not paths:
-        raise FileNotFoundError(f"images: wanted images below {str(folder)!r}, got none")
-    return ImageDataset(
-        paths, torch.zeros(len(paths), 1, dtype=torch.long), Hierarchy.from_paths(["image"])
-    )
-
-
 def _relative(path: Path, root: Path | None) -> str:
     path = path.resolve() if path.exists() else path  # emoji have names, no files
     if root is not None and path.is_relative_to(root):
@@ -163,6 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             data = load(options.loader, options.images, options.split, **options.options)
         encoder = load_encoder(options.run, options.device, options.scales)
+        data.background = encoder.background
         root = options.images.resolve()
         found, broken = embed_images(
             encoder, data, labelled=not options.unlabelled, root=root, workers=options.workers

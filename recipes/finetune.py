@@ -110,7 +110,7 @@ def finetune(
         accelerator.wait_for_everyone()
         return {}
     load_best(model, output)
-    metrics = write_after(output, trainer, trainer.measure(), test)
+    metrics = write_after(output, trainer, trainer.measure(), test, sets.left_out)
     write_report([output], output / "report.html")
     accelerator.wait_for_everyone()
     return metrics

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from pml_suprank.integrations.faiss_index import KINDS, GalleryIndex, IndexFileError
 from pml_suprank.recipes.config import at_least
+from pml_suprank.recipes.data.pictures import BrokenImageError, read_picture
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
 from pml_suprank.recipes.files import write_atomic, write_text
 from pml_suprank.recipes.pages.results_page import Query, render_picture, render_results
@@ -70,11 +70,10 @@ def _encode(options: argparse.Namespace) -> tuple[Tensor, list[Query]]:
         images = []
         for path in options.image:
             try:
-                with Image.open(path) as image:
-                    images.append(image.convert("RGB"))
-            except (OSError, UnidentifiedImageError) as error:
+                images.append(read_picture(path, encoder.background))
+            except BrokenImageError as error:
                 raise ValueError(
-                    f"--image: wanted an image, got {str(path)!r} ({error})"
+                    f"--image: wanted an image, got {str(path)!r} ({error.reason})"
                 ) from error
             shown.append(Query(path.name, path))
         parts.append(encoder.encode_images(images))

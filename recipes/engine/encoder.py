@@ -11,6 +11,7 @@ from torch import Tensor
 from pml_suprank.integrations.backbones import build_retrieval_model
 from pml_suprank.integrations.fine_tuning import freeze_batch_norm
 from pml_suprank.integrations.multi_scale import MultiScale
+from pml_suprank.recipes.data.pictures import WHITE, as_shown
 from pml_suprank.recipes.engine.checkpoints import BEST, CheckpointError, read_checkpoint
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.settings import ModelSettings, Settings
@@ -98,6 +99,7 @@ class Encoder:
         device: where to compute.
         batch_size: images or texts at a time.
         scales: factors of the image's sides; embeddings of several are averaged, see :class:`MultiScale`.
+        background: colour behind transparent parts of images, as in training.
     """
 
     def __init__(
@@ -107,7 +109,9 @@ class Encoder:
         device: str | torch.device = "cpu",
         batch_size: int = 64,
         scales: Sequence[float] = (1.0,),
+        background: str = WHITE,
     ):
+        self.background = background
         self.model = model.to(device).eval()
         self.describe: Any = self.model if tuple(scales) == (1.0,) else MultiScale(model, scales)
         self.transform, self.device, self.batch_size = transform, torch.device(device), batch_size
@@ -118,10 +122,11 @@ class Encoder:
         return _normalised([self.describe(part.to(self.device)) for part in self._parts(images)])
 
     def encode_images(self, images: Sequence[Any]) -> Tensor:
-        """Embeddings [n, D] of PIL images."""
+        """Embeddings [n, D] of PIL images of any mode."""
         parts = self._parts(images)
-        shown = (torch.stack([self.transform(i.convert("RGB")) for i in part]) for part in parts)
-        return torch.cat([self.encode_tensors(part) for part in shown])
+        shown = ([as_shown(image, self.background) for image in part] for part in parts)
+        stacked = (torch.stack([self.transform(image) for image in part]) for part in shown)
+        return torch.cat([self.encode_tensors(part) for part in stacked])
 
     @torch.inference_mode()
     def encode_text(self, texts: Sequence[str]) -> Tensor:
@@ -155,10 +160,11 @@ def load_encoder(
     Raises:
         CheckpointError: settings or weights are missing, damaged or do not fit each other.
     """
-    settings = read_settings(run).model
-    model = build_model(settings, with_weights=False)
+    settings = read_settings(run)
+    model = build_model(settings.model, with_weights=False)
     load_best(model, Path(run))
-    return Encoder(model, model_transforms(model, settings)[1], device, scales=scales)
+    transform = model_transforms(model, settings.model)[1]
+    return Encoder(model, transform, device, scales=scales, background=settings.data.background)
 
 
 def load_best(model: Any, run: Path) -> None:

@@ -1,6 +1,7 @@
 """What a finished run leaves in its folder, beside checkpoints and logs."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,9 @@ def read_before(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def write_after(folder: Path, trainer: Any, found: Evaluation, test: Any) -> dict[str, Any]:
+def write_after(
+    folder: Path, trainer: Any, found: Evaluation, test: Any, left_out: Sequence[Any] = ()
+) -> dict[str, Any]:
     """Write ``metrics.json``, ``sheets.json`` and ``embeddings.npz``.
 
     Args:
@@ -49,6 +52,7 @@ def write_after(folder: Path, trainer: Any, found: Evaluation, test: Any) -> dic
         trainer: that has trained.
         found: evaluation of the best weights.
         test: the held-out images.
+        left_out: what lay beside the images and was not read, :class:`LeftOut`.
 
     Returns:
         The content of ``metrics.json``.
@@ -79,6 +83,7 @@ def write_after(folder: Path, trainer: Any, found: Evaluation, test: Any) -> dic
         "training_images": len(trainer.items),
         "iterations": trainer.global_step,
         "training_seconds": round(sum(row["seconds"] for row in trainer.log.history), 1),
+        "left_out": [asdict(item) for item in left_out],
     }
     write_json(folder / "metrics.json", metrics)  # last: its presence says that the run is whole
     return metrics

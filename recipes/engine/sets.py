@@ -4,7 +4,9 @@ import inspect
 from dataclasses import dataclass
 from typing import Any
 
+from pml_suprank.hierarchy.folders import LeftOut
 from pml_suprank.recipes.data.image_check import check_images
+from pml_suprank.recipes.data.pictures import check_background
 from pml_suprank.recipes.data.registry import LOADERS, load
 from pml_suprank.recipes.data.splits import split_classes, split_images
 from pml_suprank.recipes.engine.parsing import ConfigError, nearest
@@ -22,12 +24,14 @@ class Sets:
         test: queries, (image, labels).
         gallery: where to search; None for the queries.
         broken: number of images that were found broken and left out.
+        left_out: what lies beside the images and is not read, of all splits.
     """
 
     train: Any
     test: Any
     gallery: Any = None
     broken: int = 0
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def check_data(settings: DataSettings) -> None:
@@ -61,6 +65,10 @@ def check_data(settings: DataSettings) -> None:
         raise ConfigError("data.gallery_split: wanted null without data.test_split")
     if not 0 < settings.test_share < 1:
         raise ConfigError(f"data.test_share: wanted a number in (0, 1), got {settings.test_share}")
+    try:
+        check_background(settings.background)
+    except ValueError as error:
+        raise ConfigError(f"data.{error}") from None
     if settings.workers < 0:
         raise ConfigError(f"data.workers: wanted an integer >= 0, got {settings.workers}")
 
@@ -73,10 +81,12 @@ def load_sets(settings: Settings, *, progress: bool = True) -> Sets:
         FileNotFoundError, ValueError: what the loader raises.
     """
     data = settings.data
+    left_out: list[LeftOut] = []
 
     def split(name: str | None) -> Any:
         found = load(data.name, data.root, name, **data.options)
-        found.on_error = data.on_error
+        found.on_error, found.background = data.on_error, data.background
+        left_out.extend(found.left_out)
         return found
 
     if data.train_split is not None:
@@ -103,4 +113,4 @@ def load_sets(settings: Settings, *, progress: bool = True) -> Sets:
     for part in (test, gallery):
         if part is not None:
             part.on_error = "raise"
-    return Sets(train, test, gallery, broken)
+    return Sets(train, test, gallery, broken, tuple(left_out))

@@ -36,6 +36,8 @@ class DataSettings:
         on_error: what a broken image does in training: raise, or skip to another image; with skip, test images are
             all decoded before and the broken ones left out.
         check_images: decode all images before training and leave the broken ones out.
+        background: colour behind transparent parts of images, a name or "#rrggbb"; searches and evaluations of the run
+            have the same.
         workers: processes that load images; 0 loads in the training process.
     """
 
@@ -49,6 +51,7 @@ class DataSettings:
     options: dict[str, Any] = field(default_factory=dict)
     on_error: Literal["raise", "skip"] = "raise"
     check_images: bool = False
+    background: str = "white"
     workers: int = 0
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, NamedTuple
 
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 from torch import Tensor
 
+from pml_suprank.recipes.data.pictures import BrokenImageError, read_picture
 from pml_suprank.recipes.pages.html_page import page
-from pml_suprank.recipes.pages.sheets import thumbnail, tile
+from pml_suprank.recipes.pages.sheets import file_thumbnail, tile
 
 __all__ = ["Query", "render_picture", "render_results"]
 
@@ -42,7 +43,7 @@ def render_results(queries: Sequence[Query], gallery: Any, scores: Tensor, indic
     body = []
     asked = f"{len(queries):,} {'query' if len(queries) == 1 else 'queries'}"
     for query, own_scores, own in zip(queries, scores.tolist(), indices.tolist(), strict=True):
-        picture = f'<img src="{_thumbnail(query.path)}" alt="query">' if query.path else ""
+        picture = f'<img src="{file_thumbnail(query.path)}" alt="query">' if query.path else ""
         figures = [f'<figure class="query">{picture}<b>{html.escape(query.title)}</b></figure>']
         for score, index in zip(own_scores, own, strict=True):
             names = " · ".join(
@@ -87,15 +88,9 @@ def _paste(sheet: Image.Image, path: Path | None, left: int, top: int) -> None:
     cell = Image.new("RGB", (_SIDE, _SIDE), "#f2f4f7")
     try:
         if path is not None:
-            with Image.open(path) as image:
-                small = image.convert("RGB")
-                small.thumbnail((_SIDE, _SIDE))
-                cell.paste(small, ((_SIDE - small.width) // 2, (_SIDE - small.height) // 2))
-    except (OSError, UnidentifiedImageError):
+            small = read_picture(path)
+            small.thumbnail((_SIDE, _SIDE))
+            cell.paste(small, ((_SIDE - small.width) // 2, (_SIDE - small.height) // 2))
+    except BrokenImageError:
         pass  # a grey cell says that there is no such image
     sheet.paste(cell, (left, top))
-
-
-def _thumbnail(path: Path) -> str:
-    with Image.open(path) as image:
-        return thumbnail(image)

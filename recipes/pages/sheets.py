@@ -5,13 +5,17 @@ import functools
 import html
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from pml_suprank.recipes.data.pictures import BrokenImageError, as_shown, read_picture
 
 __all__ = [
     "contact_sheet",
     "dots",
+    "file_thumbnail",
     "image_tag",
     "legend",
     "render_sheets",
@@ -51,7 +55,7 @@ _TEXT = ("#8a94a3", "#9a6700", "#3f7d56", "#1d857e", "#0b5d57")
 
 def thumbnail(image: Image.Image, side: int = SIDE) -> str:
     """A small JPEG of an image as a data URI."""
-    small = image.convert("RGB")
+    small = as_shown(image).copy()
     small.thumbnail((side, side))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=85)
@@ -181,15 +185,17 @@ def image_tag(source: str, text: str) -> str:
 
 
 def tile(found: Any, row: int) -> str:
-    """Thumbnail of an image of an ``EmbeddingSet``, or a grey one where the file cannot be read."""
+    """Thumbnail of an image of an ``EmbeddingSet``, or a grey one where the file is missing or cannot be read."""
     path = found.path(row)
-    if path is None:
-        return _blank()
+    return file_thumbnail(path) or _blank()
+
+
+def file_thumbnail(path: Path | None, side: int = SIDE) -> str:
+    """Thumbnail of an image file as a data URI; empty where it is missing or cannot be read."""
     try:
-        with Image.open(path) as image:
-            return thumbnail(image)
-    except (OSError, UnidentifiedImageError):
-        return _blank()
+        return "" if path is None else thumbnail(read_picture(path), side)
+    except BrokenImageError:
+        return ""
 
 
 @functools.cache
