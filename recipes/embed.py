@@ -9,6 +9,7 @@ The images are those of a nested folder, whose names are their labels, of anothe
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet, names_o
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.encoder import Encoder, load_encoder
 from pml_suprank.recipes.engine.parsing import ConfigError
+from pml_suprank.recipes.engine.run_paths import below
 
 __all__ = ["all_images", "embed_images", "main"]
 
@@ -92,10 +94,9 @@ def embed_images(
             f"images: wanted an image that can be read, got {len(data)} broken ones"
         )
     tree = data.hierarchy
-    paths = [_relative(data.paths[index], root) for index in kept]
-    found = EmbeddingSet(
-        torch.cat(parts), paths=tuple(paths), root="" if root is None else str(root)
-    )
+    paths = [below(data.paths[index], root) for index in kept]
+    base = "" if root is None else os.path.abspath(root)
+    found = EmbeddingSet(torch.cat(parts), paths=tuple(paths), root=base)
     if labelled:
         found = EmbeddingSet(
             found.embeddings,
@@ -106,13 +107,6 @@ def embed_images(
             found.root,
         )
     return found, broken
-
-
-def _relative(path: Path, root: Path | None) -> str:
-    path = path.resolve() if path.exists() else path  # emoji have names, no files
-    if root is not None and path.is_relative_to(root):
-        return path.relative_to(root).as_posix()
-    return str(path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -147,9 +141,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             data = load(options.loader, options.images, options.split, **options.options)
         encoder = load_encoder(options.run, options.device, options.scales)
         data.background = encoder.background
-        root = options.images.resolve()
         found, broken = embed_images(
-            encoder, data, labelled=not options.unlabelled, root=root, workers=options.workers
+            encoder,
+            data,
+            labelled=not options.unlabelled,
+            root=options.images,
+            workers=options.workers,
         )
         found.save(options.output)
     except (

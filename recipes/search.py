@@ -52,7 +52,7 @@ def search_index(folder: Path, queries: Tensor, top: int) -> tuple[EmbeddingSet,
 def _encode(options: argparse.Namespace) -> tuple[Tensor, list[Query]]:
     """Embeddings of what is asked for, and how it is shown."""
     if options.embedding is not None:
-        found = EmbeddingSet.load(options.embedding)
+        found = EmbeddingSet.load(options.embedding).at_root(options.data_root)
         shown = [
             Query("" if found.paths is None else found.paths[row], found.path(row))
             for row in range(len(found))
@@ -93,6 +93,7 @@ def _build(options: argparse.Namespace) -> None:
 def _query(options: argparse.Namespace) -> None:
     embeddings, shown = _encode(options)
     gallery, scores, indices = search_index(options.index, embeddings, options.top)
+    gallery = gallery.at_root(options.data_root)
     for query, own_scores, own in zip(shown, scores.tolist(), indices.tolist(), strict=True):
         print(f"\n{query.title}" if query.title else "")
         for rank, (score, index) in enumerate(zip(own_scores, own, strict=True), 1):
@@ -104,6 +105,9 @@ def _query(options: argparse.Namespace) -> None:
     output = options.output
     if output is None:
         return
+    lost = gallery.lost(dict.fromkeys(indices.flatten().tolist()))
+    if lost:
+        print(f"suprank search: {lost}", file=sys.stderr)
     if output.suffix == ".png":
         picture = render_picture(shown, gallery, indices)
         write_atomic(output, lambda file: picture.save(file, "PNG"))
@@ -131,6 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--embedding", type=Path, help="file of embeddings to search with")
     add("--top", type=at_least(1), default=10, help="number of results (10)")
     add("--output", type=Path, help="contact sheet, *.html or *.png")
+    add("--data.root", dest="data_root", type=Path, help="folder of the images, where they moved")
     add("--device", default="cpu", help="where to compute (cpu)")
     options = parser.parse_args(argv)
     try:

@@ -200,7 +200,11 @@ def _shown(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
         image = _on_background(image, background)
     elif image.mode != "RGB":
         image = image.convert("RGB")
-    return image if turn is None else image.transpose(turn)
+    if turn is None:
+        return image
+    image = image.transpose(turn)
+    image.info.clear()  # its EXIF says to turn it
+    return image
 
 
 def _orientation(image: Image.Image) -> int:

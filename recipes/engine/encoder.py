@@ -14,6 +14,7 @@ from pml_suprank.integrations.multi_scale import MultiScale
 from pml_suprank.recipes.data.pictures import WHITE, as_shown
 from pml_suprank.recipes.engine.checkpoints import BEST, CheckpointError, read_checkpoint
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
+from pml_suprank.recipes.engine.run_paths import resolved
 from pml_suprank.recipes.engine.settings import ModelSettings, Settings
 
 __all__ = [
@@ -77,7 +78,7 @@ def model_transforms(model: Any, settings: ModelSettings) -> tuple[Callable, Cal
 
 
 def read_settings(run: Path) -> Settings:
-    """The settings of a run folder.
+    """The settings of a run folder; relative paths in it start from that folder, not from where one stands.
 
     Raises:
         CheckpointError: there are none, or they are damaged.
@@ -87,7 +88,7 @@ def read_settings(run: Path) -> Settings:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CheckpointError(f"{path}: wanted the settings of a run, got {error}") from error
-    return settings_from(content or {}, str(path))
+    return resolved(settings_from(content or {}, str(path)), run)
 
 
 class Encoder:

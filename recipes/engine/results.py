@@ -9,6 +9,7 @@ from typing import Any
 from pml_suprank.recipes.embeddings import EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.evaluation import Evaluation
+from pml_suprank.recipes.engine.run_paths import below
 from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.pages.sheets import contact_sheet
 from pml_suprank.recipes.retrievals import choose_queries, retrieve
@@ -58,13 +59,14 @@ def write_after(
         The content of ``metrics.json``.
     """
     before = read_before(folder)
-    tree = test.hierarchy
+    tree, root = test.hierarchy, trainer.settings.data.root
     EmbeddingSet(
         found.embeddings,
         found.labels,
-        paths=tuple(str(path) for path in test.paths),
+        paths=tuple(below(path, root) for path in test.paths),
         level_names=tree.level_names,
         node_names=names_of_nodes(tree),
+        root=root or "",
     ).save(folder / "embeddings.npz")
     if before["sheets"] is not None:
         rows = {

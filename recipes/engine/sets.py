@@ -10,6 +10,7 @@ from pml_suprank.recipes.data.pictures import check_background
 from pml_suprank.recipes.data.registry import LOADERS, load
 from pml_suprank.recipes.data.splits import split_classes, split_images
 from pml_suprank.recipes.engine.parsing import ConfigError, nearest
+from pml_suprank.recipes.engine.run_paths import check_root
 from pml_suprank.recipes.engine.settings import DataSettings, Settings
 
 __all__ = ["Sets", "check_data", "load_sets"]
@@ -81,6 +82,8 @@ def load_sets(settings: Settings, *, progress: bool = True) -> Sets:
         FileNotFoundError, ValueError: what the loader raises.
     """
     data = settings.data
+    if inspect.signature(LOADERS[data.name]).parameters["root"].default is inspect.Parameter.empty:
+        check_root(data)
     left_out: list[LeftOut] = []
 
     def split(name: str | None) -> Any:

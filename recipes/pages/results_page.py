@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pml_suprank.recipes.data.pictures import BrokenImageError, read_picture
 from pml_suprank.recipes.pages.html_page import page
-from pml_suprank.recipes.pages.sheets import file_thumbnail, tile
+from pml_suprank.recipes.pages.sheets import file_thumbnail, grey_cell, lost_note, tile
 
 __all__ = ["Query", "render_picture", "render_results"]
 
@@ -60,6 +60,7 @@ def render_results(queries: Sequence[Query], gallery: Any, scores: Tensor, indic
         body.append(f'<div class="sheet">{"".join(figures)}</div>')
     content = f"""<h1>Search results</h1>
 <p class="lead">{asked} in a gallery of {len(gallery):,} images; cosine similarity.</p>
+{lost_note(gallery, indices.flatten().tolist())}
 {"".join(body)}"""
     return page("Search results", content, _STYLE)
 
@@ -80,17 +81,19 @@ def render_picture(queries: Sequence[Query], gallery: Any, indices: Tensor) -> I
                 (_GAP - 3, top - 3, _GAP + _SIDE + 2, top + _SIDE + 2), outline="#0f766e", width=3
             )
         for column, index in enumerate(own, 1):
-            _paste(sheet, gallery.path(index), 2 * _GAP + column * step, top)
+            path = gallery.path(index)
+            lost = "not found" if gallery.has_file(index) else ""
+            _paste(sheet, path, 2 * _GAP + column * step, top, lost)
     return sheet
 
 
-def _paste(sheet: Image.Image, path: Path | None, left: int, top: int) -> None:
-    cell = Image.new("RGB", (_SIDE, _SIDE), "#f2f4f7")
+def _paste(sheet: Image.Image, path: Path | None, left: int, top: int, lost: str = "") -> None:
+    cell = grey_cell(lost if path is None else "", _SIDE)
     try:
         if path is not None:
             small = read_picture(path)
             small.thumbnail((_SIDE, _SIDE))
             cell.paste(small, ((_SIDE - small.width) // 2, (_SIDE - small.height) // 2))
     except BrokenImageError:
-        pass  # a grey cell says that there is no such image
+        cell = grey_cell("cannot be read", _SIDE)
     sheet.paste(cell, (left, top))

@@ -117,5 +117,4 @@ def render_uncertain(
 
 
 def _thumb(path: Path) -> str:
-    source = file_thumbnail(path, 64)
-    return image_tag(source, path.name) if source else ""
+    return image_tag(file_thumbnail(path, 64), path.name)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from pml_suprank.recipes.data.pictures import BrokenImageError, as_shown, read_picture
 
@@ -16,8 +16,11 @@ __all__ = [
     "contact_sheet",
     "dots",
     "file_thumbnail",
+    "grey_cell",
     "image_tag",
     "legend",
+    "lost_note",
+    "no_image",
     "render_sheets",
     "result_row",
     "sheet",
@@ -185,22 +188,38 @@ def image_tag(source: str, text: str) -> str:
 
 
 def tile(found: Any, row: int) -> str:
-    """Thumbnail of an image of an ``EmbeddingSet``, or a grey one where the file is missing or cannot be read."""
+    """Thumbnail of an image of an ``EmbeddingSet``, or a grey one that says what is wrong with the file."""
     path = found.path(row)
-    return file_thumbnail(path) or _blank()
+    if path is None:
+        return no_image("not found" if found.has_file(row) else "")
+    return file_thumbnail(path)
 
 
-def file_thumbnail(path: Path | None, side: int = SIDE) -> str:
-    """Thumbnail of an image file as a data URI; empty where it is missing or cannot be read."""
+def file_thumbnail(path: Path, side: int = SIDE) -> str:
+    """Thumbnail of an image file as a data URI; a grey one where it is missing or cannot be read."""
     try:
-        return "" if path is None else thumbnail(read_picture(path), side)
+        return thumbnail(read_picture(path), side)
     except BrokenImageError:
-        return ""
+        return no_image("cannot be read" if path.exists() else "not found")
+
+
+def lost_note(found: Any, rows: Iterable[int]) -> str:
+    """A paragraph about images of an ``EmbeddingSet`` that are not where they were; empty where all are."""
+    text = found.lost(dict.fromkeys(rows))
+    return f"<p><b>{html.escape(text)}</b></p>" if text else ""
 
 
 @functools.cache
-def _blank() -> str:
-    return thumbnail(Image.new("RGB", (64, 64), "#f2f4f7"))
+def no_image(text: str, side: int = SIDE) -> str:
+    """A grey thumbnail with a few words."""
+    return thumbnail(grey_cell(text, side))
+
+
+def grey_cell(text: str, side: int) -> Image.Image:
+    """What stands in the place of a picture that cannot be shown."""
+    cell = Image.new("RGB", (side, side), "#f2f4f7")
+    ImageDraw.Draw(cell).text((6, side // 2 - 6), text, fill="#5b6472")
+    return cell
 
 
 def _image(content: Mapping[str, Any], index: int) -> str:

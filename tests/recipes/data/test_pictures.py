@@ -260,7 +260,9 @@ def test_orientation(tmp_path: Path, suffix: str, orientation: int) -> None:
     }
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(blocks).save(path, exif=exif, **options.get(suffix, {}))
-    near(read_picture(path), TURNED[orientation](blocks), 8)
+    image = read_picture(path)
+    near(image, TURNED[orientation](blocks), 8)
+    assert as_shown(image) is image  # turned once
 
 
 def test_orientation_of_a_picture_with_alpha_and_16_bits(tmp_path: Path) -> None:
