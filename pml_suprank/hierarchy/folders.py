@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ __all__ = [
     "LeftOut",
     "chains_from_folder",
     "describe",
+    "merged",
     "read_files",
     "read_tree",
 ]
@@ -177,6 +178,16 @@ def describe(left_out: Sequence[LeftOut], root: str) -> str:
             f"{sum(item.count for item in rest):>8,}  for {len(rest):,} other reasons, such as {rest[0].reason}"
         )
     return "\n".join(lines)
+
+
+def merged(left_out: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
+    """What several trees leave out, each reason once, most first."""
+    found: dict[str, LeftOut] = {}
+    for item in left_out:
+        known = found.get(item.reason, LeftOut(item.reason, 0, ()))
+        examples = (*known.examples, *item.examples)[:_EXAMPLES]
+        found[item.reason] = LeftOut(item.reason, known.count + item.count, examples)
+    return tuple(sorted(found.values(), key=lambda item: (-item.count, item.reason)))
 
 
 def chains_from_folder(

@@ -1,6 +1,7 @@
 """Anybody's images in nested folders: ``root/animal/dog/husky/*.jpg``."""
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,6 @@ def all_images(folder: PathLike, links: str = "inside") -> ImageDataset:
 
 def _noted(data: ImageDataset, left_out: tuple[LeftOut, ...], folder: Path) -> ImageDataset:
     data.left_out = left_out
-    if left_out:
+    if left_out and os.environ.get("RANK", "0") == "0":  # once, not in every process that trains
         _log.warning("%s", describe(left_out, str(folder)))
     return data

@@ -4,7 +4,7 @@ import inspect
 from dataclasses import dataclass
 from typing import Any
 
-from pml_suprank.hierarchy.folders import LeftOut
+from pml_suprank.hierarchy.folders import LeftOut, merged
 from pml_suprank.recipes.data.image_check import check_images
 from pml_suprank.recipes.data.pictures import check_background
 from pml_suprank.recipes.data.registry import LOADERS, load
@@ -116,4 +116,4 @@ def load_sets(settings: Settings, *, progress: bool = True) -> Sets:
     for part in (test, gallery):
         if part is not None:
             part.on_error = "raise"
-    return Sets(train, test, gallery, broken, tuple(left_out))
+    return Sets(train, test, gallery, broken, merged(left_out))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pml_suprank.hierarchy import Hierarchy, HierarchyError
+from pml_suprank.hierarchy.folders import LeftOut, merged
 from pml_suprank.recipes.data.folder import all_images, load_folder
 from pml_suprank.recipes.data.image_check import check_images
 from pml_suprank.recipes.data.images import ImageDataset
@@ -85,6 +86,20 @@ def test_what_can_be_read_is_read_and_the_rest_told_once(
     assert "17 files and folders" in record.message
     part = data.subset([0, 1]).with_transform(np.asarray)
     assert part.left_out == data.left_out
+
+
+def test_several_processes_tell_once(
+    tree: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rank in "012":
+        monkeypatch.setenv("RANK", rank)
+        assert load_folder(tree).left_out
+    assert len(caplog.records) == 1
+
+
+def test_what_several_splits_leave_out_is_one_list() -> None:
+    parts = [LeftOut("a", 2, ("x", "y")), LeftOut("b", 3, ("z",)), LeftOut("a", 5, ("v", "w", "u"))]
+    assert merged(parts) == (LeftOut("a", 7, ("x", "y", "v")), LeftOut("b", 3, ("z",)))
 
 
 def test_the_tree_of_names_is_the_same(tree: Path) -> None:
