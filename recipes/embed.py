@@ -9,7 +9,6 @@ The images are those of a nested folder, whose names are their labels, of anothe
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet, names_o
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.encoder import Encoder, load_encoder
 from pml_suprank.recipes.engine.parsing import ConfigError
-from pml_suprank.recipes.engine.run_paths import below
+from pml_suprank.recipes.engine.run_paths import placed
 
 __all__ = ["all_images", "embed_images", "main"]
 
@@ -94,9 +93,8 @@ def embed_images(
             f"images: wanted an image that can be read, got {len(data)} broken ones"
         )
     tree = data.hierarchy
-    paths = [below(data.paths[index], root) for index in kept]
-    base = "" if root is None else os.path.abspath(root)
-    found = EmbeddingSet(torch.cat(parts), paths=tuple(paths), root=base)
+    paths, base = placed([data.paths[index] for index in kept], root)
+    found = EmbeddingSet(torch.cat(parts), paths=paths, root=base)
     if labelled:
         found = EmbeddingSet(
             found.embeddings,

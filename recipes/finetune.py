@@ -161,7 +161,7 @@ def _settings(options: argparse.Namespace, words: list[str]) -> Settings:
         raise ConfigError(
             f"--resume: wanted no settings or those of {options.output / 'config.yaml'}, got others"
         )
-    return given
+    return given if given.data.root is not None else stored
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from pml_suprank.recipes.embeddings import EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.evaluation import Evaluation
-from pml_suprank.recipes.engine.run_paths import below
+from pml_suprank.recipes.engine.run_paths import placed
 from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.pages.sheets import contact_sheet
 from pml_suprank.recipes.retrievals import choose_queries, retrieve
@@ -59,14 +59,15 @@ def write_after(
         The content of ``metrics.json``.
     """
     before = read_before(folder)
-    tree, root = test.hierarchy, trainer.settings.data.root
+    tree = test.hierarchy
+    paths, base = placed(test.paths, trainer.settings.data.root)
     EmbeddingSet(
         found.embeddings,
         found.labels,
-        paths=tuple(below(path, root) for path in test.paths),
+        paths=paths,
         level_names=tree.level_names,
         node_names=names_of_nodes(tree),
-        root=root or "",
+        root=base,
     ).save(folder / "embeddings.npz")
     if before["sheets"] is not None:
         rows = {

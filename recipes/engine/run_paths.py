@@ -1,14 +1,14 @@
 """Paths in the settings of a run: they mean the same wherever one stands, and photographs may move."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pml_suprank.recipes.engine.settings import DataSettings, Settings
 
-__all__ = ["at_root", "below", "check_root", "resolved", "same_but_root", "split_root"]
+__all__ = ["at_root", "below", "check_root", "placed", "resolved", "same_but_root", "split_root"]
 
 _PATH_OPTIONS = ("taxonomy",)
 """Options of loaders that are files; others, such as the table, lie below the root."""
@@ -79,6 +79,15 @@ def below(path: str | os.PathLike[str], root: str | os.PathLike[str] | None) -> 
     base = None if root is None else Path(os.path.abspath(root))
     is_below = base is not None and absolute.is_relative_to(base)
     return absolute.relative_to(base).as_posix() if base and is_below else str(absolute)
+
+
+def placed(
+    paths: Iterable[str | os.PathLike[str]], root: str | os.PathLike[str] | None
+) -> tuple[tuple[str, ...], str]:
+    """Files as they are called below a folder, and that folder; "" where they are names of images in a package."""
+    names = tuple(below(path, root) for path in paths)
+    base = "" if root is None else os.path.abspath(root)
+    return names, base if names and os.path.isfile(os.path.join(base, names[0])) else ""
 
 
 def check_root(data: DataSettings) -> None:

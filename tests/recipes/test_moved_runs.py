@@ -14,7 +14,7 @@ from pml_suprank.recipes.__main__ import main as suprank
 from pml_suprank.recipes.embeddings import EmbeddingSet
 from pml_suprank.recipes.engine.encoder import read_settings
 from pml_suprank.recipes.engine.parsing import parse_settings
-from pml_suprank.recipes.engine.run_paths import below, resolved, split_root
+from pml_suprank.recipes.engine.run_paths import below, placed, resolved, split_root
 from tests.recipes.engine.tiny_runs import content
 
 PICTURE = "data:image/jpeg;base64,"
@@ -152,6 +152,10 @@ def test_a_run_with_moved_images_goes_on(
     assert suprank([*again, "--config", str(tmp_path / "a.yaml")]) == 0
     assert suprank([*again, "--config", str(tmp_path / "a.yaml"), "--training.seed", "1"]) == 2
     assert "got others" in capsys.readouterr().err
+    del settings["data"]["root"]
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(settings))
+    assert suprank([*again, "--config", str(tmp_path / "a.yaml")]) == 0
+    assert read_settings(run).data.root == str(moved)
 
 
 def test_paths_of_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,3 +179,6 @@ def test_paths_of_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert below("w.pt", ".") == "w.pt"
     assert below("w.pt", "/other") == str(tmp_path / "w.pt")
     assert below("grinning (Twemoji)", ".") == "grinning (Twemoji)"
+    assert placed(["w.pt"], ".") == (("w.pt",), str(tmp_path))
+    assert placed(["grinning (Twemoji)"], ".") == (("grinning (Twemoji)",), "")
+    assert placed([], None) == ((), "")

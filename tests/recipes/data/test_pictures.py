@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, features
+from PIL import EpsImagePlugin, Image, ImageCms, features
 
 from pml_suprank.recipes.data import pictures
 from pml_suprank.recipes.data.pictures import (
@@ -360,6 +360,24 @@ def test_what_is_no_picture(tmp_path: Path) -> None:
     for name in ("text.png", "empty.jpg", "folder.png", "none.png", "eps.png"):
         with pytest.raises(BrokenImageError, match=rf"got '.*{name}' \("):
             read_picture(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", ["eps", "png"])
+def test_no_program_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    marker, program = tmp_path / "started", tmp_path / "gs"
+    program.write_text(f"#!/bin/sh\ntouch {marker}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(buffer, "EPS")
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(buffer.getvalue())
+    with pytest.raises(BrokenImageError, match="cannot identify"):
+        read_picture(path)
+    assert not marker.exists()
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
