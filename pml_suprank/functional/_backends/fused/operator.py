@@ -299,8 +299,8 @@ def _pull(ctx: Any, rank_pull: Tensor | None, hrank_pull: Tensor | None, *_: Any
 
 def _refuse(ctx: Any, *_: Any) -> Any:
     raise RuntimeError(
-        "ranks of backend 'fused' can be differentiated once; for second derivatives take "
-        "backend='dense'"
+        "pml_suprank::fused_ranks: wanted at most one derivative, got asked for a second one; "
+        "functional.ranks has it"
     )
 
 
