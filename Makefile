@@ -7,13 +7,14 @@ READY  := $(VENV)/.ready
 # a tree with recipes and integrations where the installed package has them, for the type checker
 TYPES  := build/types
 
-.PHONY: help quickstart compare leaderboard bench docs test test-oldest lint types format clean
+.PHONY: help quickstart compare leaderboard bench bench-gpu docs test test-oldest lint types format clean
 
 help:
 	@echo "make quickstart   fine-tune on real images, write runs/quickstart/report.html"
 	@echo "make compare      the quickstart's budget for our losses and PML's, write runs/compare"
 	@echo "make leaderboard  thirty losses on three data sets, hours; write runs/leaderboard"
 	@echo "make bench        time and memory, written to benchmarks/results"
+	@echo "make bench-gpu    the same on one GPU, a few minutes"
 	@echo "make docs         build the documentation in site/"
 	@echo "make test         run all tests"
 	@echo "make lint         check style and types"
@@ -44,6 +45,9 @@ bench: $(READY)
 	$(RUN) -m benchmarks.samplers $(ARGS)
 	$(RUN) -m benchmarks.two_passes $(ARGS)
 	$(RUN) -m benchmarks.figure
+
+bench-gpu: $(READY)
+	$(RUN) -m benchmarks.gpu $(ARGS)
 
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict $(ARGS)

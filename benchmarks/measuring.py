@@ -93,22 +93,51 @@ def _processor() -> str:
     return f"{names[0]}, {len(names)} cores" if names else platform.processor()
 
 
+class Results:
+    """Tables that are on disk, as Markdown and JSON, as soon as they have a row.
+
+    Args:
+        name: of the files, in ``folder``.
+        title: of the page.
+        folder: ``benchmarks/results`` by default.
+        note: a line below the title.
+    """
+
+    def __init__(
+        self, name: str, title: str, folder: Path | None = None, note: str | None = None
+    ) -> None:
+        self.path = (folder or ROOT / "benchmarks" / "results") / name
+        self.title, self.note = title, note
+        self.tables: dict[str, list[Mapping[str, Any]]] = {}
+        self.about = machine()
+
+    def add(self, heading: str, row: Mapping[str, Any]) -> None:
+        """Append a row to the table under a heading, and write the files."""
+        self.tables.setdefault(heading, []).append(row)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        content = {"machine": self.about, "tables": self.tables}
+        self.path.with_suffix(".md").write_text(self.page())
+        self.path.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
+
+    def page(self) -> str:
+        """Return the Markdown."""
+        about = ", ".join(f"{key} {value}" for key, value in self.about.items()) + "."
+        lines = [f"# {self.title}", "", about]
+        lines += ["", self.note] if self.note else []
+        for heading, rows in self.tables.items():
+            columns = list(rows[0])
+            lines += ["", f"## {heading}", "", _row(columns), _row(["---"] * len(columns))]
+            lines += [_row([_text(row[column]) for column in columns]) for row in rows]
+        return "\n".join(lines) + "\n"
+
+
 def write(name: str, title: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Print the tables, and write ``benchmarks/results/<name>.md`` and ``.json``."""
-    about = machine()
-    lines = [f"# {title}", "", ", ".join(f"{key} {value}" for key, value in about.items()) + "."]
+    results = Results(name, title)
     for heading, rows in tables.items():
-        columns = list(rows[0])
-        lines += ["", f"## {heading}", "", _row(columns), _row(["---"] * len(columns))]
-        lines += [_row([_text(row[column]) for column in columns]) for row in rows]
-    page = "\n".join(lines) + "\n"
-    print(page)
-    folder = ROOT / "benchmarks" / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / f"{name}.md").write_text(page)
-    (folder / f"{name}.json").write_text(
-        json.dumps({"machine": about, "tables": tables}, indent=1) + "\n"
-    )
+        for row in rows:
+            results.add(heading, row)
+    print(results.page())
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from pml_suprank.integrations import require
+from pml_suprank.integrations.model_identity import ModelIdentity, check_same_model
+from pml_suprank.integrations.plain_files import read_json
 
 faiss: Any = require("faiss", extra="faiss")
 
@@ -31,11 +33,20 @@ class GalleryIndex:
         kind: "flat" is exact; "ivf" and "hnsw" are faster and may miss items.
         similarity: "cosine" or "dot".
         checksum: of the embeddings it was built from.
+        model: that made them; None where it is not known.
     """
 
-    def __init__(self, index: Any, kind: str, similarity: str, checksum: str):
+    def __init__(
+        self,
+        index: Any,
+        kind: str,
+        similarity: str,
+        checksum: str,
+        model: ModelIdentity | None = None,
+    ):
         self.index = index
         self.kind, self.similarity, self.checksum = kind, similarity, checksum
+        self.model = model
 
     def __len__(self) -> int:
         return int(self.index.ntotal)
@@ -47,7 +58,11 @@ class GalleryIndex:
 
     @classmethod
     def build(
-        cls, embeddings: Tensor, kind: str = "flat", similarity: str = "cosine"
+        cls,
+        embeddings: Tensor,
+        kind: str = "flat",
+        similarity: str = "cosine",
+        model: ModelIdentity | None = None,
     ) -> "GalleryIndex":
         """Index embeddings.
 
@@ -55,6 +70,7 @@ class GalleryIndex:
             embeddings: [N, D], finite.
             kind: "flat", "ivf" (about sqrt(N) cells, a sixteenth of them searched) or "hnsw" (32 links).
             similarity: "cosine" or "dot".
+            model: that made the embeddings; the index remembers it.
 
         Raises:
             ValueError: another kind or similarity, or embeddings that are empty or not finite.
@@ -76,14 +92,17 @@ class GalleryIndex:
             index.train(vectors)
             index.nprobe = max(1, cells // 16)
         index.add(vectors)
-        return cls(index, kind, similarity, _checksum(embeddings))
+        return cls(index, kind, similarity, _checksum(embeddings), model)
 
-    def search(self, queries: Tensor, k: int = 10) -> tuple[Tensor, Tensor]:
+    def search(
+        self, queries: Tensor, k: int = 10, *, model: ModelIdentity | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The k nearest items of each query.
 
         Args:
             queries: [Q, D], finite.
             k: 1..N.
+            model: that made the queries; None does not compare it with that of the index.
 
         Returns:
             Scores [Q, k], best first, and indices [Q, k] into the gallery; an index of -1, with a score of
@@ -91,7 +110,10 @@ class GalleryIndex:
 
         Raises:
             ValueError: k outside 1..N, or queries of another width or not finite.
+            ModelMismatchError: queries of another model than the gallery.
         """
+        if model is not None:
+            check_same_model(model, self.model)
         if not 1 <= k <= len(self):
             raise ValueError(f"k: wanted 1..{len(self)}, the size of the gallery, got {k}")
         if queries.ndim != 2 or queries.shape[1] != self.dimensions:
@@ -108,6 +130,7 @@ class GalleryIndex:
         faiss.write_index(self.index, str(temporary))
         temporary.replace(folder / _INDEX)
         about = {name: getattr(self, name) for name in ("kind", "similarity", "checksum")}
+        about["model"] = None if self.model is None else self.model.to_dict()
         (folder / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
@@ -123,9 +146,10 @@ class GalleryIndex:
         """
         folder = Path(folder)
         try:
-            about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+            about = read_json(folder / _ABOUT)
             index = faiss.read_index(str(folder / _INDEX))
-            found = cls(index, about["kind"], about["similarity"], about["checksum"])
+            model = ModelIdentity.from_dict(about.get("model"))
+            found = cls(index, about["kind"], about["similarity"], about["checksum"], model)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise IndexFileError(f"{folder}: wanted an index, got {reason}") from error

@@ -3,7 +3,8 @@
 import difflib
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+import pickle
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from pml_suprank.integrations import require
+from pml_suprank.integrations import model_options, require
+from pml_suprank.integrations.model_options import check_open_clip_config
+from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.integrations.timm_weights import (
+    WeightsError,
     load_local_weights,
     load_packaged_weights,
 )
 
 open_clip: Any = require("open_clip", extra="open-clip")
+timm: Any = require("timm", extra="open-clip")
 
-__all__ = ["NAMED_CONFIGS", "OpenClipTrunk", "build_open_clip", "check_name"]
+__all__ = ["NAMED_CONFIGS", "OpenClipTrunk", "build_open_clip", "check_name", "check_options"]
 
 _TEXT = {"context_length": 32, "vocab_size": 49408, "width": 192, "heads": 3, "layers": 3}
 NAMED_CONFIGS: dict[str, dict[str, Any]] = {
@@ -51,6 +56,8 @@ Beside a token table of 9.5 million numbers they have 4.2 ("small-vit") and 5.0 
 "small-efficientnet" takes the packaged ImageNet weights.
 """
 
+_CONFIG = "open_clip_config.json"
+_ELSEWHERE = ("hf-hub:", "local-dir:")
 _HALF = (0.5, 0.5, 0.5)
 
 
@@ -131,7 +138,7 @@ def build_open_clip(
     weights: str | os.PathLike[str] | None = None,
     image_size: int | None = None,
     config: Mapping[str, Any] | None = None,
-    **model_options: Any,
+    **options: Any,
 ) -> OpenClipTrunk:
     """An OpenCLIP model as trunk. Only weights that start with "hub" use the network.
 
@@ -142,13 +149,13 @@ def build_open_clip(
             name says which; "packaged" for "small-efficientnet"; else the path of a checkpoint of OpenCLIP.
         image_size: side of the input in pixels; None for the model's own.
         config: a model configuration in OpenCLIP's terms (embed_dim, vision_cfg, text_cfg) in place of ``name``'s.
-        **model_options: passed to OpenCLIP's model.
+        **options: of :data:`~pml_suprank.integrations.model_options.OPEN_CLIP_OPTIONS`, passed to OpenCLIP's model.
 
     Returns:
         The trunk, in training mode.
 
     Raises:
-        ValueError: an unknown name or tag; names the nearest.
+        ValueError: an unknown name, option or tag; names the nearest. A configuration that loads from elsewhere.
         WeightsError: the checkpoint is missing, unreadable or does not fit.
 
     Example:
@@ -156,14 +163,17 @@ def build_open_clip(
         >>> trunk.encode_text(trunk.tokenize(["a red fox"])).shape == (1, trunk.out_features)
         True
     """
+    check_options(options)
     if config is None:
         check_name(name)
+    else:
+        check_open_clip_config(config, timm.is_model)
     text = None if weights is None else str(weights)
     from_hub = text is not None and (text == "hub" or text.startswith("hub:"))
     if from_hub is False and name.startswith("hf-hub:"):
         raise ValueError(f"weights: wanted 'hub' for {name!r}, which is on the hub, got {text!r}")
     if config is not None or name in NAMED_CONFIGS:
-        clip = _from_config(dict(config or NAMED_CONFIGS[name]), image_size, model_options)
+        clip = _from_config(dict(config or NAMED_CONFIGS[name]), image_size, options)
         if from_hub:
             raise ValueError(
                 f"weights: wanted None, 'packaged' or a file for {name!r}, got {text!r}"
@@ -171,6 +181,9 @@ def build_open_clip(
         tokenizer = open_clip.SimpleTokenizer(context_length=clip.context_length)
     else:
         tag = _tag(name, text) if from_hub else None
+        config = _foreign_config(name)
+        if name.startswith(_ELSEWHERE):
+            check_open_clip_config(config, timm.is_model, network=from_hub)
         level = logging.getLogger().level
         if not from_hub:
             logging.getLogger().setLevel(logging.ERROR)  # OpenCLIP warns of what was asked for
@@ -181,11 +194,14 @@ def build_open_clip(
                 force_image_size=image_size,
                 load_weights=from_hub or name.startswith("local-dir:"),
                 pretrained_text=from_hub,
-                **model_options,
+                weights_only=True,
+                **options,
             )
+        except pickle.UnpicklingError as error:
+            raise WeightsError(f"weights of {name!r}: wanted tensors alone, got {error}") from error
         finally:
             logging.getLogger().setLevel(level)
-        tokenizer = _tokenizer(name, from_hub)
+        tokenizer = _tokenizer(name, from_hub, config)
     if text == "packaged":
         backbone = getattr(clip.visual, "trunk", None)
         if name != "small-efficientnet" or backbone is None:
@@ -230,15 +246,40 @@ def _tag(name: str, weights: str | None) -> str | None:
     return tag
 
 
-def _tokenizer(name: str, from_hub: bool) -> Any:
+def _foreign_config(name: str) -> Any:
+    """The configuration of a model in a folder or on the hub; None for one of OpenCLIP's own."""
+    place = name.partition(":")[2]
+    if name.startswith("local-dir:"):
+        path = Path(place) / _CONFIG
+    elif name.startswith("hf-hub:"):
+        hub: Any = require("huggingface_hub", extra="open-clip")
+        path = Path(hub.hf_hub_download(place, _CONFIG))
+    else:
+        return None
+    content = read_json(path)
+    return content.get("model_cfg") if isinstance(content, dict) else None
+
+
+def _tokenizer(name: str, from_hub: bool, foreign: Any) -> Any:
     """OpenCLIP's tokenizer of a model; None for one that would need the network."""
-    if name.startswith(("hf-hub:", "local-dir:")):
-        return open_clip.get_tokenizer(name)
+    if foreign is not None:
+        has_own = bool(foreign["text_cfg"].get("hf_tokenizer_name"))
+        return open_clip.get_tokenizer(name, **({"trust_remote_code": False} if has_own else {}))
     config = open_clip.get_model_config(name) or {}
     text = config.get("text_cfg", {})
     if not from_hub and (text.get("hf_tokenizer_name") or text.get("hf_model_name")):
         return None
     return open_clip.get_tokenizer(name)
+
+
+def check_options(options: Iterable[str]) -> None:
+    """Refuse options of a model that are not listed, see :mod:`pml_suprank.integrations.model_options`.
+
+    Raises:
+        ValueError: names the option and the list.
+    """
+    known = ("config", *model_options.OPEN_CLIP_OPTIONS)
+    model_options.check_options(options, known, "OpenClipTrunk")
 
 
 def check_name(name: str) -> None:
@@ -248,7 +289,7 @@ def check_name(name: str) -> None:
         ValueError: names the nearest.
     """
     known = [*open_clip.list_models(), *NAMED_CONFIGS]
-    if name in known or name.startswith(("hf-hub:", "local-dir:")):
+    if name in known or name.startswith(_ELSEWHERE):
         return
     near = difflib.get_close_matches(name, known, 5, 0.4)
     hint = f"similar names: {', '.join(near)}" if near else "see open_clip.list_models()"

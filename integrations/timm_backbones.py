@@ -2,14 +2,14 @@
 
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from pml_suprank.integrations import require
+from pml_suprank.integrations import model_options, require
 from pml_suprank.integrations.pooling import GeM
 from pml_suprank.integrations.timm_weights import (
     PACKAGED_MODELS,
@@ -20,7 +20,15 @@ from pml_suprank.integrations.timm_weights import (
 timm: Any = require("timm", extra="timm")
 timm_data: Any = require("timm.data", extra="timm")
 
-__all__ = ["Embedder", "TimmTrunk", "build_models", "build_transforms", "build_trunk", "check_name"]
+__all__ = [
+    "Embedder",
+    "TimmTrunk",
+    "build_models",
+    "build_transforms",
+    "build_trunk",
+    "check_name",
+    "check_options",
+]
 
 Transform = Callable[[Any], torch.Tensor]
 
@@ -113,6 +121,16 @@ def check_name(name: str) -> None:
     raise ValueError(f"name: wanted a timm model, got {name!r}; {hint}")
 
 
+def check_options(options: Iterable[str]) -> None:
+    """Refuse options of a model that are not listed, see :mod:`pml_suprank.integrations.model_options`.
+
+    Raises:
+        ValueError: names the option and the list.
+    """
+    own = ("gem_p", "channels_last")
+    model_options.check_options(options, (*own, *model_options.TIMM_OPTIONS), "TimmTrunk")
+
+
 def build_trunk(
     name: str,
     *,
@@ -120,7 +138,7 @@ def build_trunk(
     pooling: str = "model",
     gem_p: float = 3.0,
     channels_last: bool = False,
-    **model_options: Any,
+    **options: Any,
 ) -> TimmTrunk:
     """A timm model as trunk. Only ``weights="hub"`` uses the network.
 
@@ -133,13 +151,14 @@ def build_trunk(
         pooling: "model" for the model's own, "gem" for generalised mean with learnable p.
         gem_p: start value of p.
         channels_last: see :class:`TimmTrunk`.
-        **model_options: passed to ``timm.create_model``, for example ``drop_path_rate``.
+        **options: of :data:`~pml_suprank.integrations.model_options.TIMM_OPTIONS`, passed to
+            ``timm.create_model``, for example ``drop_path_rate``.
 
     Returns:
         The trunk, in training mode.
 
     Raises:
-        ValueError: unknown name or pooling, or "packaged" for an architecture it does not fit.
+        ValueError: unknown name, option or pooling, or "packaged" for an architecture it does not fit.
         WeightsError: the weights file is missing, unreadable or does not fit the model.
 
     Example:
@@ -148,6 +167,7 @@ def build_trunk(
         True
     """
     check_name(name)
+    check_options(options)
     if name.startswith(_ELSEWHERE) and weights != "hub":
         raise ValueError(
             f"weights: wanted 'hub' for {name!r}, which is on the hub, got {weights!r}"
@@ -158,7 +178,7 @@ def build_trunk(
     if weights == "packaged" and architecture not in PACKAGED_MODELS:
         fits = " or ".join(PACKAGED_MODELS)
         raise ValueError(f"weights='packaged': wanted the model {fits}, got {name!r}")
-    model = timm.create_model(name, pretrained=weights == "hub", num_classes=0, **model_options)
+    model = timm.create_model(name, pretrained=weights == "hub", num_classes=0, **options)
     if weights == "packaged":
         load_packaged_weights(model)
     elif weights is not None and weights != "hub":

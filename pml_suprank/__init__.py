@@ -3,13 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pml_suprank import functional, losses, metrics, miners, relevance, samplers
-from pml_suprank.decomposability import decomposability_gap
 from pml_suprank.hierarchy import Hierarchy, HierarchyError
+from pml_suprank.missing import missing_name
 
 if TYPE_CHECKING:
-    from pml_suprank import testers
+    from pml_suprank import functional, losses, metrics, miners, relevance, samplers, testers
     from pml_suprank.accuracy_calculator import AccuracyCalculator
+    from pml_suprank.decomposability import decomposability_gap
 
 __version__ = "0.1.0"
 
@@ -27,15 +27,18 @@ __all__ = [
     "testers",
 ]
 
+_MODULES = ("functional", "losses", "metrics", "miners", "relevance", "samplers", "testers")
+_MEMBERS = {"AccuracyCalculator": "accuracy_calculator", "decomposability_gap": "decomposability"}
+
 
 def __getattr__(name: str) -> Any:
-    """Load what imports PML's testers, and with them faiss and more, when it is asked for."""
-    if name == "AccuracyCalculator":
-        return import_module(".accuracy_calculator", __name__).AccuracyCalculator
-    if name == "testers":
-        return import_module(".testers", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Load a part when it is asked for: labels, samplers, functions and metrics work without PML."""
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    if name in _MEMBERS:
+        return getattr(import_module(f".{_MEMBERS[name]}", __name__), name)
+    raise missing_name(__name__, name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), "AccuracyCalculator", "testers"])
+    return sorted({*globals(), *__all__})

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from pytorch_metric_learning.utils import accuracy_calculator as pml
-from pytorch_metric_learning.utils import common_functions as c_f
 from torch import Tensor
 
 from pml_suprank.checks import checked_depths
 from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.hierarchy.labels import checked_ignore_index
 from pml_suprank.metrics import catalogue, definitions
 from pml_suprank.metrics.execution import Execution
 from pml_suprank.metrics.inputs import RetrievalInputs
+from pml_suprank.metrics.neighbour_labels import lists_from_labels
 from pml_suprank.metrics.neighbours import ExactKNN
 from pml_suprank.metrics.result import MetricResult
 from pml_suprank.metrics.scores import SIMILARITIES
@@ -28,10 +28,11 @@ from pml_suprank.metrics.selection import (
     is_selected,
     key_of,
     levels_of,
-    read_off,
     split_level,
 )
 from pml_suprank.metrics.streaming import Metric, collect, measure
+from pml_suprank.pml import accuracy_calculator as pml
+from pml_suprank.pml import logger
 from pml_suprank.relevance import Relevance
 
 
@@ -77,6 +78,8 @@ class AccuracyCalculator(pml.AccuracyCalculator):
         relevance: of H-AP; ``PopulationRelevance()`` by default.
         recall_at: depths of ``recall_at_<k>``; those named in ``include`` are added.
         similarity: "euclidean" (as PML's default search), "cosine" or "dot".
+        ignore_index: a label; samples that have it (2-D labels: in column 0) are neither queries nor references,
+            as if they had not been passed, and have no class in ``return_per_class``.
         block_size, max_memory, distributed: as in :func:`pml_suprank.metrics.evaluate`.
         progress: whether to show a progress bar.
 
@@ -110,6 +113,7 @@ class AccuracyCalculator(pml.AccuracyCalculator):
         relevance: Relevance | None = None,
         recall_at: int | Sequence[int] = (1, 2, 4, 8),
         similarity: str | None = None,
+        ignore_index: int | None = None,
         block_size: int | None = None,
         max_memory: int | None = None,
         distributed: bool = False,
@@ -122,6 +126,7 @@ class AccuracyCalculator(pml.AccuracyCalculator):
         if hierarchy is not None and label_comparison_fn is not None:
             raise ValueError("hierarchy: wanted None beside label_comparison_fn")
         self.hierarchy = hierarchy
+        self.ignore_index = checked_ignore_index(ignore_index)
         self.relevance = relevance
         asked = [re.fullmatch(r"recall_at_(\d+)(_level\d+)?", str(name)) for name in include]
         depths = [int(match[1]) for match in asked if match and int(match[1])]
@@ -135,7 +140,7 @@ class AccuracyCalculator(pml.AccuracyCalculator):
         for name in (*HIERARCHICAL_METRICS, *(f"recall_at_{each}" for each in self.recall_at)):
             # PML finds metrics by the names of attributes; a subclass may have one of its own.
             if not hasattr(type(self), f"calculate_{name}"):
-                setattr(self, f"calculate_{name}", functools.partial(read_off, name))
+                setattr(self, f"calculate_{name}", functools.partial(self._from_labels, name))
         self._kept: tuple[Sequence[str], Sequence[str]] = ((), ())
         super().__init__(
             include=include,
@@ -249,6 +254,7 @@ class AccuracyCalculator(pml.AccuracyCalculator):
             device=self.device,
             hierarchy=self.hierarchy,
             comparison=self.label_comparison_fn if custom else None,
+            ignore_index=self.ignore_index,
         )
         values: dict[str, Any] = {}
         ranked = [name for name in self.curr_function_dict if self._ranks(name)]
@@ -290,7 +296,7 @@ class AccuracyCalculator(pml.AccuracyCalculator):
         else:
             results = measure(data.task(self.similarity), functions, self.execution)
         if not any(bool(result.num_valid) for result in results.values()):
-            c_f.LOGGER.warning("No query has a reference of its label.")
+            logger().warning("No query has a reference of its label.")
         return {
             key: self._average(result, data.groups(split_level(key)[1] or 0))
             for key, result in results.items()
@@ -312,6 +318,44 @@ class AccuracyCalculator(pml.AccuracyCalculator):
             return functools.partial(PML_METRICS[name], level=level, k=cut)
         depth = int(name.removeprefix("recall_at_"))
         return functools.partial(definitions.recall_at_k, k=depth, level=level)
+
+    def _from_labels(
+        self,
+        name: str,
+        knn_labels: Tensor,
+        query_labels: Tensor,
+        not_lone_query_mask: Tensor | None = None,
+        label_counts: Any = None,
+        reference_labels: Tensor | None = None,
+        ref_includes_query: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """One of our metrics from the labels of neighbours: what ``calculate_<name>`` is.
+
+        The keyword arguments are those that PML gives to its own such methods. Ranks are the places of the
+        neighbours, and what is behind the last of them counts as not retrieved.
+        """
+        if not_lone_query_mask is not None:
+            knn_labels = knn_labels[not_lone_query_mask]
+            query_labels = query_labels[not_lone_query_mask]
+        if not len(query_labels):
+            return pml.nan_accuracy(
+                [] if label_counts is None else label_counts[0], self.return_per_class
+            )
+        custom = self.label_comparison_fn is not pml.EQUALITY
+        lists = lists_from_labels(
+            name,
+            knn_labels,
+            query_labels,
+            label_counts,
+            reference_labels,
+            ref_includes_query,
+            comparison=self.label_comparison_fn if custom else None,
+            hierarchy=self.hierarchy,
+        )
+        values, valid = self._function(name, 0, knn_labels.shape[1])(lists)
+        groups = query_labels.unique(dim=0, return_inverse=True)[1].cpu()
+        return self._average(MetricResult(values.cpu(), valid.cpu()), groups)
 
     def _average(self, result: MetricResult, groups: Tensor) -> Any:
         """Mean over queries, or over classes, as PML takes it."""

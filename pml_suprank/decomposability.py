@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from pml_suprank.checks import checked_depths, checked_level
-from pml_suprank.hierarchy import Hierarchy, as_level_labels
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.hierarchy.labels import checked_ignore_index
 from pml_suprank.metrics import MetricResult, catalogue, evaluate
-from pml_suprank.metrics.scores import checked_embeddings
+from pml_suprank.metrics.samples import Samples
 from pml_suprank.relevance import Relevance
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def decomposability_gap(
     hierarchy: Hierarchy | None = None,
     relevance: Relevance | None = None,
     similarity: str = "cosine",
+    ignore_index: int | None = None,
     block_size: int | None = None,
     progress: bool = False,
 ) -> DecomposabilityGap:
@@ -138,6 +140,8 @@ def decomposability_gap(
         hierarchy: the class tree of 1-D labels.
         relevance: of H-AP; ``PopulationRelevance()`` by default. It sees the populations of each batch.
         similarity: "cosine", "dot" or "euclidean".
+        ignore_index: a label; items that have it (2-D labels: in column 0) are in no batch and not in the set, as if
+            they had not been passed.
         block_size: queries ranked at a time; None fits the memory of a block to the set.
         progress: whether to show progress bars.
 
@@ -164,19 +168,30 @@ def decomposability_gap(
 
     if not isinstance(batches, Iterable):
         raise ValueError(f"batches: wanted an iterable of indices, got {type(batches).__name__}")
-    embeddings = checked_embeddings(embeddings, "embeddings")
-    labels = as_level_labels(labels, hierarchy, name="labels", length=len(embeddings))
-    labels = labels.to(embeddings.device)
+    options: dict[str, Any] = {"hierarchy": hierarchy, "labels_name": "labels"}
+    options["ignore_index"] = checked_ignore_index(ignore_index)
+    samples = Samples.checked(embeddings, labels, "embeddings", **options)
+    embeddings = samples.embeddings
+    labels = samples.labels.to(embeddings.device)
+    length = len(samples.all_labels)
+    place = torch.arange(length)
+    if samples.kept is not None:
+        place = torch.full((length,), -1)
+        place[samples.kept.cpu()] = torch.arange(len(samples.kept))
     name = _metric_name(metric, level, k, labels.shape[1])
 
     def measure(items: Any, bar: bool = False) -> MetricResult:
+        if isinstance(items, Tensor) and not len(items):
+            return MetricResult(
+                torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.bool)
+            )
         options: dict[str, Any] = {"relevance": relevance, "similarity": similarity}
         options |= {"block_size": block_size, "progress": bar}
         return evaluate(embeddings[items], labels[items], metrics=name, **options)[name]
 
     whole = measure(slice(None), progress)
     parts = [
-        measure(_batch_items(number, batch, len(embeddings)).to(embeddings.device))
+        measure(_kept(_batch_items(number, batch, length), place).to(embeddings.device))
         for number, batch in enumerate(tqdm(batches, unit="batch", disable=not progress))
     ]
     if not any(part.num_valid for part in parts):
@@ -190,6 +205,12 @@ def decomposability_gap(
         num_left_out=sum(part.num_left_out for part in parts),
         num_left_out_whole=whole.num_left_out,
     )
+
+
+def _kept(items: Tensor, place: Tensor) -> Tensor:
+    """Places among the samples that count of those items that do."""
+    places = place[items.cpu()]
+    return places[places >= 0]
 
 
 def _metric_name(metric: Any, level: int, k: int, num_levels: int) -> str:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pml_suprank.checks import check_embeddings
-from pml_suprank.hierarchy.labels import integer_tensor
+from pml_suprank.hierarchy.labels import index_tensor, integer_tensor
 
 __all__ = ["Whitening", "pair_whitening", "pca_whitening", "random_pairs"]
 
@@ -100,7 +100,7 @@ def pair_whitening(embeddings: Tensor, pairs: Any, dim: int | None = None) -> Wh
         ValueError: ``dim`` out of range, pairs outside the embeddings, or pairs that differ in fewer than D directions.
     """
     values, dim = _checked(embeddings, dim)
-    index = integer_tensor(pairs, "pairs").to(values.device)
+    index = index_tensor(pairs, "pairs").to(values.device)
     if index.ndim != 2 or index.shape[1] != 2 or not len(index):
         raise ValueError(f"pairs: wanted (P, 2), P > 0, got shape {tuple(index.shape)}")
     if not 0 <= int(index.min()) <= int(index.max()) < len(values):

@@ -11,7 +11,6 @@ are kept, interrupted ones go on. Writes ``table.md``, ``table.csv`` and ``h_ap.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from pml_suprank import AccuracyCalculator
+from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.config import at_least, fraction, positive
 from pml_suprank.recipes.engine.checkpoints import LAST, CheckpointError
 from pml_suprank.recipes.engine.encoder import load_encoder, read_settings
@@ -110,7 +110,7 @@ def run_arm(settings: Settings, folder: Path) -> dict[str, dict[str, float]]:
     if (folder / LAST).exists() and read_settings(folder) != settings:
         raise ConfigError(f"--output: {folder} holds a run of other settings; use another folder")
     if results.exists():
-        return json.loads(results.read_text(encoding="utf-8"))
+        return read_json(results)
     finetune(settings, folder, resume=True)
     found = evaluate_both(folder, settings)
     write_json(results, found)

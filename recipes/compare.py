@@ -9,7 +9,6 @@ run), and ``h_ap.png``, which shows no drawings.
 """
 
 import argparse
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 
 import torch
 
+from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.config import Config, add_options, at_least, parse, positive
 from pml_suprank.recipes.data.emoji import LEVEL_NAMES
 from pml_suprank.recipes.evaluation import COLUMNS, TILES
@@ -106,8 +106,8 @@ def _h_ap(runs: Sequence[Result]) -> float:
 def _finished(folder: Path, config: Config) -> Result | None:
     """The metrics of a finished run of these settings."""
     try:
-        stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        stored = read_json(folder / "config.json")
+        metrics = read_json(folder / "metrics.json")
     except FileNotFoundError:
         return None
     if stored != asdict(config):

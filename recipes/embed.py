@@ -8,9 +8,9 @@ The images are those of a nested folder, whose names are their labels, of anothe
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from pml_suprank.hierarchy import Hierarchy, HierarchyError
 from pml_suprank.hierarchy.files import IMAGE_EXTENSIONS
+from pml_suprank.integrations.plain_files import PlainDataError, json_data
 from pml_suprank.recipes.config import at_least, positive
 from pml_suprank.recipes.data.images import BrokenImageError, ImageDataset
 from pml_suprank.recipes.data.registry import LOADERS, load
@@ -27,6 +28,7 @@ from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet, names_o
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.encoder import Encoder, load_encoder
 from pml_suprank.recipes.engine.parsing import ConfigError
+from pml_suprank.recipes.engine.sets import check_loader_options
 
 __all__ = ["all_images", "embed_images", "main"]
 
@@ -94,16 +96,17 @@ def embed_images(
     tree = data.hierarchy
     paths = [_relative(data.paths[index], root) for index in kept]
     found = EmbeddingSet(
-        torch.cat(parts), paths=tuple(paths), root="" if root is None else str(root)
+        torch.cat(parts),
+        paths=tuple(paths),
+        root="" if root is None else str(root),
+        model=encoder.identity,
     )
     if labelled:
-        found = EmbeddingSet(
-            found.embeddings,
-            data.labels[kept],
-            found.paths,
-            tree.level_names,
-            names_of_nodes(tree),
-            found.root,
+        found = replace(
+            found,
+            labels=data.labels[kept],
+            level_names=tree.level_names,
+            node_names=names_of_nodes(tree),
         )
     return found, broken
 
@@ -132,6 +135,17 @@ def _relative(path: Path, root: Path | None) -> str:
     return str(path)
 
 
+def _mapping(text: str) -> dict[str, Any]:
+    """An argparse type: a mapping in JSON."""
+    try:
+        content = json_data(text)
+    except PlainDataError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if not isinstance(content, dict):
+        raise argparse.ArgumentTypeError(f"wanted a mapping in JSON, got {text!r:.80}")
+    return content
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of the recipe; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -143,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--output", type=Path, required=True, help="file *.npz or *.safetensors")
     add("--loader", choices=[*LOADERS], default="folder", help="of the data set (folder)")
     add("--split", help="of the data set")
-    add("--options", type=json.loads, default={}, help="further options of the loader, as JSON")
+    add("--options", type=_mapping, default={}, help="further options of the loader, as JSON")
     add(
         "--unlabelled", action="store_true", help="take all images below the folder, without labels"
     )
@@ -161,6 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.unlabelled:
             data = all_images(options.images)
         else:
+            check_loader_options(options.loader, options.options, "--options")
             data = load(options.loader, options.images, options.split, **options.options)
         encoder = load_encoder(options.run, options.device, options.scales)
         root = options.images.resolve()

@@ -1,6 +1,6 @@
 """Embeddings of images in one file, with labels and where the images are."""
 
-import csv
+import itertools
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.hierarchy import Hierarchy, HierarchyError
+from pml_suprank.hierarchy.files import chain_of_cells, check_order
+from pml_suprank.hierarchy.text_tables import open_table
 from pml_suprank.integrations import require
+from pml_suprank.integrations.model_identity import ModelIdentity
+from pml_suprank.integrations.plain_files import json_data
 from pml_suprank.recipes.data.assembly import label_chains
+from pml_suprank.recipes.data.layout import read_rows
 from pml_suprank.recipes.files import write_atomic
 
 __all__ = ["EmbeddingError", "EmbeddingSet", "names_of_nodes"]
@@ -35,6 +40,7 @@ class EmbeddingSet:
         level_names: L names, finest first.
         node_names: for each level the names of its nodes.
         root: folder of the images.
+        model: that made the embeddings; None where it is not known.
 
     Raises:
         EmbeddingError: shapes that do not fit, or numbers that are not finite.
@@ -46,6 +52,7 @@ class EmbeddingSet:
     level_names: tuple[str, ...] | None = None
     node_names: tuple[tuple[str, ...], ...] | None = None
     root: str = ""
+    model: ModelIdentity | None = None
 
     def __post_init__(self) -> None:
         if self.embeddings.ndim != 2 or 0 in self.embeddings.shape:
@@ -93,6 +100,11 @@ class EmbeddingSet:
         node = int(self.labels[row, level])
         return str(node) if self.node_names is None else self.node_names[level][node]
 
+    def names(self, row: int) -> list[str]:
+        """Names of the nodes of a row, finest first; those that a short branch repeats only once."""
+        names = (self.class_name(row, level) for level in range(self.num_levels))
+        return [name for name, _ in itertools.groupby(names)]
+
     def path(self, row: int) -> Path | None:
         """The image of a row; None where there is no such file."""
         if self.paths is None:
@@ -114,9 +126,11 @@ class EmbeddingSet:
         tensors = {"embeddings": self.embeddings.contiguous()}
         if self.labels is not None:
             tensors["labels"] = self.labels.contiguous()
-        about = json.dumps(
-            {name: getattr(self, name) for name in ("paths", "level_names", "node_names", "root")}
-        )
+        content = {
+            name: getattr(self, name) for name in ("paths", "level_names", "node_names", "root")
+        }
+        content["model"] = None if self.model is None else self.model.to_dict()
+        about = json.dumps(content)
         if path.suffix == ".npz":
             arrays: dict[str, Any] = {
                 name: tensor.cpu().numpy() for name, tensor in tensors.items()
@@ -124,8 +138,8 @@ class EmbeddingSet:
             write_atomic(path, lambda file: np.savez(file, about=np.array(about), **arrays))
         else:
             safetensors: Any = require("safetensors.torch", extra="recipes")
-            content = safetensors.save(tensors, {"about": about})
-            write_atomic(path, lambda file: file.write(content))
+            packed = safetensors.save(tensors, {"about": about})
+            write_atomic(path, lambda file: file.write(packed))
 
     @classmethod
     def load(cls, path: Path) -> "EmbeddingSet":
@@ -139,7 +153,8 @@ class EmbeddingSet:
             raise EmbeddingError(f"{path}: wanted a file of embeddings, got no such file")
         try:
             tensors, about = _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
-            content = json.loads(about) if about else {}
+            content = json_data(about) if about else {}
+            model = ModelIdentity.from_dict(content.get("model"))
         except Exception as error:  # zip, numpy and safetensors have their own for damaged files
             raise EmbeddingError(f"{path}: wanted a file of embeddings, got {error}") from error
         if "embeddings" not in tensors:
@@ -155,47 +170,75 @@ class EmbeddingSet:
             None if levels is None else tuple(levels),
             None if nodes is None else tuple(map(tuple, nodes)),
             content.get("root", ""),
+            model,
         )
 
-    def with_labels(self, table: Path, levels: list[str] | None = None) -> "EmbeddingSet":
+    def with_labels(
+        self, table: Path, levels: list[str] | None = None, *, repeated_names: bool = False
+    ) -> "EmbeddingSet":
         """The same embeddings with the labels of a CSV file.
 
         Args:
-            table: a row for each embedding; its column ``path``, where both have paths, says which, else the
-                order does. The other columns are the levels, finest first.
+            table: CSV or a relative of it, with a row for each embedding; its column ``path``, where both have paths,
+                says which, else the order does. The other columns are the levels, finest first; empty cells at the
+                finest ones make a short branch.
             levels: names of the columns to take; None takes all but ``path``.
+            repeated_names: whether a level may have fewer names than the one above it; else that is taken for levels
+                in reversed order.
 
         Raises:
-            EmbeddingError: a missing file, column or row.
+            EmbeddingError: a missing file, column or row, a row of another length, an empty cell above a filled one,
+                two rows for a path that differ, or levels in reversed order.
         """
         try:
-            with Path(table).open(newline="", encoding="utf-8-sig") as file:
-                rows = list(csv.DictReader(file))
-        except (OSError, UnicodeDecodeError) as error:
+            chains, names = self._chains(Path(table), levels, repeated_names)
+        except OSError as error:
             raise EmbeddingError(f"labels: wanted a CSV file, got {error}") from error
-        header = list(rows[0]) if rows else []
-        names = levels or [name for name in header if name != "path"]
-        if not names or set(names) - set(header):
-            raise EmbeddingError(
-                f"{table}: wanted the columns {names or 'of labels'}, got {header}"
-            )
-        if "path" in header and self.paths is not None:
-            by_path = {row["path"]: row for row in rows}
-            lacking = [path for path in self.paths if path not in by_path]
-            if lacking:
-                raise EmbeddingError(
-                    f"{table}: wanted a row for each path, got none for {lacking[:3]}"
-                )
-            rows = [by_path[path] for path in self.paths]
-        elif len(rows) != len(self):
-            raise EmbeddingError(
-                f"{table}: wanted {len(self)} rows, one for each embedding, got {len(rows)}"
-            )
-        chains = [[row[name] for name in reversed(names)] for row in rows]
+        except HierarchyError as error:
+            raise EmbeddingError(str(error)) from error
+        depth = max(map(len, chains))
+        names = names[len(names) - depth :]
         tree, labels = label_chains(chains, names)
         return replace(
             self, labels=labels, level_names=tuple(names), node_names=names_of_nodes(tree)
         )
+
+    def _chains(
+        self, table: Path, levels: list[str] | None, repeated_names: bool
+    ) -> tuple[list[tuple[str, ...]], list[str]]:
+        """The names of each row, coarse to fine, and the columns they come from."""
+        header = open_table(table, columns=levels or ()).header
+        names = levels or [name for name in header if name != "path"]
+        if not names:
+            raise EmbeddingError(f"{table}: wanted the columns of labels, got {list(header)}")
+        by_path = "path" in header and self.paths is not None
+        chains: list[tuple[str, ...]] = []
+        lines: dict[str, int] = {}
+        for line, cells in read_rows(table, [*names, *(["path"] if by_path else [])]):
+            where = f"{table}, line {line}"
+            chain = chain_of_cells(cells[: len(names)], where)
+            key = cells[-1] if by_path else str(line)
+            if key not in lines:
+                lines[key] = len(chains)
+                chains.append(chain)
+            elif chains[lines[key]] != chain:
+                raise EmbeddingError(
+                    f"{where}: wanted one class for each path, got {key!r} again with another"
+                )
+        if not repeated_names:
+            hint = "--repeated-names takes this order"
+            check_order(list(dict.fromkeys(chains)), names, str(table), hint)
+        if not by_path:
+            if len(chains) != len(self):
+                raise EmbeddingError(
+                    f"{table}: wanted {len(self)} rows, one for each embedding, got {len(chains)}"
+                )
+            return chains, names
+        assert self.paths is not None
+        lacking = [path for path in self.paths if path not in lines]
+        if lacking:
+            raise EmbeddingError(f"{table}: wanted a row for each path, got none for {lacking[:3]}")
+        return [chains[lines[path]] for path in self.paths], names
 
 
 def names_of_nodes(tree: Hierarchy) -> tuple[tuple[str, ...], ...]:

@@ -21,11 +21,13 @@ from torch import Tensor
 
 from pml_suprank import metrics
 from pml_suprank.hierarchy import HierarchyError
+from pml_suprank.integrations.model_identity import check_same_model
 from pml_suprank.metrics.selection import split_level
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.data.assembly import label_chains
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.files import write_csv, write_json, write_text
+from pml_suprank.recipes.levels import LevelFact, level_facts, telling
 from pml_suprank.recipes.pages.worst_page import render_worst
 from pml_suprank.recipes.retrievals import first_results, shared_levels
 
@@ -53,6 +55,8 @@ class Evaluated:
         scores: [Q, k] cosine of the first results.
         indices: [Q, k] the first results.
         shared: [Q, k] levels that they share with the query.
+        levels: what each level says about queries and gallery, finest first.
+        note: what is to be said about the models of both.
     """
 
     queries: EmbeddingSet
@@ -61,6 +65,8 @@ class Evaluated:
     scores: Tensor
     indices: Tensor
     shared: Tensor
+    levels: tuple[LevelFact, ...] = ()
+    note: str = ""
 
 
 def evaluate_embeddings(
@@ -70,6 +76,7 @@ def evaluate_embeddings(
     k: Sequence[int] = (1, 5, 10),
     results: int = 10,
     progress: bool = True,
+    allow_other_model: bool = False,
 ) -> Evaluated:
     """Rank the gallery for every query by cosine, and measure.
 
@@ -80,17 +87,21 @@ def evaluate_embeddings(
         k: depths of recall.
         results: number of first results to keep.
         progress: whether to show a progress bar.
+        allow_other_model: whether queries and gallery may be of two models.
 
     Raises:
-        EmbeddingError: labels are missing or of different levels, or embeddings of different widths.
+        EmbeddingError: labels are missing, of different levels or all of one class, or embeddings of different widths.
+        ModelMismatchError: queries and gallery are of two models.
     """
     for name, part in (("queries", queries), ("gallery", gallery)):
         if part is not None and part.labels is None:
             raise EmbeddingError(f"{name}: wanted labels, got none; give a CSV file of them")
-    is_own = gallery is None
+    is_own, note = gallery is None, ""
     if gallery is None:
         gallery = queries
     else:
+        if queries.model is not None or gallery.model is not None:  # else files of others
+            note = check_same_model(queries.model, gallery.model, allow_other=allow_other_model)
         queries, gallery = _same_numbers(queries, gallery)
     if queries.embeddings.shape[1] != gallery.embeddings.shape[1]:
         raise EmbeddingError(
@@ -99,6 +110,14 @@ def evaluate_embeddings(
         )
     if is_own and len(queries) < 2:
         raise EmbeddingError("queries: wanted two at least without a gallery, got one")
+    assert queries.labels is not None
+    assert gallery.labels is not None
+    labels = queries.labels if is_own else torch.cat([queries.labels, gallery.labels])
+    facts = level_facts(labels, queries.names_of_levels())
+    if all(fact.note for fact in facts):
+        raise EmbeddingError(
+            f"labels: wanted images of two classes at least, got one, {queries.class_name(0)!r}"
+        )
     one, other = queries.embeddings.float(), gallery.embeddings.float()
     arguments = (one, queries.labels) if is_own else (one, queries.labels, other, gallery.labels)
     found = metrics.evaluate(*arguments, metrics=NAMES, k=tuple(k), progress=progress)
@@ -106,10 +125,8 @@ def evaluate_embeddings(
     normalize = torch.nn.functional.normalize
     own = torch.arange(len(queries)) if is_own else None
     scores, indices = first_results(normalize(one, dim=1), normalize(other, dim=1), count, own)
-    assert queries.labels is not None
-    assert gallery.labels is not None
     shared = shared_levels(queries.labels, gallery.labels, indices)
-    return Evaluated(queries, gallery, found, scores, indices, shared)
+    return Evaluated(queries, gallery, found, scores, indices, shared, facts, note)
 
 
 def evaluate_labels(
@@ -168,16 +185,28 @@ def summary(found: Evaluated) -> list[dict[str, Any]]:
     rows = []
     for key, metric in found.result.items():
         base, level = split_level(key)
+        note = "" if level is None else found.levels[level].note
         rows.append(
             {
                 "metric": base,
                 "level": "" if level is None else names[level],
-                "mean": metric.mean(),
+                "mean": "" if note else metric.mean(),
                 "queries": metric.num_valid,
                 "left_out": metric.num_left_out,
+                "note": note,
             }
         )
     return rows
+
+
+def to_json(found: Evaluated) -> dict[str, Any]:
+    """The content of ``metrics.json``; metrics of a level that says nothing have a note in place of a mean."""
+    content: dict[str, Any] = {}
+    for row, (key, metric) in zip(summary(found), found.result.items(), strict=True):
+        content[key] = metric.to_dict()
+        if row["note"]:
+            content[key] |= {"mean": None, "note": row["note"]}
+    return content
 
 
 def per_query(found: Evaluated) -> list[dict[str, Any]]:
@@ -192,6 +221,7 @@ def per_query(found: Evaluated) -> list[dict[str, Any]]:
         values = {
             key: float(metric.values[row]) if bool(metric.valid[row]) else ""
             for key, metric in found.result.items()
+            if telling(found.levels, key)
         }
         rows.append(
             {
@@ -210,11 +240,13 @@ def per_query(found: Evaluated) -> list[dict[str, Any]]:
     return rows
 
 
-def _read(path: Path, labels: Path | None, device: str) -> EmbeddingSet:
+def _read(path: Path, labels: Path | None, device: str, repeated_names: bool) -> EmbeddingSet:
     """A file of embeddings, or the held-out images of a run folder."""
     if not path.is_dir():
         found = EmbeddingSet.load(path)
-        return found if labels is None else found.with_labels(labels)
+        if labels is None:
+            return found
+        return found.with_labels(labels, repeated_names=repeated_names)
     from pml_suprank.recipes.embed import embed_images
     from pml_suprank.recipes.engine.encoder import load_encoder, read_settings
     from pml_suprank.recipes.engine.sets import load_sets
@@ -240,30 +272,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--gallery", type=Path, help="file of embeddings to search in (the queries)")
     add("--labels", type=Path, help="CSV file with a column for each level, finest first, and path")
     add("--gallery-labels", type=Path, help="the same for the gallery")
+    add(
+        "--repeated-names",
+        action="store_true",
+        help="take labels whose level has fewer names than the one above it",
+    )
+    add(
+        "--allow-other-model",
+        action="store_true",
+        help="evaluate although queries and gallery are of two models",
+    )
     add("--output", type=Path, default=Path("evaluation"), help="folder (evaluation)")
     add("--k", nargs="+", type=at_least(1), default=[1, 5, 10], help="depths of recall (1 5 10)")
     add("--worst", type=at_least(1), default=20, help="queries on the page (20)")
     add("--device", default="cpu", help="where to embed a run's images (cpu)")
     options = parser.parse_args(argv)
     try:
-        queries = _read(options.queries, options.labels, options.device)
+        queries = _read(options.queries, options.labels, options.device, options.repeated_names)
         gallery = None
         if options.gallery is not None:
-            gallery = _read(options.gallery, options.gallery_labels, options.device)
-        found = evaluate_embeddings(queries, gallery, k=options.k)
+            gallery = _read(
+                options.gallery, options.gallery_labels, options.device, options.repeated_names
+            )
+        found = evaluate_embeddings(
+            queries, gallery, k=options.k, allow_other_model=options.allow_other_model
+        )
     except (EmbeddingError, HierarchyError, OSError, ValueError) as error:
         parser.error(str(error))
+    if found.note:
+        print(f"warning: {found.note}", file=sys.stderr)
     rows = summary(found)
     output = options.output
     write_csv(output / "metrics.csv", rows)
     write_csv(output / "queries.csv", per_query(found))
     write_text(output / "worst.html", render_worst(found, options.worst))
-    write_json(output / "metrics.json", {key: m.to_dict() for key, m in found.result.items()})
+    write_json(output / "metrics.json", to_json(found))
     print(f"\n{'metric':<34}{'level':<16}{'mean':>8}{'queries':>10}{'left out':>10}")
     for row in rows:
-        print(
-            f"{row['metric']:<34}{row['level']:<16}{row['mean']:>8.4f}{row['queries']:>10,}{row['left_out']:>10,}"
-        )
+        mean = f"{'–':>8}" if row["note"] else f"{row['mean']:>8.4f}"
+        line = f"{row['metric']:<34}{row['level']:<16}{mean}{row['queries']:>10,}{row['left_out']:>10,}"
+        print(f"{line}  {row['note']}".rstrip())
     print(f"\nper query: {output / 'queries.csv'}; worst queries: {output / 'worst.html'}")
     return 0
 

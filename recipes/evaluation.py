@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
-from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
 
 from pml_suprank import AccuracyCalculator
+from pml_suprank.pml import GlobalEmbeddingSpaceTester
 from pml_suprank.recipes.data.emoji import LEVEL_NAMES, EmojiDataset
 
 __all__ = ["COLUMNS", "METRICS", "ROWS", "TILES", "Metric", "evaluate", "table"]

@@ -29,12 +29,14 @@ from pml_suprank.recipes.engine.encoder import (
     model_transforms,
     read_settings,
 )
+from pml_suprank.recipes.engine.evaluation import facts_of_sets
 from pml_suprank.recipes.engine.parsing import ConfigError, parse_settings, to_yaml
 from pml_suprank.recipes.engine.results import write_after, write_before
 from pml_suprank.recipes.engine.sets import Sets, load_sets
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.engine.trainer import Trainer, make_accelerator
 from pml_suprank.recipes.files import write_text
+from pml_suprank.recipes.levels import notes_of_levels
 from pml_suprank.recipes.pages.run_page import metric_titles
 from pml_suprank.recipes.report import write_report
 from pml_suprank.recipes.seeding import seed_everything
@@ -100,7 +102,7 @@ def finetune(
             for stale in (LAST, BEST, "metrics.json"):
                 (output / stale).unlink(missing_ok=True)
             write_text(output / "config.yaml", to_yaml(settings))
-            print(_about(sets), flush=True)
+            print("\n".join([_about(sets), *_notes(sets)]), flush=True)
         first = trainer.evaluate()
         if is_main:
             write_before(output, first, training.seed, sets.gallery is not None)
@@ -110,7 +112,7 @@ def finetune(
         accelerator.wait_for_everyone()
         return {}
     load_best(model, output)
-    metrics = write_after(output, trainer, trainer.measure(), test)
+    metrics = write_after(output, trainer, trainer.measure(), test, notes=sets.notes)
     write_report([output], output / "report.html")
     accelerator.wait_for_everyone()
     return metrics
@@ -124,6 +126,11 @@ def _about(sets: Sets) -> str:
     if sets.broken:
         parts.append(f"{sets.broken:,} broken images left out")
     return ", ".join(parts)
+
+
+def _notes(sets: Sets) -> list[str]:
+    levels = notes_of_levels(facts_of_sets(sets.test, sets.gallery))
+    return [f"note: {note}" for note in (*sets.notes, *levels)]
 
 
 def _run_options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -204,6 +211,8 @@ def _print_summary(metrics: dict[str, Any], output: Path) -> None:
     print(f"\n{'held-out':<8}{'':<20}{'before':>8}{'after':>8}")
     for name, (title, level) in metric_titles(list(after), metrics["level_names"]).items():
         print(f"{title:<8}{level:<20}{before[name]:>8.3f}{after[name]:>8.3f}")
+    for note in notes_of_levels(metrics["levels"]):
+        print(note)
     print(
         f"\nbest epoch {metrics['best_epoch']} by {metrics['monitor']}; report: {output / 'report.html'}"
     )

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pytorch_metric_learning import losses as pml_losses
-
 from pml_suprank import Hierarchy, losses, miners
+from pml_suprank.pml import losses as pml_losses
 
 __all__ = ["LOSSES", "LossChoice"]
 

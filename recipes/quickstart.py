@@ -9,7 +9,6 @@ Half of the emoji of every subgroup train, the other half test (see
 """
 
 import argparse
-import json
 import platform
 import shlex
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 
 import torch
 
+from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.config import GROUP_SIZES, Config, add_options, parse
 from pml_suprank.recipes.data.emoji import LICENCES, EmojiDataset, load_emoji, split_emoji
 from pml_suprank.recipes.data.emoji_sources import package_versions
@@ -168,7 +168,7 @@ def _setup(
 def _read_before(output: Path) -> tuple[dict[str, float], Retrieval]:
     path = output / "before.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read ({error}); start over with --overwrite") from error
     return content["metrics"], Retrieval(**content["sheets"])

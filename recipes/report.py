@@ -7,22 +7,27 @@ Reads the run folders of ``finetune`` (and those of the quickstart as far as the
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pml_suprank.recipes.files import write_text
+from pml_suprank.recipes.pages.data_notes import different_tests
 from pml_suprank.recipes.pages.run_folder import RunFolder, RunFolderError
 from pml_suprank.recipes.pages.run_page import render_comparison, render_run
 
 __all__ = ["main", "write_report"]
 
 
-def write_report(runs: Sequence[Path], output: Path) -> None:
+def write_report(runs: Sequence[Path], output: Path) -> bool:
     """Write the page of one run, or of several.
 
     Args:
         runs: run folders.
         output: HTML file.
+
+    Returns:
+        Whether the runs compare: False where they were tested on different images.
 
     Raises:
         RunFolderError: a folder is not that of a finished run.
@@ -31,6 +36,7 @@ def write_report(runs: Sequence[Path], output: Path) -> None:
         raise RunFolderError("runs: wanted at least one run folder, got none")
     found = [RunFolder.read(path) for path in runs]
     write_text(output, render_run(found[0]) if len(found) == 1 else render_comparison(found))
+    return not different_tests(found, [run.name for run in found])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,9 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     try:
-        write_report(options.runs, options.output)
+        do_compare = write_report(options.runs, options.output)
     except RunFolderError as error:
         parser.error(str(error))
+    if not do_compare:
+        print("warning: the runs were tested on different images; none is best", file=sys.stderr)
     print(f"report: {options.output}")
     return 0
 

@@ -19,6 +19,11 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from pml_suprank.integrations.faiss_index import KINDS, GalleryIndex, IndexFileError
+from pml_suprank.integrations.model_identity import (
+    ModelIdentity,
+    ModelMismatchError,
+    check_same_model,
+)
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
 from pml_suprank.recipes.files import write_atomic, write_text
@@ -31,28 +36,64 @@ GALLERY = "gallery.npz"
 
 def build_index(gallery: EmbeddingSet, folder: Path, kind: str = "flat") -> GalleryIndex:
     """Index a gallery by cosine and write index and gallery into a folder."""
-    index = GalleryIndex.build(gallery.embeddings, kind)
+    index = GalleryIndex.build(gallery.embeddings, kind, model=gallery.model)
     gallery.save(folder / GALLERY)
     index.save(folder)
     return index
 
 
-def search_index(folder: Path, queries: Tensor, top: int) -> tuple[EmbeddingSet, Tensor, Tensor]:
-    """The gallery, and scores and indices [Q, top] of the nearest items.
+def search_index(
+    folder: Path,
+    queries: Tensor,
+    top: int,
+    *,
+    model: ModelIdentity | None = None,
+    allow_other_model: bool = False,
+) -> tuple[EmbeddingSet, Tensor, Tensor]:
+    """The gallery, and scores and indices [Q, top] of the nearest items; an index of -1 where fewer were found.
+
+    Args:
+        folder: of the index.
+        queries: [Q, D].
+        top: number of results.
+        model: that made the queries; None where it is not known.
+        allow_other_model: whether it may be another one than that of the index.
 
     Raises:
         IndexFileError, EmbeddingError: the folder holds no whole index.
+        ModelMismatchError: queries of another model.
         ValueError: queries of another width, or ``top`` above the size of the gallery.
     """
-    gallery = EmbeddingSet.load(folder / GALLERY)
-    index = GalleryIndex.load(folder, gallery.embeddings)
+    gallery, index = _read_index(folder)
+    _check_model(model, index.model, allow_other_model)
     return gallery, *index.search(queries, top)
 
 
-def _encode(options: argparse.Namespace) -> tuple[Tensor, list[Query]]:
-    """Embeddings of what is asked for, and how it is shown."""
+def _read_index(folder: Path) -> tuple[EmbeddingSet, GalleryIndex]:
+    gallery = EmbeddingSet.load(folder / GALLERY)
+    return gallery, GalleryIndex.load(folder, gallery.embeddings)
+
+
+def _check_model(
+    queries: ModelIdentity | None, gallery: ModelIdentity | None, allow_other: bool
+) -> None:
+    try:
+        note = check_same_model(queries, gallery, allow_other=allow_other)
+    except ModelMismatchError as error:
+        raise ModelMismatchError(
+            f"{error}; search with the model of the index, or pass --allow-other-model"
+        ) from None
+    if note:
+        print(f"warning: {note}", file=sys.stderr)
+
+
+def _encode(
+    options: argparse.Namespace, of_index: ModelIdentity | None
+) -> tuple[Tensor, list[Query]]:
+    """Embeddings of what is asked for, by the model of the index, and how it is shown."""
     if options.embedding is not None:
         found = EmbeddingSet.load(options.embedding)
+        _check_model(found.model, of_index, options.allow_other_model)
         shown = [
             Query("" if found.paths is None else found.paths[row], found.path(row))
             for row in range(len(found))
@@ -64,7 +105,9 @@ def _encode(options: argparse.Namespace) -> tuple[Tensor, list[Query]]:
         )
     from pml_suprank.recipes.engine.encoder import load_encoder
 
-    encoder: Any = load_encoder(options.model, options.device)
+    scales = (1.0,) if of_index is None else of_index.scales
+    encoder: Any = load_encoder(options.model, options.device, scales)
+    _check_model(encoder.identity, of_index, options.allow_other_model)
     parts, shown = [], []
     if options.image:
         images = []
@@ -92,16 +135,19 @@ def _build(options: argparse.Namespace) -> None:
 
 
 def _query(options: argparse.Namespace) -> None:
-    embeddings, shown = _encode(options)
-    gallery, scores, indices = search_index(options.index, embeddings, options.top)
+    gallery, index = _read_index(options.index)
+    embeddings, shown = _encode(options, index.model)
+    scores, indices = index.search(embeddings, options.top)
     for query, own_scores, own in zip(shown, scores.tolist(), indices.tolist(), strict=True):
         print(f"\n{query.title}" if query.title else "")
-        for rank, (score, index) in enumerate(zip(own_scores, own, strict=True), 1):
-            path = "" if gallery.paths is None else gallery.paths[index]
-            names = " < ".join(
-                gallery.class_name(index, level) for level in range(gallery.num_levels)
+        found = [(score, row) for score, row in zip(own_scores, own, strict=True) if row >= 0]
+        for rank, (score, row) in enumerate(found, 1):
+            path = "" if gallery.paths is None else gallery.paths[row]
+            print(f"{rank:>4}  {score:>7.4f}  {path}  {' < '.join(gallery.names(row))}")
+        if len(found) < len(own):
+            print(
+                f"      {len(found)} of {len(own)} found: {index.kind} searches a part of the gallery"
             )
-            print(f"{rank:>4}  {score:>7.4f}  {path}  {names}")
     output = options.output
     if output is None:
         return
@@ -132,6 +178,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--embedding", type=Path, help="file of embeddings to search with")
     add("--top", type=at_least(1), default=10, help="number of results (10)")
     add("--output", type=Path, help="contact sheet, *.html or *.png")
+    add(
+        "--allow-other-model",
+        action="store_true",
+        help="search although another model has made the index",
+    )
     add("--device", default="cpu", help="where to compute (cpu)")
     options = parser.parse_args(argv)
     try:

@@ -7,9 +7,9 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from pytorch_metric_learning.trainers import MetricLossOnly
 
 from pml_suprank.integrations.timm_backbones import build_models, build_transforms
+from pml_suprank.pml import MetricLossOnly
 from pml_suprank.recipes.config import GROUP_SIZES, Config
 from pml_suprank.recipes.data.emoji import EmojiDataset
 from pml_suprank.recipes.files import write_atomic

@@ -441,12 +441,12 @@ class TestErrors:
             ({"query": torch.full((3, 2), torch.nan)}, "query: wanted finite numbers, got NaN"),
             ({"reference": torch.randn(4, 3)}, "reference: wanted 2 dimensions"),
             ({"query_labels": torch.zeros(2).long()}, "query_labels: wanted 3 rows, got 2"),
-            ({"reference_labels": torch.zeros(4)}, "reference_labels: wanted integers"),
+            ({"reference_labels": torch.zeros(4) + 0.5}, "reference_labels: wanted integers"),
             ({"reference_labels": None}, "reference_labels: wanted the labels .* got None"),
             ({"reference": None}, "reference_labels: wanted None without reference"),
             ({"ref_includes_query": True}, "ref_includes_query: .* another embedding or label"),
             (
-                {"query_labels": torch.tensor([[0, 0], [0, 1], [1, 1]])},
+                {"query_labels": torch.tensor([[0, 0], [1, 0], [2, 1]])},
                 "reference_labels: wanted rows",
             ),
         ],
@@ -499,9 +499,69 @@ def test_copies_and_pickles():
         assert other.get_accuracy(*self_arguments(0)) == wanted
 
 
-def test_metrics_left_to_the_ranking_are_not_called():
-    with pytest.raises(RuntimeError, match="ndcg is read off the rankings"):
-        AccuracyCalculator(device=CPU).calculate_ndcg()
+class TestDirectCalls:
+    """``calculate_<name>`` with PML's keyword set, as its own code and tests call them."""
+
+    labels = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2, 2])
+
+    def keywords(self, own=True):
+        """What PML's get_accuracy hands to each method."""
+        points = torch.randn(len(self.labels), 3, generator=torch.Generator().manual_seed(4))
+        seen = {}
+
+        class Spy(pml.AccuracyCalculator):
+            def calculate_precision_at_1(self, **kwargs):
+                seen.update(kwargs)
+                return 0.0
+
+        Spy(include=("precision_at_1",), device=torch.device(CPU)).get_accuracy(
+            points, self.labels, points, self.labels, own
+        )
+        return points, seen
+
+    @pytest.mark.parametrize("own", [True, False])
+    @pytest.mark.parametrize("options", [{}, {"avg_of_avgs": True}, {"return_per_class": True}])
+    def test_every_metric_as_get_accuracy_has_it(self, options, own):
+        points, keywords = self.keywords(own)
+        calculator = AccuracyCalculator(exclude=CLUSTERED, device=CPU, **options)
+        wanted = calculator.get_accuracy(points, self.labels, points, self.labels, own)
+        assert {"ndcg", "asi", "recall_at_2", "r_precision"} <= set(wanted)
+        for name, value in wanted.items():
+            found = getattr(calculator, f"calculate_{name}")(**keywords)
+            assert found == pytest.approx(value, abs=1e-6), name
+            without = {key: each for key, each in keywords.items() if key != "reference_labels"}
+            assert getattr(calculator, f"calculate_{name}")(**without) == pytest.approx(found)
+
+    def test_with_a_hierarchy(self):
+        points, keywords = self.keywords()
+        tree = Hierarchy.from_paths(["a/x", "a/y", "b/z"])
+        calculator = AccuracyCalculator(exclude=CLUSTERED, device=CPU, hierarchy=tree)
+        wanted = calculator.get_accuracy(points, self.labels)
+        keywords |= {
+            name: keywords[name].long()
+            for name in ("query_labels", "knn_labels", "reference_labels")
+        }
+        for name in ("hierarchical_average_precision", "ndcg", "asi", "recall_at_2"):
+            found = getattr(calculator, f"calculate_{name}")(**keywords)
+            assert found == pytest.approx(wanted[name])
+        rows = {key: tree.expand(keywords[key]) for key in ("query_labels", "reference_labels")}
+        rows["knn_labels"] = tree.expand(keywords["knn_labels"].flatten()).view(10, 9, 2)
+        plain = AccuracyCalculator(exclude=CLUSTERED, device=CPU)
+        assert plain.calculate_asi(**(keywords | rows)) == pytest.approx(wanted["asi"])
+        del keywords["reference_labels"]
+        with pytest.raises(
+            ValueError, match="reference_labels: wanted .* get_accuracy computes it"
+        ):
+            calculator.calculate_ndcg(**keywords)
+
+    def test_no_query_that_counts_is_nan(self):
+        keywords = self.keywords()[1]
+        keywords["not_lone_query_mask"] = torch.zeros(10, dtype=torch.bool)
+        assert np.isnan(AccuracyCalculator(device=CPU).calculate_asi(**keywords))
+        with pytest.raises(ValueError, match="knn_labels: wanted labels of k neighbours"):
+            AccuracyCalculator(device=CPU).calculate_asi(
+                knn_labels=torch.zeros(3), query_labels=torch.zeros(3)
+            )
 
 
 @pytest.mark.parametrize("similarity", ["euclidean", "cosine", "dot"])
@@ -516,3 +576,43 @@ def test_exact_neighbours(similarity):
     _, indices = neighbours.ExactKNN(similarity)(query, 36, both, True)
     for row, found in enumerate(indices.tolist()):
         assert sorted([*found, row]) == list(range(37))
+
+
+class TestAsWithPML:
+    """What PML's calculator takes, ours takes, with the same result."""
+
+    @pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.int16, torch.bool])
+    def test_integer_embeddings(self, dtype):
+        points = torch.tensor([[0, 1], [1, 1], [1, 0], [0, 0], [0, 1], [1, 0]]).to(dtype)
+        points = points * 7 if dtype != torch.bool else points
+        labels = torch.tensor([0, 0, 1, 1, 0, 1])
+        options = {"include": ("r_precision", "precision_at_1"), "device": CPU}
+        found = AccuracyCalculator(**options).get_accuracy(points, labels)
+        assert found == AccuracyCalculator(**options).get_accuracy(points.float(), labels)
+        assert found == AccuracyCalculator(**options).get_accuracy(points.numpy(), labels.numpy())
+        ours = metrics.evaluate(points, labels, similarity="euclidean")
+        assert ours["r_precision_level0"].mean() == found["r_precision"]
+
+    def test_one_column_and_references(self):
+        query, reference = torch.tensor([[0], [4]]), torch.tensor([[1], [2], [3], [9]])
+        labels, others = torch.tensor([0, 1]), torch.tensor([0, 1, 1, 0])
+        options = {"include": ("precision_at_1", "mean_average_precision"), "device": CPU}
+        found = AccuracyCalculator(**options).get_accuracy(query, labels, reference, others)
+        theirs = pml.AccuracyCalculator(k=None, **options)
+        assert found == theirs.get_accuracy(query, labels, reference, others)
+
+    def test_large_integers_stay_apart(self):
+        points = 2**40 + torch.tensor([[0], [3], [1], [2]])
+        found = AccuracyCalculator(include=("precision_at_1",), device=CPU).get_accuracy(
+            points, torch.tensor([0, 1, 0, 1])
+        )
+        assert found["precision_at_1"] == 0.5
+
+    @pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.int32, torch.uint8])
+    def test_label_types(self, kind):
+        points, labels = self_arguments(0)
+        options = {"include": (*RANKED, "asi"), "device": CPU}
+        wanted = AccuracyCalculator(**options).get_accuracy(points, labels)
+        assert AccuracyCalculator(**options).get_accuracy(points, labels.to(kind)) == wanted
+        assert AccuracyCalculator(**options).get_accuracy(points, labels.tolist()) == wanted
+        assert AccuracyCalculator(**options).get_accuracy(points, labels.to(kind).numpy()) == wanted

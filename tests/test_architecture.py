@@ -13,11 +13,14 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pml_suprank"
 LAYERS = [
     "checks",
+    "missing",
     "hierarchy",
     "relevance",
     "whitening",
     "samplers",
     "functional",
+    "pml_version",
+    "pml",
     "metrics",
     "decomposability",
     "losses",
@@ -48,6 +51,8 @@ def new_modules(module):
 
 def test_importing_the_core_loads_torch_pml_and_numpy_only():
     assert new_modules("pml_suprank") == {"pml_suprank"}
+    parts = ("functional", "losses", "metrics", "miners", "relevance", "samplers")
+    assert new_modules(", ".join(f"pml_suprank.{part}" for part in parts)) == {"pml_suprank"}
 
 
 def test_testers_are_loaded_when_asked_for():

@@ -169,7 +169,7 @@ def test_progress_bars(points, capsys):
         ({"embeddings": torch.zeros(24)}, "embeddings: wanted"),
         ({"embeddings": torch.full((24, 4), float("nan"))}, "embeddings: wanted finite"),
         ({"labels": LABELS[:5]}, "labels: wanted 24 rows, got 5"),
-        ({"labels": LABELS.float()}, "labels: wanted integers"),
+        ({"labels": LABELS + 0.5}, "labels: wanted integers"),
         ({"metric": "accuracy"}, "metric: wanted one of .*'ndcg'.*got 'accuracy'"),
         ({"level": 1}, "level: wanted an integer >= 0 below 1, got 1"),
         ({"k": 0}, "k: wanted .* got"),

@@ -1,7 +1,9 @@
 """The class tree: what it answers, on random trees too, and how it stays exact."""
 
 import copy
+import itertools
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -9,7 +11,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pml_suprank.hierarchy import Hierarchy, HierarchyError, as_level_labels, common_levels
+from pml_suprank.hierarchy import (
+    Hierarchy,
+    HierarchyError,
+    as_joint_labels,
+    as_level_labels,
+    check_tree,
+    common_levels,
+    ignored_rows,
+)
+from pml_suprank.hierarchy import labels as label_forms
+from pml_suprank.hierarchy.labels import index_tensor, integer_tensor
 
 ANIMALS = ["animal/dog/husky", "animal/dog/pug", "animal/cat/siamese", "plant/rose/tea"]
 
@@ -205,15 +217,21 @@ class TestLabelForms:
     @pytest.mark.parametrize(
         ("labels", "message"),
         [
-            (torch.tensor([1.0, 2.0]), "ref_labels: wanted integers .* got dtype float32$"),
+            (torch.tensor([1.0, 2.5]), "ref_labels: wanted integers.* got dtype float32 with 2.5$"),
             (torch.tensor([1.0, float("nan")]), "got dtype float32 with NaN"),
-            (torch.tensor([True]), "ref_labels: wanted integers, got dtype bool"),
+            (torch.tensor([float("inf")]), "got dtype float32 with inf"),
+            (torch.tensor([2.0**24]), "integers below 16777216 .* float32 with 1.67772e"),
+            (torch.tensor([-(2.0**24)]).double(), "got dtype float64 with -1.67"),
+            (torch.tensor([2048.0]).half(), "integers below 2048 .* got dtype float16 with 2048"),
+            (torch.tensor([256.0]).bfloat16(), "integers below 256 .* bfloat16 with 256"),
             (torch.tensor([1j]), "got dtype complex64"),
             (torch.tensor(1), r"wanted 1-D class labels \[B\] or 2-D labels .* got shape \(\)"),
             (torch.zeros(1, 1, 1, dtype=torch.long), r"got shape \(1, 1, 1\)"),
             (torch.zeros(2, 2, dtype=torch.long), "wanted 3 columns, .* got 2 columns"),
             (torch.zeros(2, 0, dtype=torch.long), "at least one level"),
-            (["a"], "wanted a tensor or array of integers, got list"),
+            (["a"], "wanted a tensor or array of integers, got list.*by Hierarchy.ids"),
+            ([[1], [1, 2]], "wanted a tensor or array of integers, got list"),
+            (None, "wanted a tensor or array of integers, got NoneType"),
             (torch.tensor([7]), "ref_labels: wanted ids of the 4 classes .* got 1 unknown: 7"),
             (torch.tensor([2**63], dtype=torch.uint64), "got larger uint64"),
         ],
@@ -221,6 +239,143 @@ class TestLabelForms:
     def test_errors(self, labels, message):
         with pytest.raises(HierarchyError, match=message):
             as_level_labels(labels, self.tree, name="ref_labels")
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            *("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
+            *("float16", "bfloat16", "float32", "float64"),
+        ],
+    )
+    def test_every_dtype_of_whole_numbers_is_int64_from_here(self, kind):
+        values = [3, 0, 100]
+        for each in (values, [[3, 0], [100, 0]]):
+            found = integer_tensor(torch.tensor(each).to(getattr(torch, kind)), "labels")
+            assert found.dtype == torch.int64
+            assert found.tolist() == each
+        if kind != "bfloat16":
+            assert integer_tensor(np.array(values, dtype=kind), "labels").tolist() == values
+            big = np.array(values, dtype=np.dtype(kind).newbyteorder(">"))
+            assert integer_tensor(big, "labels").tolist() == values
+
+    def test_whole_numbers_as_floats_up_to_where_ids_merge(self):
+        largest = [2.0**24 - 1, -(2.0**24) + 1]
+        assert integer_tensor(largest, "labels").tolist() == [2**24 - 1, -(2**24) + 1]
+        assert integer_tensor(torch.tensor(largest), "labels").tolist() == [2**24 - 1, 1 - 2**24]
+
+    def test_bool_lists_and_arrays_of_any_layout(self):
+        assert integer_tensor(torch.tensor([True, False]), "labels").tolist() == [1, 0]
+        assert integer_tensor([True, False], "labels").tolist() == [1, 0]
+        assert integer_tensor([], "labels").dtype == torch.int64
+        backwards, fixed = np.arange(4)[::-1], np.arange(3)
+        fixed.flags.writeable = False  # torch would warn
+        assert integer_tensor(backwards, "labels").tolist() == [3, 2, 1, 0]
+        assert integer_tensor(fixed, "labels").tolist() == [0, 1, 2]
+        assert integer_tensor([torch.tensor(2), torch.tensor(1)], "labels").tolist() == [2, 1]
+
+    @pytest.mark.parametrize("values", [[True, False], [1.0, 0.0], np.array([True])])
+    def test_indices_are_neither_masks_nor_floats(self, values):
+        with pytest.raises(HierarchyError, match="own: wanted integers, got dtype"):
+            index_tensor(values, "own")
+        assert index_tensor([], "own").tolist() == []
+        assert index_tensor([3, -1], "own").tolist() == [3, -1]
+
+    def test_rows_have_to_be_a_tree(self):
+        rows = torch.tensor([[0, 0], [1, 0], [0, 1]])
+        with pytest.raises(HierarchyError, match="labels: wanted a tree.* 0 of column 0 under 0 a"):
+            as_level_labels(rows)
+        assert as_level_labels(rows, check=False) is rows
+        assert as_level_labels(rows[:2]) is not None
+
+    @pytest.mark.parametrize("dtype", [torch.int64, torch.float32, torch.bool])
+    def test_one_hot_rows_are_told_from_a_tree(self, dtype):
+        one_hot = torch.nn.functional.one_hot(torch.arange(4)).to(dtype)
+        hint = r"wanted .* the rows look one-hot: give class ids, rows.argmax\(dim=1\)"
+        with pytest.raises(HierarchyError, match=hint):
+            as_level_labels(one_hot, name="rows")
+        with pytest.raises(HierarchyError, match="wanted 3 columns.*rows look one-hot"):
+            as_level_labels(one_hot, self.tree, name="rows")
+        several = one_hot + one_hot.roll(1, 0) > 0
+        with pytest.raises(HierarchyError, match=r"wanted a tree((?!one-hot).)*$"):
+            as_level_labels(several)
+
+    @given(st.integers(0, 2**31), st.integers(1, 12), st.integers(1, 4))
+    @settings(max_examples=60, deadline=None)
+    def test_a_tree_is_one_parent_for_each_id(self, seed, size, num_levels):
+        generator = torch.Generator().manual_seed(seed)
+        rows = torch.randint(0, 4, (size, num_levels), generator=generator)
+        parents: dict[tuple[int, int], set[int]] = {}
+        for row in rows.tolist():
+            for level, (fine, coarse) in enumerate(itertools.pairwise(row)):
+                parents.setdefault((level, fine), set()).add(coarse)
+        if all(len(above) == 1 for above in parents.values()):
+            check_tree(rows)
+        else:
+            with pytest.raises(HierarchyError, match="wanted a tree"):
+                check_tree(rows)
+
+    def test_both_together_are_a_tree(self):
+        rows, others = torch.tensor([[0, 0], [1, 0]]), torch.tensor([[2, 1], [0, 0]])
+        labels, ref_labels = as_joint_labels(rows, others)
+        assert labels is rows
+        assert ref_labels is others
+        labels, ref_labels = as_joint_labels(rows.tolist(), others.numpy(), lengths=(2, 2))
+        assert torch.equal(labels, rows)
+        assert torch.equal(ref_labels, others)
+        with pytest.raises(HierarchyError, match="labels and ref_labels: wanted a tree"):
+            as_joint_labels(rows, torch.tensor([[2, 1], [0, 1]]))
+        with pytest.raises(HierarchyError, match="ref_labels: wanted a tree"):
+            as_joint_labels(rows, torch.tensor([[2, 1], [2, 0]]))
+        with pytest.raises(HierarchyError, match="^labels: wanted a tree"):
+            as_joint_labels(torch.tensor([[2, 1], [2, 0]]), rows)
+        with pytest.raises(HierarchyError, match="ref_labels: wanted 2 label columns as in labels"):
+            as_joint_labels(rows, [0, 1])
+        with pytest.raises(HierarchyError, match="ref_labels: wanted 1 rows, got 2"):
+            as_joint_labels(rows, others, lengths=(2, 1))
+
+    def test_what_a_hierarchy_expands_is_not_checked(self, monkeypatch):
+        ids, rows = torch.tensor([3, 0]), self.tree.expand([3, 0])
+        checked = []
+        monkeypatch.setattr(label_forms, "is_tree", lambda each: checked.append(len(each)) or True)
+        both = as_joint_labels(ids, [1, 2], self.tree)
+        assert [each.tolist() for each in both] == [rows.tolist(), [[1, 0, 0], [2, 1, 0]]]
+        as_level_labels(ids, self.tree)
+        as_joint_labels(ids, ids)
+        assert checked == []
+        same = as_joint_labels(rows, rows, self.tree)
+        assert same[0] is same[1]
+        assert checked == [2]
+        as_joint_labels(ids, rows, self.tree)
+        assert checked == [2, 4]
+
+    def test_ignored_rows_are_neither_looked_up_nor_checked(self):
+        ids = torch.tensor([3, -1, 0, -1])
+        assert ignored_rows(ids, None) is None
+        assert ignored_rows(ids, -1).tolist() == [False, True, False, True]
+        rows = as_level_labels(ids, self.tree, ignore_index=-1)
+        assert rows.tolist() == [[3, 2, 1], [-1] * 3, [0, 0, 0], [-1] * 3]
+        given_rows = torch.tensor([[-1, 0, 0], [3, 2, 1], [-1, 5, 1]])
+        assert ignored_rows(given_rows, -1).tolist() == [True, False, True]
+        assert as_level_labels(given_rows, ignore_index=-1) is given_rows
+        with pytest.raises(HierarchyError, match="wanted a tree"):
+            as_level_labels(given_rows)
+        with pytest.raises(HierarchyError, match="got 1 unknown: -1"):
+            as_level_labels(ids, self.tree)
+        # a class id is no node id: 255 is ignored, not the node 255 of a large tree
+        tree = Hierarchy.from_labels(torch.arange(1000, 1300)[:, None].expand(-1, 2))
+        ids = torch.tensor([1255, 255])
+        assert as_level_labels(ids, tree, ignore_index=255).tolist() == [[255] * 2, [255] * 2]
+        assert ignored_rows(ids, 255).tolist() == [False, True]
+        as_joint_labels(given_rows, torch.tensor([[3, 2, 1], [-1, 7, 7]]), ignore_index=-1)
+        with pytest.raises(HierarchyError, match="labels and ref_labels: wanted a tree"):
+            as_joint_labels(given_rows, torch.tensor([[3, 1, 1]]), ignore_index=-1)
+
+    @pytest.mark.parametrize("wrong", [True, 0.5, "none"])
+    def test_ignore_index_is_an_integer(self, wrong):
+        assert label_forms.checked_ignore_index(np.int64(-1)) == -1
+        assert label_forms.checked_ignore_index(None) is None
+        with pytest.raises(ValueError, match="ignore_index: wanted an integer, or None, got"):
+            label_forms.checked_ignore_index(wrong)
 
     def test_length(self):
         with pytest.raises(HierarchyError, match="labels: wanted 3 rows, got 2"):
@@ -234,6 +389,56 @@ class TestLabelForms:
             common_levels(rows, rows[:, :1])
         with pytest.raises(HierarchyError, match="ref_labels: wanted ids of the 4"):
             self.tree.common_levels([0], [9])
+
+
+class TestIds:
+    tree = Hierarchy.from_paths(ANIMALS)
+
+    def test_names_become_ids(self):
+        names = [ANIMALS[2], ANIMALS[0], ANIMALS[2]]
+        for each in (names, np.array(names), tuple(names), np.array(names, dtype=object)):
+            found = self.tree.ids(each)
+            assert found.dtype == torch.int64
+            assert found.tolist() == [2, 0, 2]
+        assert self.tree.ids([]).tolist() == []
+        assert self.tree.ids([[ANIMALS[1]], [ANIMALS[0]]]).tolist() == [[1], [0]]
+        for index, name in enumerate(self.tree.node_names(0)):
+            assert self.tree.ids([name]).tolist() == [index] == [self.tree.class_id(name)]
+
+    def test_ids_are_those_that_expand_knows(self):
+        tree = Hierarchy.from_parents({30: "a", 10: "a", 20: "b"})
+        assert tree.ids(["10", "30"]).tolist() == [10, 30]
+        tree = Hierarchy.from_labels([[30, 5], [10, 5]])
+        assert tree.ids(["30", "10"]).tolist() == [30, 10]
+
+    @pytest.mark.parametrize(
+        ("names", "message"),
+        [
+            (["animal/dog/pug", "pugg", "pugg"], "got 1 others: 'pugg' .nearest: 'pug'."),
+            (["x"], "names: wanted names of the 4 classes of the hierarchy, got 1 others: 'x'$"),
+            (list("abcdef"), "got 6 others: 'a', 'b', 'c', 'd', 'e', ...$"),
+            ("pug", "wanted a list or an array of names, got 'pug'"),
+            ([1], "wanted names of classes, got 1 of type int"),
+            ([["pug"], []], "wanted names of classes, got .'pug'. of type list"),
+        ],
+    )
+    def test_unknown_names(self, names, message):
+        with pytest.raises(HierarchyError, match=message):
+            self.tree.ids(names)
+
+    def test_a_name_of_several_classes(self):
+        tree = Hierarchy.from_paths(["cat/other", "dog/other"])
+        assert tree.ids(["dog/other"]).tolist() == [1]
+        with pytest.raises(HierarchyError, match="'other' .2 classes; give the full name."):
+            tree.ids(["other"])
+
+    def test_a_million_names(self):
+        tree = Hierarchy.from_paths([f"g{i % 100}/c{i}" for i in range(10_000)])
+        ids = torch.randint(0, 10_000, (10**6,))
+        names = np.array([f"c{i}" for i in range(10_000)])[ids.numpy()]
+        start = time.process_time()
+        assert torch.equal(tree.ids(names), ids)
+        assert time.process_time() - start < 10  # a second or so; a scan for each would take hours
 
 
 class TestTableChecks:

@@ -25,7 +25,7 @@ class TestFromLabels:
             ([[1, 0, 0], [2, 0, 5]], "got 0 of column 1 under 0 and 5 of column 2"),
             ([1, 2], r"labels: wanted a filled \[B, L\] table, got shape \(2,\)"),
             (torch.zeros(0, 2, dtype=torch.long), r"got shape \(0, 2\)"),
-            ([[1.0, float("nan")]], "labels: wanted integers .* with NaN"),
+            ([[1.0, float("nan")]], "labels: wanted integers.* with NaN"),
             ([["a", "b"]], "labels: wanted a tensor or array of integers"),
         ],
     )
@@ -86,7 +86,7 @@ class TestFromPaths:
             ([], "at least one path, got none"),
             ("a/b", "wanted an iterable of str, got str"),
             (3, "wanted an iterable of str, got int"),
-            (["a/b", 3], r"paths\[1\]: wanted a str, got 3"),
+            (["a/b", 3], r"paths\[1\]: wanted a str or a sequence of str, got 3"),
             (["a//b"], r"paths\[0\]: .* got the empty name in 'a//b'"),
             (["a/b/"], "the empty name"),
             ([""], "the empty name"),
@@ -170,25 +170,80 @@ class TestFromCsv:
 
     def test_items(self, tmp_path):
         tree = self.read(
-            tmp_path, '\ufeffkingdom,species\nplant,"rose, red"\nanimal,dog\nplant,"rose, red"\n\n'
+            tmp_path, '\ufeffspecies,kingdom\n"rose, red",plant\ndog,animal\n"rose, red",plant\n\n'
         )
         assert tree.level_names == ("species", "kingdom")
         assert tree.class_names == ("plant/rose, red", "animal/dog")
         assert tree.table.tolist() == [[0, 0], [1, 1]]
 
-    def test_finest_first_with_delimiter_and_ids(self, tmp_path):
+    def test_coarsest_first_with_delimiter_and_ids(self, tmp_path):
         tree = self.read(
-            tmp_path, "breed;id;species\npug;9;dog\nhusky;4;dog\nsiamese;5;cat\n",
-            delimiter=";", finest_first=True, class_id_column="id",
+            tmp_path, "species;id;breed\ndog;9;pug\ndog;4;husky\ncat;5;siamese\n",
+            delimiter=";", finest_first=False, class_id_column="id",
         )  # fmt: skip
         assert tree.level_names == ("breed", "species")
         assert tree.class_ids.tolist() == [4, 5, 9]
         assert tree.common_levels([9], [4, 5, 9]).tolist() == [[1, 0, 2]]
 
     def test_short_branch(self, tmp_path):
-        tree = self.read(tmp_path, "k,s,b\nanimal,dog,pug\nplant,,\nanimal,cat,\n")
+        tree = self.read(tmp_path, "b,s,k\npug,dog,animal\n,,plant\n,cat,animal\n")
         assert tree.class_names == ("animal/dog/pug", "plant", "animal/cat")
         assert tree.common_levels([0, 1, 2]).tolist() == [[3, 0, 1], [0, 3, 0], [1, 0, 3]]
+
+    @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+    @pytest.mark.parametrize(
+        "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252"]
+    )
+    def test_delimiters_and_encodings_are_recognised(self, tmp_path, delimiter, encoding, caplog):
+        rows = [("breed", "art"), ("Müller; Größe, 3", "Hünd\x80"), ("käfer|x", "Hünd\x80")]
+        text = "\r\n".join(delimiter.join(f'"{cell}"' for cell in row) for row in rows)
+        path = tmp_path / "tree.csv"
+        path.write_bytes(text.replace("\x80", "€").encode(encoding))
+        tree = Hierarchy.from_csv(path)
+        assert tree.level_names == ("breed", "art")
+        assert tree.node_names(0) == ("Müller; Größe, 3", "käfer|x")
+        assert tree.node_names(1) == ("Hünd€",)
+        assert ("read as cp1252" in caplog.text) == (encoding == "cp1252")
+        if encoding == "cp1252":
+            with pytest.raises(HierarchyError, match=r"tree.csv: wanted utf-8 text, got"):
+                Hierarchy.from_csv(path, encoding="utf-8")
+
+    def test_excels_first_line(self, tmp_path):
+        tree = self.read(tmp_path, "sep=|\na,b|kind\nx|y\nz|y\n")
+        assert tree.level_names == ("a,b", "kind")
+        with pytest.raises(HierarchyError, match="tree.csv, line 4: wanted 2 cells"):
+            self.read(tmp_path, "sep=|\na|b\nx|y\nz\n")
+
+    def test_text_that_turns_out_to_be_of_another_encoding(self, tmp_path):
+        path = tmp_path / "tree.csv"
+        path.write_bytes(b"a,b\n" + b"x,y\n" * 300_000 + b"\xff,y\n")
+        with pytest.raises(HierarchyError, match=r"tree.csv, line 29\d+ or soon after: wanted utf"):
+            Hierarchy.from_csv(path, encoding="utf-8")
+        with pytest.raises(HierarchyError, match="encoding: wanted a name such as 'utf-8'"):
+            Hierarchy.from_csv(path, encoding="utf-9")
+
+    def test_reversed_levels(self, tmp_path):
+        text = "kind,breed\ndog,husky\ndog,pug\ncat,tabby\n"
+        with pytest.raises(HierarchyError, match=r"got 'dog' of 'kind' under 'husky', 'pug' of"):
+            self.read(tmp_path, text)
+        tree = self.read(tmp_path, text, finest_first=False)
+        assert tree.class_names == ("dog/husky", "dog/pug", "cat/tabby")
+        with pytest.raises(HierarchyError, match="finest_first=True reads the other order"):
+            self.read(tmp_path, "breed,kind\nhusky,dog\npug,dog\ntabby,cat\n", finest_first=False)
+        text = "side,hand\nleft,a\nright,a\nleft,b\nright,b\nleft,c\n"
+        sides = self.read(tmp_path, text, repeated_names=True)
+        assert sides.num_classes == 5
+
+    def test_a_name_with_a_slash_is_one_name(self, tmp_path):
+        tree = self.read(tmp_path, "band,genre\nAC/DC,rock\nB\\C,rock\nDC,AC\n")
+        assert tree.class_names == (r"rock/AC\/DC", r"rock/B\\C", "AC/DC")
+        assert (
+            tree.class_id("rock/AC\\/DC") == 0 == Hierarchy.from_paths(["AC/DC"]).class_id("AC/DC")
+        )
+        assert self.read(tmp_path, "band\nAC/DC\n").class_names == ("AC/DC",)
+        assert tree.restrict([0, 1]) == tree
+        assert tree.prune(None, 1) == tree
+        assert Hierarchy.from_paths([("a/b", "c"), ("a", "b/c")]).class_names == (r"a\/b/c", r"a/b\/c")  # fmt: skip
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -198,7 +253,16 @@ class TestFromCsv:
             ("a,a\nx,y\n", "wanted a first line"),
             ("a,b\n", "at least one row under the header, got none"),
             ("a,b\nx,y\nx\n", "line 3: wanted 2 cells, got 1"),
-            ("a,b\n,y\n", "line 2: wanted empty cells at the finest levels only"),
+            (
+                "a,b\nx,y\nx,y,z\n",
+                r"tree.csv, line 3: wanted 2 cells, got 3 \(separated by commas\)",
+            ),
+            (
+                "a;b\nx;y\nx\n",
+                r"tree.csv, line 3: wanted 2 cells, got 1 \(separated by semicolons\)",
+            ),
+            ("a,b\ny,\n", "tree.csv, line 2: wanted empty cells at the finest levels only"),
+            ('a,b\nx,"y\nz,y\n', "tree.csv, line 3: wanted CSV, got unexpected end of data"),
         ],
     )
     def test_errors(self, tmp_path, text, message):
@@ -212,7 +276,7 @@ class TestFromCsv:
             ("id\n1\n", "at least one level column"),
             ("a,id\nx,one\n", "line 2: wanted an integer in 'id', got 'one'"),
             ("a,id\nx,1\nx,2\n", "line 3: wanted one id per class, got 2 for 'x', which has 1"),
-            ("a,b,id\nx,y,1\nz,y,1\n", "line 3: .* got class 1 under 'z/y' and 'x/y'"),
+            ("b,a,id\ny,x,1\ny,z,1\n", "line 3: .* got class 1 under 'z/y' and 'x/y'"),
         ],
     )
     def test_class_id_errors(self, tmp_path, text, message):

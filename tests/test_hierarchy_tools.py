@@ -215,7 +215,7 @@ def test_trees_without_class_names() -> None:
 def test_csv_round_trip(tmp_path_factory: pytest.TempPathFactory, tree: Hierarchy) -> None:
     path = tmp_path_factory.mktemp("csv") / "tree.csv"
     tree.to_csv(path)
-    assert Hierarchy.from_csv(path, class_id_column="class_id") == tree
+    assert Hierarchy.from_csv(path, class_id_column="class_id", repeated_names=True) == tree
 
 
 def test_csv_errors(tmp_path) -> None:

@@ -5,13 +5,16 @@ import sqlite3
 
 import pytest
 import torch
-from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
+from pytorch_metric_learning.testers import (
+    GlobalEmbeddingSpaceTester,
+    GlobalTwoStreamEmbeddingSpaceTester,
+)
 from pytorch_metric_learning.utils import accuracy_calculator as pml
 from pytorch_metric_learning.utils import logging_presets
 
 from pml_suprank import metrics
 from pml_suprank.accuracy_calculator import AccuracyCalculator
-from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.hierarchy import Hierarchy, HierarchyError
 from pml_suprank.testers import HierarchicalTester
 
 CPU = torch.device("cpu")
@@ -245,3 +248,96 @@ def close(writer):
         connection = getattr(value, "conn", None)
         if isinstance(connection, sqlite3.Connection):
             connection.close()
+
+
+class Pairs(torch.utils.data.Dataset):
+    """Anchors, positives and finest labels, as PML's two-stream tester wants them."""
+
+    def __init__(self, seed, count=40):
+        one, generator = Dataset(seed, count, finest_only=True), torch.Generator().manual_seed(9)
+        self.labels, self.anchors = one.labels, one.vectors
+        self.positives = one.vectors + torch.randn(count, 6, generator=generator)
+
+    def __len__(self):
+        return len(self.anchors)
+
+    def __getitem__(self, index):
+        return self.anchors[index], self.positives[index], self.labels[index]
+
+
+class TestTwoStreams:
+    """PML's tester hands over labels as floats."""
+
+    @pytest.mark.parametrize("with_tree", [False, True])
+    def test_as_evaluated_directly(self, with_tree):
+        pairs = Pairs(2)
+        tree = Hierarchy.from_labels(Dataset(2).rows) if with_tree else None
+        tester = GlobalTwoStreamEmbeddingSpaceTester(
+            accuracy_calculator=calculator(hierarchy=tree), normalize_embeddings=False, **OPTIONS
+        )
+        found = tester.test({"val": pairs}, 1, torch.nn.Identity())["val"]
+        wanted = metrics.evaluate(
+            pairs.anchors,
+            pairs.labels,
+            pairs.positives,
+            pairs.labels,
+            hierarchy=tree,
+            similarity="euclidean",
+        )
+        assert found["asi_level0"] == pytest.approx(wanted["asi"].mean())
+        ap = wanted["average_precision_level0"].mean()
+        assert found["mean_average_precision_level0"] == pytest.approx(ap)
+        assert ("precision_at_1_level1_level0" in found) == with_tree
+
+    def test_as_pml(self):
+        options = {"include": RANKED, "device": CPU, "k": None}
+        found, wanted = (
+            GlobalTwoStreamEmbeddingSpaceTester(accuracy_calculator=each, **OPTIONS).test(
+                {"val": Pairs(3)}, 1, torch.nn.Identity()
+            )["val"]
+            for each in (AccuracyCalculator(**options), pml.AccuracyCalculator(**options))
+        )
+        assert dict(found) == pytest.approx(dict(wanted), abs=1e-6)
+
+
+class TestIgnored:
+    """Samples with the label ``ignore_index`` are as if the data set did not have them."""
+
+    @pytest.mark.parametrize(
+        ("finest_only", "in_tester"), [(False, False), (True, False), (False, True)]
+    )
+    def test_as_without_them(self, finest_only, in_tester):
+        whole = Dataset(1, finest_only=finest_only)
+        out = torch.arange(40) % 5 == 0
+        tree = Hierarchy.from_labels(whole.rows[~out]) if finest_only else None
+        whole.labels = whole.labels.clone()
+        whole.labels[out] = -7
+        few = torch.utils.data.Subset(whole, (~out).nonzero().flatten().tolist())
+        if in_tester:
+            tester = HierarchicalTester(ignore_index=-7, **OPTIONS)
+            tester.accuracy_calculator = tester.accuracy_calculator.__class__(
+                exclude=CLUSTERED,
+                device=CPU,
+                ignore_index=tester.accuracy_calculator.ignore_index,
+            )
+        else:
+            tester = HierarchicalTester(
+                accuracy_calculator=calculator(hierarchy=tree, ignore_index=-7), **OPTIONS
+            )
+        plain = HierarchicalTester(accuracy_calculator=calculator(hierarchy=tree), **OPTIONS)
+        found = tester.test({"val": whole}, 1, torch.nn.Identity())["val"]
+        assert found == plain.test({"val": few}, 1, torch.nn.Identity())["val"]
+
+    def test_beside_a_calculator(self):
+        with pytest.raises(
+            ValueError, match="ignore_index: wanted None beside accuracy_calculator"
+        ):
+            HierarchicalTester(accuracy_calculator=calculator(), ignore_index=-1)
+
+
+def test_one_hot_labels_are_refused():
+    one_hot = Dataset(1)
+    one_hot.labels = torch.nn.functional.one_hot(one_hot.rows[:, 0] - 100)
+    tester = HierarchicalTester(accuracy_calculator=calculator(), **OPTIONS)
+    with pytest.raises(HierarchyError, match="look one-hot"):
+        tester.test({"val": one_hot}, 1, torch.nn.Identity())

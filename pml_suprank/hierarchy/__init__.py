@@ -2,10 +2,20 @@
 
 from pml_suprank.hierarchy.labels import (
     HierarchyError,
+    as_joint_labels,
     as_level_labels,
     check_tree,
     common_levels,
+    ignored_rows,
 )
 from pml_suprank.hierarchy.tree import Hierarchy
 
-__all__ = ["Hierarchy", "HierarchyError", "as_level_labels", "check_tree", "common_levels"]
+__all__ = [
+    "Hierarchy",
+    "HierarchyError",
+    "as_joint_labels",
+    "as_level_labels",
+    "check_tree",
+    "common_levels",
+    "ignored_rows",
+]

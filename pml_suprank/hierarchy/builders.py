@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pml_suprank.hierarchy.labels import HierarchyError
@@ -112,24 +112,57 @@ def chains_from_networkx(digraph: Any) -> Chains:
     return chains_from_parents(parents)
 
 
-def chains_from_paths(paths: Iterable[str], sep: str) -> Chains:
-    """Chains of "coarse/.../fine" strings, one class each."""
+def chains_from_paths(paths: Iterable[Any], sep: str) -> Chains:
+    """Chains of "coarse/.../fine" strings, or of sequences of names, one class each."""
     if isinstance(paths, str) or not isinstance(paths, Iterable):
         raise HierarchyError(f"paths: wanted an iterable of str, got {type(paths).__name__}")
-    seen: dict[str, int] = {}
+    seen: dict[tuple[str, ...], int] = {}
+    spelt: list[str | None] = []
     for index, path in enumerate(paths):
-        if not isinstance(path, str):
-            raise HierarchyError(f"paths[{index}]: wanted a str, got {path!r}")
-        if "" in path.split(sep):
-            raise HierarchyError(
-                f"paths[{index}]: wanted names joined by {sep!r}, got the empty name in {path!r}"
-            )
-        if path in seen:
+        names = _names(path, sep, index)
+        if names in seen:
             raise HierarchyError(
                 f"paths[{index}]: wanted each class once (ids are positions), got {path!r} "
-                f"again after paths[{seen[path]}]"
+                f"again after paths[{seen[names]}]"
             )
-        seen[path] = index
+        seen[names] = index
+        spelt.append(path if isinstance(path, str) else None)
     if not seen:
         raise HierarchyError("paths: wanted at least one path, got none")
-    return Chains([tuple(p.split(sep)) for p in seen], list(range(len(seen))), list(seen))
+    joined = [
+        given or name for given, name in zip(spelt, path_names(list(seen)), strict=True)
+    ]  # a path that was given as one is the name of its class
+    return Chains([*seen], list(range(len(seen))), joined)
+
+
+def _names(path: Any, sep: str, index: int) -> tuple[str, ...]:
+    if isinstance(path, str):
+        names = tuple(path.split(sep))
+    elif isinstance(path, tuple | list) and path and all(isinstance(name, str) for name in path):
+        names = tuple(path)
+    else:
+        raise HierarchyError(f"paths[{index}]: wanted a str or a sequence of str, got {path!r}")
+    if "" in names:
+        raise HierarchyError(
+            f"paths[{index}]: wanted names joined by {sep!r}, got the empty name in {path!r}"
+        )
+    return names
+
+
+def path_names(chains: Iterable[Sequence[str]]) -> list[str]:
+    r"""The names of each chain joined by "/", coarse to fine, so that no two chains give one text.
+
+    Where a name holds "/" itself and there is something to join, "\" and "/" in names are written "\\" and "\/" in
+    all of them: "rock/AC\/DC" is the name "AC/DC" under "rock".
+    """
+    chains = list(chains)
+    is_plain = all(len(chain) == 1 for chain in chains) or not any(
+        "/" in name for chain in chains for name in chain
+    )
+    escape = str if is_plain else escaped
+    return ["/".join(map(escape, chain)) for chain in chains]
+
+
+def escaped(name: str) -> str:
+    r"""A name in which "\" and "/" are written "\\" and "\/"."""
+    return name.replace("\\", "\\\\").replace("/", "\\/")

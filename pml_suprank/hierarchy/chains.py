@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from pml_suprank.hierarchy.builders import escaped, path_names
 from pml_suprank.hierarchy.class_tree import ClassTree
 
 __all__ = ["chain_rows", "has_path_names", "node_keys", "rebuilt"]
@@ -41,11 +42,11 @@ def chain_rows(tree: ClassTree) -> list[list[tuple[int, int]]]:
         shortest = tree.num_levels - level
         if level and tree.class_names is not None:
             spelt = tree.class_names[index]
-            paths = (
-                "/".join(names[i][node] for i, node in chain[:n])
-                for n in range(shortest, len(chain) + 1)
-            )
-            shortest += next((more for more, path in enumerate(paths) if path == spelt), 0)
+            path = [names[i][node] for i, node in chain]
+            for depth in range(shortest, len(chain) + 1):
+                if spelt in ("/".join(path[:depth]), "/".join(map(escaped, path[:depth]))):
+                    shortest = depth
+                    break
         found.append(chain[:shortest])
     return found
 
@@ -69,12 +70,8 @@ def node_keys(tree: ClassTree) -> dict[tuple[int, int], str]:
     }
     keys = {place: "/".join(names) for place, names in parts.items()}
     if len(set(keys.values())) < len(keys):
-        return {place: "/".join(map(_escaped, names)) for place, names in parts.items()}
+        return {place: "/".join(map(escaped, names)) for place, names in parts.items()}
     return keys
-
-
-def _escaped(name: str) -> str:
-    return name.replace("\\", "\\\\").replace("/", "\\/")
 
 
 def has_path_names(tree: ClassTree) -> bool:
@@ -83,10 +80,9 @@ def has_path_names(tree: ClassTree) -> bool:
 
 
 def _paths(tree: ClassTree) -> list[str]:
-    return [
-        "/".join(tree.node_names(level)[node] for level, node in chain)
-        for chain in chain_rows(tree)
-    ]
+    return path_names(
+        [tree.node_names(level)[node] for level, node in chain] for chain in chain_rows(tree)
+    )
 
 
 def rebuilt(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -124,14 +128,68 @@ class ClassTree:
         Raises:
             HierarchyError: no such class, or several.
         """
-        if self._class_names is not None and name in self._class_names:
-            return int(self._class_ids[self._class_names.index(name)])
-        rows = [row for row, node in enumerate(self._node_names[0]) if node == name]
-        if len(rows) != 1:
-            raise HierarchyError(
-                f"name: wanted the name of one class, got {name!r}, of {len(rows)}"
-            )
-        return int(self._class_ids[rows[0]])
+        found = self._ids_by_name.get(name)
+        if found is None:
+            count = self._node_names[0].count(name)
+            raise HierarchyError(f"name: wanted the name of one class, got {name!r}, of {count}")
+        return found
+
+    def ids(self, names: Any) -> Tensor:
+        """The labels of samples whose class names are known.
+
+        Args:
+            names: list or array of names, one for each sample, each as ``class_id`` takes them.
+
+        Returns:
+            int64 class ids on the CPU, in the shape of ``names``.
+
+        Raises:
+            HierarchyError: names of no class, or of several; they are named, with the nearest names.
+
+        Example:
+            >>> from pml_suprank import Hierarchy
+            >>> Hierarchy.from_paths(["pet/dog", "pet/cat"]).ids(["cat", "pet/dog", "cat"])
+            tensor([1, 0, 1])
+        """
+        if isinstance(names, (str, bytes)):
+            raise HierarchyError(f"names: wanted a list or an array of names, got {names!r}")
+        array = np.asarray(names, dtype=object)
+        flat = array.ravel().tolist()
+        known = self._ids_by_name
+        try:
+            return torch.tensor([known[name] for name in flat], dtype=torch.long).view(array.shape)
+        except (KeyError, TypeError):
+            raise HierarchyError(f"names: {self._unknown(flat)}") from None
+
+    @cached_property
+    def _ids_by_name(self) -> dict[str, int]:
+        """Class ids by the unique names of finest nodes, and by class names, which go first."""
+        ids = self._class_ids.tolist()
+        last = self._node_names[0]
+        counts = Counter(last)
+        found = {name: ids[row] for row, name in enumerate(last) if counts[name] == 1}
+        if self._class_names is not None:
+            found.update(zip(self._class_names, ids, strict=True))
+        return found
+
+    def _unknown(self, names: list[Any]) -> str:
+        """Say which names are wrong."""
+        known = self._ids_by_name
+        for name in names:
+            if not isinstance(name, str):
+                return f"wanted names of classes, got {name!r} of type {type(name).__name__}"
+        wrong = list(dict.fromkeys(name for name in names if name not in known))
+        listed = []
+        for name in wrong[:5]:
+            count = self._node_names[0].count(name)
+            near = difflib.get_close_matches(name, known, n=1) if self.num_classes < 20000 else []
+            hint = f" ({count} classes; give the full name)" if count else ""
+            listed.append(repr(name) + hint + "".join(f" (nearest: {each!r})" for each in near))
+        more = ", ..." if len(wrong) > 5 else ""
+        return (
+            f"wanted names of the {self.num_classes} classes of the hierarchy, got {len(wrong)} "
+            f"others: {', '.join(listed)}{more}"
+        )
 
     def expand(self, class_ids: Any) -> Tensor:
         """The node of each item at every level.

@@ -23,12 +23,12 @@ _NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY)
 
 
 def csv_text(tree: ClassTree) -> str:
-    """Columns class_id and the levels, coarse to fine; short branches end in empty cells."""
+    """Columns class_id and the levels, finest first; short branches begin with empty cells."""
     if CLASS_ID in tree.level_names:
         raise HierarchyError(f"level_names: wanted none named {CLASS_ID!r} in a CSV file, got one")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([CLASS_ID, *reversed(tree.level_names)])
+    writer.writerow([CLASS_ID, *tree.level_names])
     for class_id, chain in zip(tree.class_ids.tolist(), chain_rows(tree), strict=True):
         names = [tree.node_names(level)[node] for level, node in chain]
         wrong = [name for name in names if name != name.strip() or not name]
@@ -36,7 +36,7 @@ def csv_text(tree: ClassTree) -> str:
             raise HierarchyError(
                 f"node names: wanted text without spaces around it in a CSV file, got {wrong[0]!r}"
             )
-        writer.writerow([class_id, *names, *[""] * (tree.num_levels - len(names))])
+        writer.writerow([class_id, *[""] * (tree.num_levels - len(names)), *reversed(names)])
     return text.getvalue()
 
 

@@ -180,7 +180,8 @@ class TreeTools(ClassTree):
         A file in a folder that cannot be written to is written in place.
 
         Args:
-            path: its columns are class_id and the levels, coarse to fine; short branches end in empty cells.
+            path: its columns are class_id and the levels, finest first; short branches begin with empty cells. A
+                tree with a level of fewer names than the level above it needs ``repeated_names=True`` to be read.
 
         Raises:
             HierarchyError: a level named class_id, or a name that a CSV file does not keep (empty, spaces around it).

@@ -105,17 +105,22 @@ class Hierarchy(TreeTools):
 
     @classmethod
     def from_paths(
-        cls, paths: Iterable[str], sep: str = "/", level_names: Sequence[str] | None = None
+        cls,
+        paths: Iterable[str | Sequence[str]],
+        sep: str = "/",
+        level_names: Sequence[str] | None = None,
     ) -> Hierarchy:
         """The tree of paths from coarse to fine, one per class.
 
         Args:
-            paths: "animal/dog/husky" and the like. A name under two parents is two nodes.
+            paths: "animal/dog/husky" and the like, or ("animal", "dog", "husky"), which may hold ``sep`` in a
+                name. A name under two parents is two nodes.
             sep: what joins the names.
             level_names: one name per level, finest first.
 
         Returns:
-            Class ids are the positions of the paths; class names are the paths.
+            Class ids are the positions of the paths; class names are the paths. Those of sequences are joined by "/";
+            a "/" in a name is escaped by a backslash.
 
         Raises:
             HierarchyError: an empty name, a path twice, none at all, or something not a string.
@@ -157,31 +162,37 @@ class Hierarchy(TreeTools):
         cls,
         path: str | os.PathLike[str],
         *,
-        delimiter: str = ",",
-        finest_first: bool = False,
+        delimiter: str | None = None,
+        finest_first: bool = True,
         class_id_column: str | None = None,
-        encoding: str = "utf-8-sig",
+        encoding: str | None = None,
+        repeated_names: bool = False,
     ) -> Hierarchy:
-        """The tree of a table with one column per level and one row per class or item.
+        """The tree of a table with one column per level, finest first, and one row per class or item.
 
         Args:
             path: its first line names the levels. Rows may repeat. Empty cells at the finest
                 levels make a short branch. A name under two parents is two nodes.
-            delimiter: between cells.
-            finest_first: whether the first level column is the finest, not the coarsest.
+            delimiter: between cells; None recognises commas, tabs, semicolons and bars.
+            finest_first: whether the first level column is the finest, as everywhere, or the coarsest.
             class_id_column: the column, no level, that holds the integer class ids.
-            encoding: of the file.
+            encoding: of the file; None recognises UTF-8, UTF-16 and UTF-32, and reads what is none of them as
+                Windows-1252 or Latin-1, with a warning in the log.
+            repeated_names: whether a level may have fewer names than the one above it ("left" and "right" of every
+                hand); else that is taken for levels in reversed order.
 
         Returns:
             Without ``class_id_column``, classes are numbered by first appearance. Class names
-            are the names from coarse to fine, joined by "/".
+            are the names from coarse to fine, joined by "/"; a "/" in a name is escaped by a backslash.
 
         Raises:
             HierarchyError: a bad header, a row of the wrong length, an empty cell above a filled
-                one, no rows, or one class id at two places.
+                one, no rows, levels in reversed order, or one class id at two places; names the file and the line.
         """
         return cls._from_chains(
-            files.chains_from_csv(path, delimiter, finest_first, class_id_column, encoding)
+            files.chains_from_csv(
+                path, delimiter, finest_first, class_id_column, encoding, repeated_names
+            )
         )
 
     @classmethod

@@ -1,5 +1,7 @@
 """Rank losses and the losses trained next to them, as PML losses."""
 
+from typing import Any
+
 from pml_suprank.losses.ap_loss import SmoothAPLoss, SupAPLoss
 from pml_suprank.losses.blackbox_ap_loss import BlackBoxAPLoss
 from pml_suprank.losses.calibration_loss import CalibrationLoss
@@ -19,6 +21,7 @@ from pml_suprank.losses.roadmap_loss import ROADMAPLoss
 from pml_suprank.losses.similarity_mixup import SimilarityMixup
 from pml_suprank.losses.soft_bin_ap_loss import SoftBinAPLoss
 from pml_suprank.losses.surrogates import SmoothRankLoss, SupRankLoss
+from pml_suprank.missing import missing_name
 
 __all__ = [
     "BlackBoxAPLoss",
@@ -47,3 +50,8 @@ __all__ = [
     "SupRankLoss",
     "SupRecallLoss",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Say where a class of PML's is."""
+    raise missing_name(__name__, name)

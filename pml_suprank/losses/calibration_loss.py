@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity
-from pytorch_metric_learning.losses import ContrastiveLoss
-
 from pml_suprank.losses.one_level import OneLevelMixin
 from pml_suprank.losses.rank_loss import check_similarity
+from pml_suprank.pml import BaseDistance, ContrastiveLoss, CosineSimilarity
 
 
 class CalibrationLoss(OneLevelMixin, ContrastiveLoss):

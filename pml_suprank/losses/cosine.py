@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from pml_suprank.functional.operation import Operation, apply
+from pml_suprank.pml import BaseDistance
 
 SHORTEST = 1e-6
 """The gradient of x / |x| is of the order of 1 / |x|. A row shorter than this gets none: it has no direction."""

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from pytorch_metric_learning import losses as pml_losses
-from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 
 from pml_suprank.functional.operation import untraced
@@ -13,20 +11,25 @@ from pml_suprank.losses.decomposable_rank_loss import takes_self_indices
 from pml_suprank.losses.memory_mixin import (
     MemoryMixin,
     check_memory_options,
+    ignored_by,
     mines_without_self,
     supported_losses,
 )
+from pml_suprank.pml import BaseMetricLossFunction, PMLCrossBatchMemory
 
 
-class CrossBatchMemory(MemoryMixin, pml_losses.CrossBatchMemory):
+class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
     """A queue of past embeddings that serves a loss as its reference set.
 
     Change the import and PML code goes on as before: PML's losses give the same values. The losses of this library
     work as well, without the list of all pairs, with 1-D or 2-D labels; a query's own copy in the queue
     is never its positive (unless the loss has ``include_self=True``).
 
-    Without a miner the losses of this library rank the whole memory; an ``indices_tuple`` then adds nothing. With
-    one, they rank what it pairs with the query, and what the tuple pairs with it in the batch.
+    Without a miner the losses of this library rank the whole memory; an ``indices_tuple`` then says what is ranked of
+    the batch, and all older slots are. With a miner, they rank what it pairs with the query, and what the tuple pairs
+    with it in the batch. (PML's losses get the tuple's pairs on top of all others, as in PML.)
+
+    In ``eval()`` the loss is the same, and nothing is stored: a validation batch leaves no trace.
 
     Args:
         loss: one of PML's supported losses, or any loss of this library but a proxy loss by itself.
@@ -37,6 +40,8 @@ class CrossBatchMemory(MemoryMixin, pml_losses.CrossBatchMemory):
         batch_weight: in [0, 1], share of the loss on the batch alone; the rest is the loss on the memory, which
             holds the batch too. 0 is PML's behaviour, 0.5 the authors' code.
         storage_dtype: dtype of the stored embeddings, such as ``torch.float16``; None for float32 or wider.
+        ignore_index: label (2-D: finest label) of samples that are neither stored nor trained on; None takes that of
+            the loss.
         **kwargs: PML's ``collect_stats``.
 
     Raises:
@@ -60,6 +65,7 @@ class CrossBatchMemory(MemoryMixin, pml_losses.CrossBatchMemory):
         warmup: int = 0,
         batch_weight: float = 0.0,
         storage_dtype: torch.dtype | None = None,
+        ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
         sizes = {"embedding_size": embedding_size, "memory_size": memory_size}
@@ -68,6 +74,7 @@ class CrossBatchMemory(MemoryMixin, pml_losses.CrossBatchMemory):
         self.warmup = warmup
         self.batch_weight = batch_weight
         self.storage_dtype = storage_dtype
+        self.ignore_index = ignored_by(loss, ignore_index)
         self.reset_queue()
 
     @staticmethod
@@ -94,7 +101,7 @@ class CrossBatchMemory(MemoryMixin, pml_losses.CrossBatchMemory):
 
         Args:
             embeddings: (B, D).
-            labels: (B,), or (B, L) for the losses of this library.
+            labels: (B,), or (B, L) for the losses of this library; integers of any kind, stored as int64.
             indices_tuple: pairs or triplets within the batch.
             enqueue_mask: (B,), boolean: those that are True are only stored, the others only train.
 
@@ -104,32 +111,68 @@ class CrossBatchMemory(MemoryMixin, pml_losses.CrossBatchMemory):
         Raises:
             ValueError: embeddings that are not finite or of another width, labels or a mask of another length,
                 labels of another form than those stored, more embeddings than slots, or both of
-                ``indices_tuple`` and ``enqueue_mask``. The memory is then as it was. What only the loss or a
-                miner can object to (classes without a proxy, say) is found when the batch is stored already.
+                ``indices_tuple`` and ``enqueue_mask``. The memory is then as it was, as it is when the loss or the
+                miner raises.
         """
-        self._check(embeddings, labels, indices_tuple, enqueue_mask)
+        labels, enqueue_mask = self._checked(embeddings, labels, indices_tuple, enqueue_mask)
         self.reset_stats()
-        labels = labels.to(embeddings.device)
+        kept, indices_tuple = self._kept(labels, indices_tuple)
+        nothing = embeddings.sum() * 0
+        if kept is not None:
+            embeddings, labels = embeddings[kept], labels[kept]
+            enqueue_mask = None if enqueue_mask is None else enqueue_mask[kept]
         stored, stored_labels = embeddings, labels
         if enqueue_mask is not None:
-            enqueue_mask = torch.as_tensor(enqueue_mask, device=embeddings.device)
             stored, stored_labels = embeddings[enqueue_mask], labels[enqueue_mask]
             embeddings, labels = embeddings[~enqueue_mask], labels[~enqueue_mask]
-        if len(stored):
-            self.add_to_memory(stored, stored_labels, len(stored))
-        self.num_batches += 1
-
-        filled = self.memory_size if self.has_been_filled else self.queue_idx
+        state = self.get_extra_state()
+        slots = self.curr_batch_idx = self._next_slots(len(stored), labels.device)
+        filled = max(self._num_filled, min(self.queue_idx + len(stored), self.memory_size))
+        if self.training:
+            before = self._store(stored, stored_labels)
+            memory, memory_labels = self.embedding_memory, self.label_memory
+        else:
+            memory, memory_labels = self._with_batch(stored, stored_labels, slots)
         if len(embeddings) == 0 or filled == 0:
-            return (embeddings.sum() + stored.sum()) * 0
-        memory, memory_labels = self.embedding_memory[:filled], self.label_memory[:filled]
-        slots = self.curr_batch_idx if enqueue_mask is None else None
-        return self._combined_loss(embeddings, labels, indices_tuple, memory, memory_labels, slots)
+            return nothing
+        try:
+            return self._combined_loss(
+                embeddings,
+                labels,
+                indices_tuple,
+                memory[:filled],
+                memory_labels[:filled],
+                slots if enqueue_mask is None else None,
+                state["num_batches"] + 1,
+            )
+        except Exception:
+            if self.training:
+                self.embedding_memory[slots], self.label_memory[slots] = before
+                self.set_extra_state(state)
+            raise
 
     def add_to_memory(self, embeddings: Tensor, labels: Tensor, batch_size: int) -> None:
         """Put embeddings and labels into the next slots, over the oldest ones."""
-        self._reserve(embeddings, labels)
+        self.embedding_memory, self.label_memory = self._reserved(embeddings, labels)
         super().add_to_memory(embeddings.to(self.embedding_memory.dtype), labels, batch_size)
+
+    def _store(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Put a batch into the queue, count it, and return what was in its slots."""
+        slots = self._next_slots(len(embeddings), labels.device)
+        memory, memory_labels = self._reserved(embeddings, labels)
+        before = memory[slots], memory_labels[slots]
+        if len(embeddings):
+            self.add_to_memory(embeddings, labels, len(embeddings))
+        self.num_batches += 1
+        return before
+
+    def _next_slots(self, count: int, device: torch.device) -> Tensor:
+        slots = torch.arange(self.queue_idx, self.queue_idx + count, device=device)
+        return slots % self.memory_size
+
+    @property
+    def _num_filled(self) -> int:
+        return self.memory_size if self.has_been_filled else self.queue_idx
 
     def _pairs(
         self,
@@ -147,15 +190,15 @@ class CrossBatchMemory(MemoryMixin, pml_losses.CrossBatchMemory):
             embeddings, labels, memory, memory_labels, indices_tuple, slots is not None
         )
 
-    def _check(
+    def _checked(
         self,
         embeddings: Tensor,
-        labels: Tensor,
+        labels: Any,
         indices_tuple: Sequence[Tensor] | None,
-        enqueue_mask: Tensor | None,
-    ) -> None:
-        is_empty = self.queue_idx == 0 and not self.has_been_filled
-        self._check_batch(embeddings, labels, is_empty=is_empty)
+        enqueue_mask: Any,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return labels and mask on the device of the embeddings, or raise a ValueError."""
+        labels = self._checked_labels(embeddings, labels, is_empty=self._num_filled == 0)
         num_stored = len(embeddings)
         if enqueue_mask is not None:
             if indices_tuple is not None:
@@ -173,6 +216,8 @@ class CrossBatchMemory(MemoryMixin, pml_losses.CrossBatchMemory):
                 f"embeddings: wanted at most memory_size {self.memory_size} to store, "
                 f"got {num_stored}"
             )
+        device = embeddings.device
+        return labels.to(device), None if enqueue_mask is None else enqueue_mask.to(device)
 
     def get_extra_state(self) -> dict[str, int]:
         """Return the position and fill of the queue, for ``state_dict``."""

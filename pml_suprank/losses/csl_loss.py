@@ -5,17 +5,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from pytorch_metric_learning.distances import BaseDistance, DotProductSimilarity
-from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from pml_suprank.checks import check_embeddings
 from pml_suprank.functional.operation import untraced
-from pml_suprank.hierarchy import Hierarchy, as_level_labels
+from pml_suprank.hierarchy import Hierarchy, HierarchyError, check_tree
+from pml_suprank.hierarchy.labels import as_level_labels, checked_ignore_index
+from pml_suprank.losses.batch import checked_batch, reduced
 from pml_suprank.losses.cosine import unit_rows
 from pml_suprank.losses.one_level import at_least_float32
 from pml_suprank.losses.rank_loss import check_similarity, similarity
+from pml_suprank.losses.untrained import notice_untrained
+from pml_suprank.pml import BaseDistance, BaseMetricLossFunction, DotProductSimilarity
 
 _MARGINS = {2: [0.25, 0.45], 3: [0.25, 0.35, 0.45], 7: [0.15 + 0.1 * level for level in range(7)]}
 
@@ -36,6 +37,7 @@ class CSLLoss(BaseMetricLossFunction):
             every level of other trees.
         scale: s, > 0.
         reduce_levels: "sum" or "mean" over the levels.
+        ignore_index: finest label of the samples to leave out; None for none.
         **kwargs: PML's ``distance`` (a similarity; dot product of normalised embeddings by default), ``reducer``,
             ``embedding_regularizer``, ``collect_stats``.
 
@@ -56,6 +58,7 @@ class CSLLoss(BaseMetricLossFunction):
         scale: float = 32.0,
         *,
         reduce_levels: str = "sum",
+        ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -73,6 +76,7 @@ class CSLLoss(BaseMetricLossFunction):
         if reduce_levels not in ("sum", "mean"):
             raise ValueError(f"reduce_levels: wanted 'sum' or 'mean', got {reduce_levels!r}")
         self.hierarchy = hierarchy
+        self.ignore_index = checked_ignore_index(ignore_index)
         self.margins, self.scale, self.reduce_levels = margins, scale, reduce_levels
         bound = 1 / math.sqrt(embedding_size)
         weight = torch.empty(hierarchy.num_classes, embedding_size).uniform_(-bound, bound)
@@ -110,14 +114,33 @@ class CSLLoss(BaseMetricLossFunction):
         ):
             if value is not None:
                 raise ValueError(f"{name}: CSLLoss compares with proxies alone, wanted None")
-        check_embeddings("embeddings", embeddings)
         if labels is None:
             raise ValueError("labels: wanted class labels, got None")
-        labels = as_level_labels(labels, self.hierarchy, length=len(embeddings))
+        batch = checked_batch(embeddings, labels, ignore_index=self.ignore_index)
+        notice_untrained(self)
+        kept = batch.embeddings
+        labels = as_level_labels(batch.labels, self.hierarchy, length=len(kept), check=False)
         labels = labels.to(embeddings.device)
-        loss_dict = self.compute_loss(at_least_float32(embeddings), labels, None, None, None)
-        self.add_embedding_regularization_to_loss_dict(loss_dict, embeddings)
-        return self.reducer(loss_dict, embeddings, labels[:, 0])
+        if batch.is_empty:
+            loss_dict = self.zero_losses()
+        else:
+            self._check_rows(labels)
+            loss_dict = self.compute_loss(at_least_float32(kept), labels, None, None, None)
+            self.add_embedding_regularization_to_loss_dict(loss_dict, kept)
+        return reduced(self, loss_dict, batch, embeddings, labels[:, 0])
+
+    def _check_rows(self, labels: Tensor) -> None:
+        """Raise a HierarchyError unless the labels are rows of the hierarchy."""
+        table = self.proxy_labels
+        row = labels[:, 0].clamp(0, len(table) - 1)
+        wrong = (table[row] != labels).any(dim=1)
+        if bool(wrong.any()):
+            first = labels[int(wrong.nonzero()[0])].tolist()
+            check_tree(labels)  # says more of one-hot labels
+            raise HierarchyError(
+                "labels: wanted class ids, or rows of the hierarchy's table, as its expand() gives, "
+                f"got the row {first}"
+            )
 
     def compute_loss(
         self,
@@ -131,9 +154,6 @@ class CSLLoss(BaseMetricLossFunction):
         proxies = unit_rows(self.W.to(embeddings.dtype))
         logits = self.scale * similarity(self.distance, embeddings, proxies)
         own = labels[:, :1] == self.proxy_labels[:, 0]
-        if not own.any(dim=1).all():
-            missing = labels[~own.any(dim=1), 0].unique().tolist()[:5]
-            raise ValueError(f"labels: wanted finest classes of the hierarchy, got {missing}")
         positive = logits.masked_fill(~own, 0.0).sum(dim=1)
         levels = []
         for level, margin in enumerate(self.margins):

@@ -5,14 +5,19 @@ from contextlib import closing
 from typing import Any
 
 import torch
-from pytorch_metric_learning.losses import BaseMetricLossFunction
-from pytorch_metric_learning.utils.module_with_records import ModuleWithRecords
 from torch import Tensor, distributed
 
 from pml_suprank.functional.operation import untraced
+from pml_suprank.hierarchy.labels import index_tensor, label_tensor
 from pml_suprank.losses.loader_pass import GetBatch, embedded_batches
-from pml_suprank.losses.memory_mixin import MemoryMixin, check_memory_options, supported_losses
+from pml_suprank.losses.memory_mixin import (
+    MemoryMixin,
+    check_memory_options,
+    ignored_by,
+    supported_losses,
+)
 from pml_suprank.losses.processes import Rows, gather_rows
+from pml_suprank.pml import BaseMetricLossFunction, ModuleWithRecords
 
 
 class DatasetMemory(MemoryMixin, ModuleWithRecords):
@@ -22,8 +27,12 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
     training set, not of a batch. A sample is there once, and a query's own slot is never its positive
     (unless the loss has ``include_self=True``). Gradients flow through the queries only.
 
-    Without a miner the losses of this library rank the whole memory; an ``indices_tuple`` then adds nothing. With
-    one, they rank what it pairs with the query, and what the tuple pairs with it in the batch.
+    Without a miner the losses of this library rank the whole memory; an ``indices_tuple`` then says what is ranked of
+    the batch, and all other slots are. With a miner, they rank what it pairs with the query, and what the tuple pairs
+    with it in the batch.
+
+    In ``eval()`` the loss is the same, with the batch in the slots of its indices for the time of the call, and nothing
+    is written. PML's trainers and wrappers do not pass ``indices``: this memory is for a loop of one's own.
 
     Where torch.distributed runs, the batches of all processes are gathered: every process holds the same
     memory, and returns the loss of the joint batch times the number of processes, with the gradient of
@@ -40,6 +49,8 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
         batch_weight: in [0, 1], share of the loss on the batch alone; the rest is the loss on the memory, which
             holds the batch too.
         storage_dtype: dtype of the stored embeddings, such as ``torch.float16``; None for float32 or wider.
+        ignore_index: label (2-D: finest label) of samples that are neither stored nor trained on; None takes that of
+            the loss.
         **kwargs: PML's ``collect_stats``.
 
     Raises:
@@ -69,6 +80,7 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
         warmup: int = 0,
         batch_weight: float = 0.0,
         storage_dtype: torch.dtype | None = None,
+        ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
         sizes = {"num_samples": num_samples, "embedding_size": embedding_size}
@@ -83,6 +95,7 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
         self.warmup = warmup
         self.batch_weight = batch_weight
         self.storage_dtype = storage_dtype
+        self.ignore_index = ignored_by(loss, ignore_index)
         self.reset_memory()
         self.add_to_recordable_attributes(list_of_names=["num_samples", "num_filled"])
 
@@ -131,18 +144,30 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
         if num_processes > 1:
             rows.insert(0, rows.pop(distributed.get_rank()))
         embeddings, labels, indices = map(torch.cat, zip(*rows, strict=True))
+        kept, indices_tuple = self._kept(labels, indices_tuple)
+        nothing = embeddings.sum() * 0
+        if kept is not None:
+            embeddings, labels, indices = embeddings[kept], labels[kept], indices[kept]
         _check_distinct(indices)
         self.reset_stats()
-        self._reserve(embeddings, labels)
-        before = self._exchange(indices, (embeddings, labels, torch.ones_like(indices)))
-        self.num_batches += 1
+        num_batches = self.num_batches + 1
+        if self.training:
+            before = self._store(embeddings, labels, indices)
+            buffers = self.embedding_memory, self.label_memory, self.is_filled
+        else:
+            is_filled = self.is_filled.to(indices.device).index_fill(0, indices, True)
+            buffers = *self._with_batch(embeddings, labels, indices), is_filled
+        self.num_batches = num_batches if self.training else self.num_batches
+        if len(embeddings) == 0:
+            return nothing
         try:
             loss = self._combined_loss(
-                embeddings, labels, indices_tuple, *self._references(indices)
+                embeddings, labels, indices_tuple, *_references(indices, *buffers), num_batches
             )
         except Exception:
-            self._exchange(indices, before)
-            self.num_batches -= 1
+            if self.training:
+                self._exchange(indices, before)
+                self.num_batches -= 1
             raise
         return loss if num_processes == 1 else loss * num_processes
 
@@ -173,10 +198,10 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
         """
         rows = gather_rows(lambda: self._embedded(loader, embed, get_batch, progress))
         embeddings, labels, indices = map(torch.cat, zip(*rows, strict=True))
+        kept, _ = self._kept(labels, None)
         last = _last_of_each(indices)
-        self._reserve(embeddings, labels)
-        filled = torch.ones_like(indices)
-        self._exchange(indices[last], (embeddings[last], labels[last], filled[last]))
+        last = last if kept is None else last[kept[last]]
+        self._store(embeddings[last], labels[last], indices[last])
 
     refresh = fill  # the same pass later on, when the stored embeddings have become stale
 
@@ -188,13 +213,10 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
         """Take over the number of batches, from ``load_state_dict``."""
         self.num_batches = state["num_batches"]
 
-    def _references(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the filled slots, their labels, and where among them the samples stand."""
-        if self.num_filled == self.num_samples:
-            return self.embedding_memory, self.label_memory, indices
-        position = self.is_filled.cumsum(0) - 1
-        filled = self.is_filled
-        return self.embedding_memory[filled], self.label_memory[filled], position[indices]
+    def _store(self, embeddings: Tensor, labels: Tensor, indices: Tensor) -> Rows:
+        """Write rows to their slots, and return what was there."""
+        self.embedding_memory, self.label_memory = self._reserved(embeddings, labels)
+        return self._exchange(indices, (embeddings, labels, torch.ones_like(indices)))
 
     def _exchange(self, indices: Tensor, rows: Rows) -> Rows:
         """Put rows of all buffers into slots, and return what was there."""
@@ -226,9 +248,16 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
 
     def _checked(self, embeddings: Tensor, labels: Tensor, indices: Tensor) -> Rows:
         """Return a batch on one device, labels and indices in int64."""
-        for name, value in (("embeddings", embeddings), ("labels", labels), ("indices", indices)):
-            if not torch.is_tensor(value):
-                raise ValueError(f"{name}: wanted a tensor, got {type(value).__name__}")
+        if not torch.is_tensor(embeddings):
+            raise ValueError(f"embeddings: wanted a tensor, got {type(embeddings).__name__}")
+        if indices is None or isinstance(indices, tuple):
+            raise ValueError(
+                f"indices: wanted a tensor, got {type(indices).__name__}: the place of each sample in "
+                "the data set. PML's trainers and wrappers pass (embeddings, labels, indices_tuple) "
+                "and no places: call DatasetMemory in a loop of your own, or use CrossBatchMemory"
+            )
+        labels = label_tensor(labels)
+        indices = indices if torch.is_tensor(indices) else index_tensor(indices, "indices")
         device, home = embeddings.device, self.embedding_memory.device
         if home.type != "cpu" and device != home:
             raise ValueError(f"embeddings: wanted the device of the memory {home}, got {device}")
@@ -238,9 +267,19 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
                     f"{name}: wanted the device of embeddings {device} or the CPU, "
                     f"got {value.device}"
                 )
-        self._check_batch(embeddings, labels, is_empty=self.num_filled == 0)
+        labels = self._checked_labels(embeddings, labels, is_empty=self.num_filled == 0)
         _check_indices(indices, len(embeddings), self.num_samples)
-        return embeddings, labels.to(device).long(), indices.to(device).long()
+        return embeddings, labels.to(device), indices.to(device).long()
+
+
+def _references(
+    indices: Tensor, memory: Tensor, memory_labels: Tensor, is_filled: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the filled slots, their labels, and where among them the samples stand."""
+    if bool(is_filled.all()):
+        return memory, memory_labels, indices
+    position = is_filled.cumsum(0) - 1
+    return memory[is_filled], memory_labels[is_filled], position[indices]
 
 
 def _check_indices(indices: Tensor, length: int, num_samples: int) -> None:

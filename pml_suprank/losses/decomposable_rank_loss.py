@@ -1,15 +1,18 @@
 """A rank loss together with a loss against non-decomposability."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from pytorch_metric_learning.losses import BaseMetricLossFunction
-from pytorch_metric_learning.losses.mixins import WeightMixin
 from torch import Tensor
 
 from pml_suprank.functional.operation import untraced
+from pml_suprank.hierarchy.labels import checked_ignore_index
+from pml_suprank.losses.batch import checked_batch
 from pml_suprank.losses.csl_loss import CSLLoss
 from pml_suprank.losses.one_level import OneLevelMixin, pairs_without_self
 from pml_suprank.losses.rank_loss import QueryLoss
+from pml_suprank.losses.untrained import notice_untrained
+from pml_suprank.pml import BaseMetricLossFunction, WeightMixin
 
 
 class DecomposableRankLoss(BaseMetricLossFunction):
@@ -22,16 +25,17 @@ class DecomposableRankLoss(BaseMetricLossFunction):
     (:class:`CalibrationLoss`) or by shared proxies (:class:`ProxyClusterLoss`).
 
     Both losses get the labels and a miner's tuple; references go to both, but not to a loss on proxies,
-    which has none. Reducers, distances and regularizers are those of the two losses; ``distance`` and
-    ``reducer`` here are the rank loss's.
+    which has none; nor does a tuple of references or one for :class:`CSLLoss`. Reducers, distances and regularizers
+    are those of the two losses; ``distance`` and ``reducer`` here are the rank loss's.
 
     Args:
         rank_loss: any loss of this library or of PML.
         decomposability_loss: likewise.
         weight: w, in [0, 1].
+        ignore_index: finest label of the samples that neither loss sees; None for that of the two losses, if any.
 
     Raises:
-        ValueError: ``weight`` is outside [0, 1], or a loss is not a PML loss.
+        ValueError: ``weight`` is outside [0, 1], a loss is not a PML loss, or the losses ignore different labels.
 
     References:
         Ramzi et al., arXiv 2309.08250.
@@ -42,6 +46,8 @@ class DecomposableRankLoss(BaseMetricLossFunction):
         rank_loss: BaseMetricLossFunction,
         decomposability_loss: BaseMetricLossFunction,
         weight: float = 0.1,
+        *,
+        ignore_index: int | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= weight <= 1:
@@ -57,6 +63,7 @@ class DecomposableRankLoss(BaseMetricLossFunction):
         self.rank_loss = rank_loss
         self.decomposability_loss = decomposability_loss
         self.weight = weight
+        self.ignore_index = _one_ignore_index(ignore_index, rank_loss, decomposability_loss)
         self.distance, self.reducer = rank_loss.distance, rank_loss.reducer
         self.add_to_recordable_attributes(name="weight", is_stat=False)
 
@@ -71,8 +78,18 @@ class DecomposableRankLoss(BaseMetricLossFunction):
         self_indices: Tensor | None = None,
     ) -> Tensor:
         """Return the weighted sum; see :meth:`pml_suprank.losses.QueryLoss.forward` for the arguments."""
+        arguments: tuple[Any, ...]
         arguments = (embeddings, labels, indices_tuple, ref_emb, ref_labels, self_indices)
+        if self.ignore_index is not None:
+            batch = checked_batch(*arguments, ignore_index=self.ignore_index)
+            if batch.is_empty:
+                return (embeddings * 0).sum()
+            arguments = batch[:6]
         rank = _call(self.rank_loss, *arguments)
+        # one word about references that are the queries is enough, and none where that is wanted
+        for reason in ("has_seen_references", "include_self"):
+            if getattr(self.rank_loss, reason, False):
+                self.decomposability_loss.has_seen_references = True
         decomposability = _call(self.decomposability_loss, *arguments)
         return (1 - self.weight) * rank + self.weight * decomposability
 
@@ -91,6 +108,8 @@ def _call(
     ref_labels: Tensor | None,
     self_indices: Tensor | None,
 ) -> Tensor:
+    if not takes_self_indices(loss) and not isinstance(loss, CSLLoss):
+        notice_untrained(loss)  # ours do so themselves
     if isinstance(loss, CSLLoss) or (isinstance(loss, WeightMixin) and ref_emb is not None):
         return loss(embeddings, labels)
     if takes_self_indices(loss):
@@ -98,3 +117,12 @@ def _call(
     if self_indices is not None and indices_tuple is None:
         indices_tuple = pairs_without_self(labels, ref_labels, self_indices)
     return loss(embeddings, labels, indices_tuple, ref_emb, ref_labels)
+
+
+def _one_ignore_index(given: int | None, *parts: BaseMetricLossFunction) -> int | None:
+    """Return the label that a loss and its parts ignore, or raise a ValueError where they differ."""
+    own = [getattr(part, "ignore_index", None) for part in parts]
+    known = {index for index in (checked_ignore_index(given), *own) if index is not None}
+    if len(known) > 1:
+        raise ValueError(f"ignore_index: wanted one for both losses, got {sorted(known)}")
+    return known.pop() if known else None

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from pytorch_metric_learning.distances import BaseDistance
-
 from pml_suprank.checks import checked_level
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.decomposable_rank_loss import DecomposableRankLoss
 from pml_suprank.losses.hap_loss import SupHAPLoss
 from pml_suprank.losses.proxy_cluster_loss import ProxyClusterLoss
+from pml_suprank.pml import BaseDistance
 
 
 class HAPPIERLoss(DecomposableRankLoss):
@@ -24,6 +23,7 @@ class HAPPIERLoss(DecomposableRankLoss):
         temperature: of the cluster loss, > 0.
         cluster_level: label column of the proxies; 0 is the finest.
         hierarchy: expands 1-D labels to all levels.
+        ignore_index: finest label of the samples that neither loss sees; None for none.
         distance: a similarity, for both losses; None for cosine.
         **kwargs: of :class:`SupHAPLoss`.
 
@@ -43,6 +43,7 @@ class HAPPIERLoss(DecomposableRankLoss):
         temperature: float = 0.05,
         cluster_level: int = 0,
         hierarchy: Hierarchy | None = None,
+        ignore_index: int | None = None,
         distance: BaseDistance | None = None,
         **kwargs: Any,
     ) -> None:
@@ -53,15 +54,19 @@ class HAPPIERLoss(DecomposableRankLoss):
             num_classes = int(hierarchy.table[:, column].max()) + 1
         if embedding_size is None:
             raise ValueError("embedding_size: wanted an integer >= 1, got None")
+        shared: dict[str, Any] = {
+            "hierarchy": hierarchy,
+            "distance": distance,
+            "ignore_index": ignore_index,
+        }
         super().__init__(
-            SupHAPLoss(hierarchy=hierarchy, distance=distance, **kwargs),
+            SupHAPLoss(**shared, **kwargs),
             ProxyClusterLoss(
                 num_classes,
                 embedding_size,
                 temperature,
                 level=cluster_level,
-                hierarchy=hierarchy,
-                distance=distance,
+                **shared,
             ),
             weight,
         )

@@ -3,20 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pytorch_metric_learning.distances import BaseDistance, LpDistance
-from pytorch_metric_learning.reducers import (
-    AvgNonZeroReducer,
-    BaseReducer,
-    MeanReducer,
-    MultipleReducers,
-    SumReducer,
-)
+import torch
 from torch import Tensor
 
 from pml_suprank.checks import checked_per_level
 from pml_suprank.functional import triplet_hinge_sums
 from pml_suprank.losses.rank_loss import QueryLoss
-from pml_suprank.losses.retrieval_set import RetrievalSet
+from pml_suprank.losses.retrieval_set import RetrievalSet, tuple_decides
+from pml_suprank.pml import (
+    AvgNonZeroReducer,
+    BaseDistance,
+    BaseReducer,
+    LpDistance,
+    MeanReducer,
+    MultipleReducers,
+    SumReducer,
+)
 
 
 class HierarchicalTripletMarginLoss(QueryLoss):
@@ -31,7 +33,7 @@ class HierarchicalTripletMarginLoss(QueryLoss):
     All triplets count, and none is formed: their sum takes O(L B N log N) time and O(B N) memory. The reducer is
     then PML's ``AvgNonZeroReducer`` (the default), ``MeanReducer`` or ``SumReducer``, over all triplets of
     the batch. A miner's pairs narrow the items of each anchor to those it is paired with. A miner's triplets are
-    taken one by one, except those whose n shares as many levels as p, and with any reducer.
+    taken one by one and with any reducer, except, where labels have several levels, those whose n shares as many as p.
 
     Args:
         margins: m, one number >= 0 for each level, finest first, or one for all.
@@ -89,7 +91,8 @@ class HierarchicalTripletMarginLoss(QueryLoss):
         margins = checked_per_level("margins", self.margins, items.num_levels)
         scores = scores if self.distance.is_inverted else -scores
         if indices_tuple is not None and len(indices_tuple) == 3:
-            return self._given_triplets(indices_tuple, scores, items, margins)
+            decides = tuple_decides(labels, ref_labels)
+            return self._given_triplets(indices_tuple, scores, items, margins, decides)
         return self._all_triplets(scores, items, margins)
 
     def _all_triplets(
@@ -120,10 +123,13 @@ class HierarchicalTripletMarginLoss(QueryLoss):
         scores: Tensor,
         items: RetrievalSet,
         margins: Sequence[float],
+        decides: bool,
     ) -> dict[str, dict[str, Any]]:
         anchor, positive, negative = triplets
         shared = items.levels[anchor, positive].long()
-        kept = shared > items.levels[anchor, negative]
+        kept = torch.ones_like(shared, dtype=torch.bool)
+        if not decides:
+            kept = shared > items.levels[anchor, negative]
         if items.mask is not None:  # without the anchor itself
             kept &= items.mask[anchor, positive] & items.mask[anchor, negative]
         anchor, positive, negative = anchor[kept], positive[kept], negative[kept]

@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity
 from torch import Tensor
 
 from pml_suprank.checks import checked_per_level
 from pml_suprank.functional import hierarchical_contrastive
 from pml_suprank.losses.rank_loss import QueryLoss, check_similarity
 from pml_suprank.losses.retrieval_set import RetrievalSet
+from pml_suprank.pml import BaseDistance, CosineSimilarity
 
 
 class HMCELoss(QueryLoss):

@@ -4,22 +4,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from pytorch_metric_learning import losses as pml_losses
-from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 
 from pml_suprank.checks import check_embeddings, checked_level
 from pml_suprank.hierarchy import as_level_labels
+from pml_suprank.hierarchy.labels import checked_ignore_index, ignored_rows, label_tensor
 from pml_suprank.losses.calibration_loss import CalibrationLoss
 from pml_suprank.losses.decomposable_rank_loss import DecomposableRankLoss, takes_self_indices
 from pml_suprank.losses.one_level import pairs_without_self
 from pml_suprank.losses.rank_loss import QueryLoss
+from pml_suprank.pml import BaseMetricLossFunction, PMLCrossBatchMemory
 
 
 class MemoryMixin:
     """Put before a PML module: a loss with stored embeddings as references.
 
-    The class it is mixed into says which slots a batch goes to.
+    The class it is mixed into says which slots a batch goes to. In ``train()`` a batch stays in its slots; in
+    ``eval()`` it is there for the time of the call, on a copy of the memory, and nothing of the state changes.
     """
 
     loss: BaseMetricLossFunction
@@ -28,21 +29,31 @@ class MemoryMixin:
     warmup: int
     batch_weight: float
     storage_dtype: torch.dtype | None = None
+    ignore_index: int | None = None
     num_batches: int
+    training: bool
     embedding_memory: Tensor
     label_memory: Tensor
     _buffers: dict[str, Tensor]
 
-    def _reserve(self, embeddings: Tensor, labels: Tensor) -> None:
-        """Give the buffers the device and dtype of a batch, and the form of its labels."""
+    def _reserved(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the buffers on the device and in the dtype of a batch, and in the form of its labels."""
         dtype = self.storage_dtype
         if dtype is None:
             dtype = torch.promote_types(self.embedding_memory.dtype, embeddings.dtype)
-        self.embedding_memory = self.embedding_memory.to(embeddings.device, dtype)
-        if self.label_memory.shape[1:] != labels.shape[1:]:
-            num_slots = len(self.label_memory)
-            self.label_memory = self.label_memory.new_zeros((num_slots, *labels.shape[1:]))
-        self.label_memory = self.label_memory.to(labels.device, labels.dtype)
+        label_memory = self.label_memory
+        if label_memory.shape[1:] != labels.shape[1:]:
+            label_memory = label_memory.new_zeros((len(label_memory), *labels.shape[1:]))
+        return self.embedding_memory.to(embeddings.device, dtype), label_memory.to(labels.device)
+
+    def _with_batch(
+        self, embeddings: Tensor, labels: Tensor, slots: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return copies of the buffers with a batch in its slots; the memory stays as it is."""
+        memory, memory_labels = (buffer.clone() for buffer in self._reserved(embeddings, labels))
+        memory[slots] = embeddings.detach().to(memory.dtype)
+        memory_labels[slots] = labels
+        return memory, memory_labels
 
     def _combined_loss(
         self,
@@ -52,6 +63,7 @@ class MemoryMixin:
         memory: Tensor,
         memory_labels: Tensor,
         slots: Tensor | None,
+        num_batches: int,
     ) -> Tensor:
         """Return the loss on the batch alone, on the memory, or their mixture, as the options say.
 
@@ -62,8 +74,9 @@ class MemoryMixin:
             memory: (N, D), the filled slots.
             memory_labels: (N,) or (N, L).
             slots: (B,), where each query stands in ``memory``; None where it does not.
+            num_batches: the batches seen, this one included.
         """
-        if self.num_batches <= self.warmup:
+        if num_batches <= self.warmup:
             return self._batch_loss(embeddings, labels, indices_tuple)
         memory = memory.to(embeddings.dtype)
         loss = self._memory_loss(embeddings, labels, indices_tuple, memory, memory_labels, slots)
@@ -91,7 +104,11 @@ class MemoryMixin:
         batch = (embeddings, labels, indices_tuple, memory, memory_labels, slots)
         if not takes_self_indices(self.loss):
             return self.loss(embeddings, labels, self._pairs(*batch), memory, memory_labels)
-        pairs = None if self.miner is None else self._pairs(*batch)
+        pairs = None
+        if self.miner is not None or indices_tuple is not None:
+            pairs = self._pairs(*batch)
+        if slots is None:  # nowhere, which the loss need not ask about
+            slots = torch.full((len(embeddings),), -1, device=embeddings.device)
         return self.loss(embeddings, labels, pairs, memory, memory_labels, slots)
 
     def _pairs(
@@ -103,17 +120,33 @@ class MemoryMixin:
         memory_labels: Tensor,
         slots: Tensor | None,
     ) -> Sequence[Tensor]:
-        """Return what the miner, or else every label, pairs with the memory, and a batch's own tuple."""
+        """Return what the miner, or else every label, pairs with the memory, and a batch's own tuple.
+
+        A loss of this library without a miner ranks, beside what the tuple pairs in the batch, all older slots: what
+        the memory holds of the batch is the tuple's to say.
+        """
         pairs: Sequence[Tensor]
         if self.miner is not None:
             pairs = self._mined(embeddings, labels, memory, memory_labels, slots)
         else:
-            nowhere = torch.full_like(labels, -1)
-            pairs = pairs_without_self(labels, memory_labels, nowhere if slots is None else slots)
+            columns = [self._column(each) for each in (labels, memory_labels)]
+            nowhere = torch.full_like(columns[0], -1)
+            pairs = pairs_without_self(columns[0], columns[1], nowhere if slots is None else slots)
+            if slots is not None and takes_self_indices(self.loss):
+                pairs = _outside(pairs, slots, len(memory))
         if indices_tuple is None:
             return pairs
         in_memory = _in_memory(indices_tuple, slots)
         return [torch.cat(both) for both in zip(_as_pairs(pairs), in_memory, strict=True)]
+
+    def _column(self, labels: Tensor) -> Tensor:
+        """Return the labels (B,) that tell positive pairs: those of the loss's level, the finest for all levels."""
+        parts = [getattr(self.loss, "rank_loss", self.loss), self.loss]
+        level = next((part.level for part in parts if getattr(part, "level", None)), 0)
+        if level and labels.ndim == 1:
+            hierarchy = next(filter(None, (getattr(p, "hierarchy", None) for p in parts)), None)
+            labels = as_level_labels(labels, hierarchy, ignore_index=self.ignore_index)
+        return labels if labels.ndim == 1 else labels[:, level]
 
     def _mined(
         self,
@@ -129,11 +162,9 @@ class MemoryMixin:
         pairs = self.miner(embeddings, labels, memory, memory_labels)
         return pairs if slots is None else _without_self(pairs, slots)
 
-    def _check_batch(self, embeddings: Tensor, labels: Tensor, *, is_empty: bool) -> None:
-        """Raise a ValueError unless the batch can be stored beside what is there, and the loss takes it."""
+    def _checked_labels(self, embeddings: Tensor, labels: Any, *, is_empty: bool) -> Tensor:
+        """Return the labels in int64, or raise a ValueError unless the batch can be stored and the loss takes it."""
         check_embeddings("embeddings", embeddings)
-        if not torch.is_tensor(labels):
-            raise ValueError(f"labels: wanted a tensor, got {type(labels).__name__}")
         if embeddings.shape[1] != self.embedding_size:
             raise ValueError(
                 f"embeddings: wanted {self.embedding_size} dimensions, got {embeddings.shape[1]}"
@@ -144,8 +175,9 @@ class MemoryMixin:
                 f"embeddings: wanted at most {torch.finfo(self.storage_dtype).max:g}, which "
                 f"{self.storage_dtype} can store, got {largest:g}"
             )
+        labels = label_tensor(labels, length=len(embeddings))
         if not takes_self_indices(self.loss):
-            if labels.ndim != 1 or len(labels) != len(embeddings):
+            if labels.ndim != 1:
                 raise ValueError(
                     f"labels: {type(self.loss).__name__} wants 1-D labels of length "
                     f"{len(embeddings)}, got {tuple(labels.shape)}"
@@ -153,14 +185,27 @@ class MemoryMixin:
         else:
             for part in self.loss.modules():
                 hierarchy = getattr(part, "hierarchy", None)
-                columns = as_level_labels(labels, hierarchy, length=len(embeddings)).shape[1]
+                rows = as_level_labels(labels, hierarchy, ignore_index=self.ignore_index)
                 if getattr(part, "level", None) is not None:
-                    checked_level(part.level, columns)
+                    checked_level(part.level, rows.shape[1])
         if not is_empty and labels.shape[1:] != self.label_memory.shape[1:]:
             raise ValueError(
                 f"labels: wanted the form of the stored labels (*, "
                 f"{tuple(self.label_memory.shape[1:])}), got {tuple(labels.shape)}"
             )
+        return labels
+
+    def _kept(
+        self, labels: Tensor, indices_tuple: Sequence[Tensor] | None
+    ) -> tuple[Tensor | None, Sequence[Tensor] | None]:
+        """Return which samples are not ignored, (B,), None for all, and the tuple of those alone."""
+        ignored = ignored_rows(labels, self.ignore_index)
+        if ignored is None or not bool(ignored.any()):
+            return None, indices_tuple
+        kept = ~ignored
+        if indices_tuple is not None:
+            indices_tuple = _of_kept(indices_tuple, kept)
+        return kept, indices_tuple
 
     def _load_from_state_dict(
         self,
@@ -188,7 +233,9 @@ class MemoryMixin:
             error_msgs.extend(refused)
             return
         for name, value in saved.items():
-            setattr(self, name, torch.zeros_like(value, device=getattr(self, name).device))
+            dtype = torch.long if name == "label_memory" else value.dtype
+            here = torch.zeros_like(value, device=getattr(self, name).device, dtype=dtype)
+            setattr(self, name, here)
         super()._load_from_state_dict(  # type: ignore[misc]
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
@@ -198,7 +245,7 @@ def supported_losses() -> list[str]:
     """Return the names of the losses that work with a memory."""
     ours = _subclass_names(QueryLoss) | _subclass_names(DecomposableRankLoss)
     ours |= _subclass_names(CalibrationLoss)
-    return [*pml_losses.CrossBatchMemory.supported_losses(), *sorted(ours)]
+    return [*PMLCrossBatchMemory.supported_losses(), *sorted(ours)]
 
 
 def mines_without_self(miner: Any) -> bool:
@@ -218,6 +265,15 @@ def check_memory_options(
         raise ValueError(f"batch_weight: wanted a number in [0, 1], got {batch_weight!r}")
     if storage_dtype is not None and not storage_dtype.is_floating_point:
         raise ValueError(f"storage_dtype: wanted a floating dtype, got {storage_dtype}")
+
+
+def ignored_by(loss: BaseMetricLossFunction, ignore_index: int | None) -> int | None:
+    """Return the label that a memory ignores: its own option, or that of the loss that it serves."""
+    if ignore_index is not None:
+        return checked_ignore_index(ignore_index)
+    losses = (part for part in loss.modules() if isinstance(part, BaseMetricLossFunction))
+    found = (getattr(part, "ignore_index", None) for part in losses)
+    return next((index for index in found if index is not None), None)
 
 
 def _fits(name: str, saved: Tensor, buffer: Tensor) -> bool:
@@ -247,6 +303,26 @@ def _in_memory(indices_tuple: Sequence[Tensor], slots: Tensor | None) -> Sequenc
     assert slots is not None
     query, positive, other_query, negative = _as_pairs(indices_tuple)
     return query, slots[positive], other_query, slots[negative]
+
+
+def _outside(indices_tuple: Sequence[Tensor], slots: Tensor, num_slots: int) -> Sequence[Tensor]:
+    """Return pairs without those whose second member is one of ``slots``."""
+    older = torch.ones(num_slots, dtype=torch.bool, device=slots.device)
+    older[slots] = False
+    query, positive, other_query, negative = indices_tuple
+    kept = older[positive], older[negative]
+    return query[kept[0]], positive[kept[0]], other_query[kept[1]], negative[kept[1]]
+
+
+def _of_kept(indices_tuple: Sequence[Tensor], kept: Tensor) -> Sequence[Tensor]:
+    """Return the pairs or triplets of a batch whose members are all kept, as places among those."""
+    place = kept.cumsum(0) - 1
+    parts = [indices_tuple] if len(indices_tuple) == 3 else [indices_tuple[:2], indices_tuple[2:]]
+    found: list[Tensor] = []
+    for members in parts:
+        whole = torch.stack([kept[member.to(kept.device)] for member in members]).all(dim=0)
+        found += [place[member.to(kept.device)[whole]] for member in members]
+    return found
 
 
 def _subclass_names(cls: type) -> set[str]:

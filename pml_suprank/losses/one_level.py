@@ -6,30 +6,48 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pml_suprank.checks import check_embeddings, checked_level
+from pml_suprank.checks import checked_level
 from pml_suprank.functional.operation import untraced
-from pml_suprank.hierarchy import Hierarchy, as_level_labels
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.hierarchy.labels import checked_ignore_index
+from pml_suprank.losses.batch import (
+    Batch,
+    checked_batch,
+    level_labels,
+    reduced,
+    warn_of_own_copies,
+)
 from pml_suprank.losses.cosine import with_direction_for
-from pml_suprank.losses.rank_loss import check_references
+from pml_suprank.losses.retrieval_set import pairs_at_level, tuple_decides
+from pml_suprank.losses.untrained import notice_untrained
+from pml_suprank.pml import WeightMixin
 
 
 class OneLevelMixin:
     """Put before a PML loss: takes 1-D or 2-D labels and hands it one column.
 
-    Embeddings go to the loss in float32 at least, autocast or not.
+    Embeddings go to the loss in float32 at least, autocast or not. A tuple decides which pairs are positive, as in PML;
+    but pairs whose labels have several levels are positive where they share the loss's, as for the rank losses.
 
     Args:
         level: label column to train on; 0 is the finest.
         hierarchy: expands 1-D labels to all levels.
+        ignore_index: finest label of the samples to leave out of batch and references; None for none.
         **kwargs: those of the PML loss.
     """
 
     def __init__(
-        self, *args: Any, level: int = 0, hierarchy: Hierarchy | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        level: int = 0,
+        hierarchy: Hierarchy | None = None,
+        ignore_index: int | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.level = checked_level(level, None if hierarchy is None else hierarchy.num_levels)
         self.hierarchy = hierarchy
+        self.ignore_index = checked_ignore_index(ignore_index)
 
     @untraced
     def forward(
@@ -42,38 +60,82 @@ class OneLevelMixin:
         self_indices: Tensor | None = None,
     ) -> Tensor:
         """Return the reduced loss; see :meth:`pml_suprank.losses.QueryLoss.forward` for the arguments."""
-        check_embeddings("embeddings", embeddings)
-        if ref_emb is embeddings and (ref_labels is None or ref_labels is labels):
-            ref_emb = ref_labels = None
-        check_references(embeddings, ref_emb, ref_labels, needs_labels=indices_tuple is None)
-        if ref_emb is not None:
-            ref_labels = self._column("ref_labels", ref_labels, ref_emb)
-        labels = self._column("labels", labels, embeddings)
-        if self_indices is not None and indices_tuple is None:
-            indices_tuple = pairs_without_self(labels, ref_labels, self_indices)
+        batch = checked_batch(
+            embeddings,
+            labels,
+            indices_tuple,
+            ref_emb,
+            ref_labels,
+            self_indices,
+            ignore_index=self.ignore_index,
+            needs_ref_labels=indices_tuple is None,
+        )
+        notice_untrained(self)
+        column, ref_column, pairs = self._columns(batch)
+        warn_of_own_copies(self, batch, column, ref_column)
+        if batch.self_indices is not None and pairs is None:
+            pairs = pairs_without_self(column, ref_column, batch.self_indices)
+        queries = self._rows(batch.embeddings)
+        references = None if batch.ref_emb is None else self._rows(batch.ref_emb)
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
-            return super().forward(  # type: ignore[misc]
-                self._rows(embeddings),
-                labels,
-                indices_tuple,
-                None if ref_emb is None else self._rows(ref_emb),
-                ref_labels,
-            )
+            if batch.rows is None:
+                return super().forward(  # type: ignore[misc]
+                    queries, column, pairs, references, ref_column
+                )
+            return self._reduced(batch, embeddings, queries, column, pairs, references, ref_column)
 
     def _rows(self, embeddings: Tensor) -> Tensor:
         distance = self.distance  # type: ignore[attr-defined]
         return with_direction_for(distance, at_least_float32(embeddings))
 
-    def _column(self, name: str, labels: Tensor | None, embeddings: Tensor) -> Tensor | None:
-        if labels is None:
-            return None
-        labels = as_level_labels(labels, self.hierarchy, name=name, length=len(embeddings))
+    def _reduced(
+        self,
+        batch: Batch,
+        embeddings: Tensor,
+        queries: Tensor,
+        column: Tensor | None,
+        pairs: Sequence[Tensor] | None,
+        references: Tensor | None,
+        ref_column: Tensor | None,
+    ) -> Tensor:
+        """Do what PML's ``forward`` does, for a part of the batch."""
+        loss: Any = self
+        loss.reset_stats()
+        if batch.is_empty:
+            loss_dict = loss.zero_losses()
+        else:
+            if references is None:
+                references, ref_column = queries, column
+            loss_dict = loss.compute_loss(queries, column, pairs, references, ref_column)
+        if len(queries):
+            loss.add_embedding_regularization_to_loss_dict(loss_dict, queries)
+        batch = batch._replace(embeddings=queries)
+        return reduced(loss, loss_dict, batch, at_least_float32(embeddings), column)
+
+    def _columns(
+        self, batch: Batch
+    ) -> tuple[Tensor | None, Tensor | None, Sequence[Tensor] | None]:
+        """Return the label column of queries and of references, and the tuple as the labels have it."""
+        labels, ref_labels = level_labels(batch, self.hierarchy)
+        column = None if labels is None else self._column("labels", labels)
+        pairs: Sequence[Tensor] | None = batch.indices_tuple
+        takes_pairs = pairs is not None and not isinstance(self, WeightMixin)  # but no weights
+        if takes_pairs and not tuple_decides(labels, ref_labels):
+            assert pairs is not None
+            assert labels is not None
+            assert ref_labels is not None
+            pairs = pairs_at_level(pairs, labels, ref_labels, self.level)
+        if batch.ref_emb is None or ref_labels is None:
+            return column, None, pairs
+        return column, self._column("ref_labels", ref_labels), pairs
+
+    def _column(self, name: str, labels: Tensor) -> Tensor:
         if self.level >= labels.shape[1]:
             raise ValueError(
                 f"level: wanted one of the {labels.shape[1]} label columns of {name}, "
                 f"got {self.level}"
             )
-        return labels[:, self.level].to(embeddings.device)
+        return labels[:, self.level]
 
 
 def pairs_without_self(

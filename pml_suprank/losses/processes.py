@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from pytorch_metric_learning.utils.distributed import is_distributed
 from torch import Tensor, distributed
+
+from pml_suprank.pml import is_distributed
 
 Rows = tuple[Tensor, ...]
 

@@ -4,13 +4,12 @@ import math
 from typing import Any
 
 import torch
-from pytorch_metric_learning.losses import NormalizedSoftmaxLoss
-from pytorch_metric_learning.utils.common_functions import TorchInitWrapper
 from torch import Tensor
 
 from pml_suprank.losses.cosine import with_direction
 from pml_suprank.losses.one_level import OneLevelMixin
 from pml_suprank.losses.rank_loss import check_similarity
+from pml_suprank.pml import NormalizedSoftmaxLoss, TorchInitWrapper
 
 
 class ProxyClusterLoss(OneLevelMixin, NormalizedSoftmaxLoss):

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity
-from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 
-from pml_suprank.checks import check_embeddings, checked_level
+from pml_suprank.checks import checked_level
 from pml_suprank.functional.operation import untraced
 from pml_suprank.functional.ranks import LevelRelevance
-from pml_suprank.hierarchy import Hierarchy, as_level_labels
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.hierarchy.labels import checked_ignore_index
+from pml_suprank.losses.batch import checked_batch, level_labels, reduced, warn_of_own_copies
 from pml_suprank.losses.cosine import cosine_scores, with_direction_for
 from pml_suprank.losses.retrieval_set import RetrievalSet, retrieval_set
+from pml_suprank.pml import BaseDistance, BaseMetricLossFunction, CosineSimilarity
 
 __all__ = ["QueryLoss", "RankLoss"]
 
@@ -29,11 +30,14 @@ class QueryLoss(BaseMetricLossFunction):
         level: label column that makes an item positive; None for the whole hierarchy.
         hierarchy: expands 1-D labels to all levels; with it the losses take PML's ordinary labels.
         include_self: leave the query in its own retrieval set, as the authors' code does.
+        ignore_index: finest label of the samples that are neither queries nor items; None for none. The loss is that
+            of the batch, and of the references, without them.
         **kwargs: PML's ``distance``, ``reducer``, ``embedding_regularizer``, ``embedding_reg_weight``,
             ``collect_stats``.
 
     Raises:
-        ValueError: ``level`` is not an integer >= 0 or, where it is known, not a level of ``hierarchy``.
+        ValueError: ``level`` is not an integer >= 0 or, where it is known, not a level of ``hierarchy``;
+            ``ignore_index`` is neither None nor an integer.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class QueryLoss(BaseMetricLossFunction):
         level: int | None = None,
         hierarchy: Hierarchy | None = None,
         include_self: bool = False,
+        ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -49,6 +54,7 @@ class QueryLoss(BaseMetricLossFunction):
         self.level = None if level is None else checked_level(level, num_levels)
         self.hierarchy = hierarchy
         self.include_self = include_self
+        self.ignore_index = checked_ignore_index(ignore_index)
         self.add_to_recordable_attributes(name="num_queries_without_positives", is_stat=True)
 
     def known_levels(self) -> int | None:
@@ -80,35 +86,51 @@ class QueryLoss(BaseMetricLossFunction):
         Args:
             embeddings: (B, D).
             labels: (B,) class labels, or (B, L) with column 0 the finest level.
-            indices_tuple: a miner's pairs or triplets; they narrow the retrieval set of each query.
+            indices_tuple: a miner's pairs or triplets; each query ranks the items that it is paired with. Where the
+                labels are of one level, or None, the tuple says which are positive; labels of several levels say
+                how related a pair is, and have to agree with the tuple.
             ref_emb: (N, D), the items to rank; None for the batch itself.
             ref_labels: (N,) or (N, L).
             self_indices: (B,), where each query stands among the references, -1 for nowhere. Left at None it is
-                known when the batch is its own reference set; memories pass it.
+                known when the batch is its own reference set; memories pass it. Without it a copy of a query
+                among the references is an item like any other, and its positive.
 
         Returns:
             What the reducer makes of one loss per query with relevant items; a scalar by default.
 
         Raises:
             ValueError: embeddings that are empty, not finite or not of one width; labels missing, of the wrong
-                length, form or dtype; references without labels.
+                length, form or dtype, or no tree; references without labels; a tuple that is malformed, or that
+                labels of several levels contradict.
         """
         self.reset_stats()
-        check_embeddings("embeddings", embeddings)
-        check_references(embeddings, ref_emb, ref_labels)
-        if ref_emb is None or ref_emb is embeddings:
-            ref_emb = embeddings
-            ref_labels = labels if ref_labels is None else ref_labels
-            self_indices = torch.arange(len(embeddings), device=embeddings.device)
-        labels = self._level_labels("labels", labels, embeddings)
-        ref_labels = self._level_labels("ref_labels", ref_labels, ref_emb)
-        loss_dict = self.compute_loss(
-            embeddings, labels, indices_tuple, ref_emb, ref_labels, self_indices
+        batch = checked_batch(
+            embeddings,
+            labels,
+            indices_tuple,
+            ref_emb,
+            ref_labels,
+            self_indices,
+            ignore_index=self.ignore_index,
+            finds_own=True,
         )
-        self.add_embedding_regularization_to_loss_dict(loss_dict, embeddings)
-        return self.reducer(
-            loss_dict, embeddings, None if labels is None else labels[:, self.level or 0]
-        )
+        columns, ref_columns = level_labels(batch, self.hierarchy)
+        warn_of_own_copies(self, batch, columns, ref_columns)
+        if batch.is_empty:
+            loss_dict = self.zero_losses()
+        else:
+            loss_dict = self.compute_loss(
+                batch.embeddings,
+                columns,
+                batch.indices_tuple,
+                batch.embeddings if batch.ref_emb is None else batch.ref_emb,
+                ref_columns,
+                batch.self_indices,
+            )
+        if len(batch.embeddings):
+            self.add_embedding_regularization_to_loss_dict(loss_dict, batch.embeddings)
+        column = None if columns is None else columns[:, self.level or 0]
+        return reduced(self, loss_dict, batch, embeddings, column)
 
     def compute_loss(
         self,
@@ -162,12 +184,6 @@ class QueryLoss(BaseMetricLossFunction):
         """Return what the distance says, (B, N)."""
         return similarity(self.distance, embeddings, ref_emb)
 
-    def _level_labels(self, name: str, labels: Tensor | None, embeddings: Tensor) -> Tensor | None:
-        if labels is None:
-            return None
-        labels = as_level_labels(labels, self.hierarchy, name=name, length=len(embeddings))
-        return labels.to(embeddings.device)
-
 
 class RankLoss(QueryLoss):
     """One minus a ranking metric (``query_scores``), on similarities; one loss per query.
@@ -218,32 +234,6 @@ def similarity(distance: BaseDistance, embeddings: Tensor, ref_emb: Tensor) -> T
 
 def _dtype_of_scores(embeddings: Tensor, ref_emb: Tensor) -> torch.dtype:
     return torch.promote_types(torch.float32, torch.promote_types(embeddings.dtype, ref_emb.dtype))
-
-
-def check_references(
-    embeddings: Tensor,
-    ref_emb: Tensor | None,
-    ref_labels: Tensor | None,
-    *,
-    needs_labels: bool = False,
-) -> None:
-    """Raise a ValueError unless ``ref_emb`` is None or can be ranked for ``embeddings``."""
-    if ref_emb is None:
-        if ref_labels is not None:
-            raise ValueError("ref_labels: wanted None without ref_emb, got labels")
-        return
-    check_embeddings("ref_emb", ref_emb)
-    if ref_emb.shape[1] != embeddings.shape[1]:
-        raise ValueError(
-            f"ref_emb: wanted {embeddings.shape[1]} dimensions as in embeddings, "
-            f"got {ref_emb.shape[1]}"
-        )
-    if ref_emb.device != embeddings.device:
-        raise ValueError(
-            f"ref_emb: wanted the device of embeddings {embeddings.device}, got {ref_emb.device}"
-        )
-    if needs_labels and ref_labels is None:
-        raise ValueError("ref_labels: wanted the labels of ref_emb, got None")
 
 
 def check_similarity(distance: BaseDistance) -> None:

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from pytorch_metric_learning.distances import BaseDistance
-
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.ap_loss import SupAPLoss
 from pml_suprank.losses.calibration_loss import CalibrationLoss
 from pml_suprank.losses.decomposable_rank_loss import DecomposableRankLoss
+from pml_suprank.pml import BaseDistance
 
 
 class ROADMAPLoss(DecomposableRankLoss):
@@ -19,6 +18,7 @@ class ROADMAPLoss(DecomposableRankLoss):
         neg_margin: largest similarity allowed to negatives.
         level: label column that makes an item positive; 0 is the finest.
         hierarchy: expands 1-D labels to all levels.
+        ignore_index: finest label of the samples that neither loss sees; None for none.
         distance: a similarity, for both losses; None for cosine.
         **kwargs: of :class:`SupAPLoss`.
 
@@ -34,10 +34,16 @@ class ROADMAPLoss(DecomposableRankLoss):
         neg_margin: float = 0.6,
         level: int = 0,
         hierarchy: Hierarchy | None = None,
+        ignore_index: int | None = None,
         distance: BaseDistance | None = None,
         **kwargs: Any,
     ) -> None:
-        shared: dict[str, Any] = {"level": level, "hierarchy": hierarchy, "distance": distance}
+        shared: dict[str, Any] = {
+            "level": level,
+            "hierarchy": hierarchy,
+            "ignore_index": ignore_index,
+            "distance": distance,
+        }
         super().__init__(
             SupAPLoss(**shared, **kwargs),
             CalibrationLoss(pos_margin=pos_margin, neg_margin=neg_margin, **shared),

@@ -95,14 +95,16 @@ def run(
         pool.shutdown(cancel_futures=True)
 
 
-def progress_bar(done: Iterable[slice], total: int, show: bool) -> Iterator[slice]:
+def progress_bar(
+    done: Iterable[slice], total: int, show: bool, what: str = "ranking"
+) -> Iterator[slice]:
     """The finished jobs, behind a tqdm bar that counts queries if wanted."""
     if not show:
         yield from done
         return
     from tqdm import tqdm
 
-    with tqdm(total=total, unit="query", desc="ranking") as bar:
+    with tqdm(total=total, unit="query", desc=what) as bar:
         for job in done:
             yield job
             bar.update(job.stop - job.start)

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pml_suprank.hierarchy import Hierarchy, as_level_labels
-from pml_suprank.hierarchy.labels import integer_tensor
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.hierarchy.labels import checked_ignore_index, index_tensor
 from pml_suprank.metrics import catalogue
 from pml_suprank.metrics.execution import Execution
 from pml_suprank.metrics.levels import TreeLevels
 from pml_suprank.metrics.result import EvaluationResult
-from pml_suprank.metrics.scores import checked_embeddings
+from pml_suprank.metrics.samples import Samples, same_kept
 from pml_suprank.metrics.streaming import Task, measure
 from pml_suprank.relevance import Relevance
 
@@ -33,6 +33,7 @@ def evaluate(
     similarity: str = "cosine",
     ref_includes_query: bool = False,
     query_indices: Any = None,
+    ignore_index: int | None = None,
     block_size: int | None = None,
     max_memory: int | None = None,
     distributed: bool = False,
@@ -42,8 +43,10 @@ def evaluate(
 
     The whole gallery is ranked. Memory stays at a copy of the gallery and one block of queries times the
     gallery in each of torch's threads (``torch.set_num_threads``). Scores are computed in the precision of
-    the embeddings (float32 at least), everything after them in float64. Among equal scores less relevant
-    items come first: a tie counts against the model.
+    the embeddings (float32 at least), everything after them in float64. Where float32 would not tell the ranks,
+    because scores are closer to each other than 2^-21 times the norms of query and items, the query is ranked again
+    in float64: embeddings far from the origin or close together are ranked as their exact distances are.
+    Among equal scores less relevant items come first: a tie counts against the model.
     A query that is in the gallery is taken out by its index, and counts in no population.
 
     Args:
@@ -60,6 +63,8 @@ def evaluate(
         similarity: "cosine", "dot" or "euclidean".
         ref_includes_query: whether the first Q items of the gallery are the queries.
         query_indices: (Q,) position of each query in the gallery, -1 where it is not in it.
+        ignore_index: a label; samples that have it (2-D labels: in column 0) are neither queries nor items, as if
+            they had not been passed. Ignored queries keep their places in the results, not valid.
         block_size: queries ranked at a time by each thread; None fits the memory of a block to the gallery.
         max_memory: bytes that the ranking may take beside inputs and results, its copy of the gallery
             included, in place of ``block_size``.
@@ -85,59 +90,75 @@ def evaluate(
         >>> result["recall_at_1_level0"].values.tolist()
         [0.0]
     """
-    query = checked_embeddings(query, "query")
-    query_labels = as_level_labels(query_labels, hierarchy, name="query_labels", length=len(query))
-    own: Tensor | None = torch.arange(len(query), device=query.device)
+    options: dict[str, Any] = {"hierarchy": hierarchy}
+    options["ignore_index"] = checked_ignore_index(ignore_index)
+    asked = Samples.checked(query, query_labels, "query", **options)
+    own: Tensor | None = torch.arange(len(asked.embeddings), device=asked.embeddings.device)
     if gallery is None:
         if gallery_labels is not None or query_indices is not None:
             name = "query_indices" if gallery_labels is None else "gallery_labels"
             raise ValueError(f"{name}: wanted None without a gallery, got a value")
-        gallery, gallery_labels = query, query_labels
+        found = asked
     else:
         if gallery_labels is None:
             raise ValueError("gallery_labels: wanted the labels of the gallery, got None")
-        gallery = checked_embeddings(gallery, "gallery", query.shape[1])
-        gallery_labels = as_level_labels(
-            gallery_labels, hierarchy, name="gallery_labels", length=len(gallery)
-        )
-        dtype = torch.promote_types(query.dtype, gallery.dtype)
-        query, gallery = query.to(dtype), gallery.to(query.device, dtype)
+        dim = asked.embeddings.shape[1]
+        found = Samples.checked(gallery, gallery_labels, "gallery", dim=dim, **options)
         if ref_includes_query and query_indices is not None:
             raise ValueError("query_indices: wanted None with ref_includes_query, got a value")
         if ref_includes_query:
-            check_ref_includes_query(query, query_labels, gallery, gallery_labels)
+            check_ref_includes_query(asked, found)
         elif query_indices is not None:
-            own = _checked_indices(query_indices, query_labels, gallery_labels).to(query.device)
+            own = _own_places(query_indices, asked, found).to(asked.embeddings.device)
         else:
             own = None
+    query, gallery = asked.embeddings, found.embeddings
+    dtype = torch.promote_types(query.dtype, gallery.dtype)
+    query, gallery = query.to(dtype), gallery.to(query.device, dtype)
+    query_labels, gallery_labels = asked.labels, found.labels
     levels = TreeLevels(query_labels.to(query.device), gallery_labels.to(query.device))
     chosen = catalogue.choose(metrics, k, levels.num_levels)
     functions = {choice.name: catalogue.metric(choice, relevance) for choice in chosen}
     task = Task(query, gallery, similarity, levels, levels.num_levels, own)
-    return measure(task, functions, Execution(block_size, max_memory, distributed, progress))
+    result = measure(task, functions, Execution(block_size, max_memory, distributed, progress))
+    return asked.spread(result)
 
 
-def check_ref_includes_query(
-    query: Tensor, query_labels: Tensor, gallery: Tensor, gallery_labels: Tensor
-) -> None:
+def check_ref_includes_query(asked: Samples, found: Samples) -> None:
     """Raise ValueError unless the first Q items of the gallery are the queries.
 
     Embeddings may differ by rounding, labels may not differ.
     """
-    count = len(query)
+    count, given = len(asked.embeddings), len(asked.all_labels)
     what = "ref_includes_query: wanted the queries as the first items of the gallery, got"
-    if len(gallery) < count:
-        raise ValueError(f"{what} {count} queries and {len(gallery)} items")
-    same = torch.isclose(query, gallery[:count].to(query)).all(1)
-    same &= (query_labels == gallery_labels[:count].to(query_labels.device)).all(1).to(same.device)
+    if len(found.all_labels) < given:
+        raise ValueError(f"{what} {given} queries and {len(found.all_labels)} items")
+    if not same_kept(asked.kept, found.kept, given):
+        raise ValueError(f"{what} items to ignore among other queries")
+    query, gallery = asked.embeddings, found.embeddings[:count]
+    same = torch.isclose(query, gallery.to(query)).all(1)
+    labels = found.labels[:count].to(asked.labels.device)
+    same &= (asked.labels == labels).all(1).to(same.device)
     if not bool(same.all()):
         first = int((~same).nonzero()[0])
         raise ValueError(f"{what} another embedding or label in {int((~same).sum())} places, "
                          f"the first at {first}")  # fmt: skip
 
 
+def _own_places(indices: Any, asked: Samples, found: Samples) -> Tensor:
+    """(q,) place of each query that counts among the items that count, -1 where it is none."""
+    indices = _checked_indices(indices, asked.all_labels, found.all_labels)
+    if asked.kept is not None:
+        indices = indices[asked.kept.cpu()]
+    if found.kept is None:
+        return indices
+    place = torch.full((len(found.all_labels),), -1)
+    place[found.kept.cpu()] = torch.arange(len(found.kept))
+    return torch.where(indices >= 0, place[indices.clamp(min=0)], -1)
+
+
 def _checked_indices(indices: Any, query_labels: Tensor, gallery_labels: Tensor) -> Tensor:
-    indices = integer_tensor(indices, "query_indices").cpu()
+    indices = index_tensor(indices, "query_indices").cpu()
     count, length = len(query_labels), len(gallery_labels)
     if indices.shape != (count,):
         raise ValueError(f"query_indices: wanted shape ({count},), got {tuple(indices.shape)}")

@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from pytorch_metric_learning.utils import accuracy_calculator as pml
-from pytorch_metric_learning.utils import common_functions as c_f
 from torch import Tensor
 
-from pml_suprank.hierarchy import Hierarchy, HierarchyError, as_level_labels
+from pml_suprank.hierarchy import Hierarchy, HierarchyError
 from pml_suprank.metrics.evaluation import check_ref_includes_query
 from pml_suprank.metrics.levels import TreeLevels
 from pml_suprank.metrics.neighbours import (
@@ -19,9 +17,12 @@ from pml_suprank.metrics.neighbours import (
     neighbour_blocks,
 )
 from pml_suprank.metrics.ranked_lists import RankedLists
+from pml_suprank.metrics.samples import Samples, places_of_kept
 from pml_suprank.metrics.scores import checked_embeddings
 from pml_suprank.metrics.sorting import LevelFunction
 from pml_suprank.metrics.streaming import Task
+from pml_suprank.pml import accuracy_calculator as pml
+from pml_suprank.pml import numpy_to_torch
 
 _FLOAT32_EXACT = 2**24
 _FLOAT64_EXACT = 2**53
@@ -41,6 +42,7 @@ class RetrievalInputs:
         device: where to compute.
         hierarchy: the class tree of 1-D labels.
         comparison: what tells equal labels, or None for equality on every level.
+        ignore_index: the label of samples that are taken out.
 
     Raises:
         ValueError: any of these is not so.
@@ -57,36 +59,37 @@ class RetrievalInputs:
         device: torch.device,
         hierarchy: Hierarchy | None = None,
         comparison: Comparison | None = None,
+        ignore_index: int | None = None,
     ) -> None:
-        same = reference is query
-        self.query = checked_embeddings(query, "query").to(device)
-        if same:
-            self.reference = self.query
+        def checked(embeddings: Any, labels: Any, name: str, dim: int | None = None) -> Samples:
+            if comparison is not None:
+                return _any_samples(embeddings, labels, name, ignore_index, dim)
+            return Samples.checked(
+                embeddings, labels, name, hierarchy=hierarchy, ignore_index=ignore_index, dim=dim
+            )
+
+        asked = checked(query, query_labels, "query")
+        if reference is query and reference_labels is query_labels:
+            found = asked
         else:
-            self.reference = checked_embeddings(reference, "reference", self.query.shape[1])
-        dtype = torch.promote_types(self.query.dtype, self.reference.dtype)
-        self.query, self.reference = self.query.to(dtype), self.reference.to(device, dtype)
-        self.own = bool(own)
-        self._comparison = comparison
-        labels = []
-        for name, values, length in (
-            ("query_labels", query_labels, len(self.query)),
-            ("reference_labels", reference_labels, len(self.reference)),
-        ):
-            if comparison is None:
-                rows = as_level_labels(values, hierarchy, name=name, length=length)
-            else:
-                rows = _any_labels(values, name, length)
-            labels.append(rows.to(device))
-        self._query_labels, self._reference_labels = labels
-        if labels[0].shape[1:] != labels[1].shape[1:]:
-            wanted, got = tuple(labels[0].shape[1:]), tuple(labels[1].shape[1:])
+            dim = asked.embeddings.shape[1]
+            found = checked(reference, reference_labels, "reference", dim)
+        if asked.labels.shape[1:] != found.labels.shape[1:]:
+            wanted, got = tuple(asked.labels.shape[1:]), tuple(found.labels.shape[1:])
             raise HierarchyError(
                 f"reference_labels: wanted rows of shape {wanted} as in query_labels, got {got}"
             )
-        if self.own and not (same and torch.equal(*labels)):
-            flat = [each.reshape(len(each), -1) for each in labels]
-            check_ref_includes_query(self.query, flat[0], self.reference, flat[1])
+        self.own = bool(own)
+        if self.own and found is not asked:
+            check_ref_includes_query(_flat(asked), _flat(found))
+        dtype = torch.promote_types(asked.embeddings.dtype, found.embeddings.dtype)
+        self.query = asked.embeddings.to(device, dtype)
+        self.reference = self.query if found is asked else found.embeddings.to(device, dtype)
+        self._comparison = comparison
+        self._query_labels, self._reference_labels = labels = (
+            asked.labels.to(device),
+            found.labels.to(device),
+        )
         self._tree = None if comparison is not None else TreeLevels(*labels)
 
     @property
@@ -109,9 +112,9 @@ class RetrievalInputs:
         """Levels of a block of queries against all references."""
         return self._compared if self._tree is None else self._tree
 
-    def _compared(self, block: slice) -> Tensor:
+    def _compared(self, block: slice | Tensor) -> Tensor:
         assert self._comparison is not None
-        query, reference = self._query_labels[block, None], self._reference_labels
+        query, reference = self._query_labels[block][:, None], self._reference_labels
         shape = (len(query), len(reference))
         # PML hands over (Q, 1, ...) query labels and (Q, k, ...) reference labels.
         same = self._comparison(query, reference[None].expand(len(query), *reference.shape))
@@ -161,9 +164,31 @@ class RetrievalInputs:
         return lists_from_neighbours(found, self.levels, self.num_levels, self.num_items, self.own)
 
 
+def _any_samples(
+    embeddings: Any, labels: Any, name: str, ignore_index: int | None, dim: int | None
+) -> Samples:
+    """Samples with labels of any meaning."""
+    embeddings = numpy_to_torch(embeddings)
+    if ignore_index is None or not isinstance(embeddings, Tensor) or embeddings.ndim != 2:
+        embeddings = checked_embeddings(embeddings, name, dim)
+    rows = _any_labels(labels, f"{name}_labels", len(embeddings))
+    ignored = None if ignore_index is None else rows.reshape(len(rows), -1)[:, 0] == ignore_index
+    kept = places_of_kept(ignored, f"{name}_labels", ignore_index)
+    if kept is not None:
+        embeddings = embeddings[kept.to(embeddings.device)]
+    embeddings = checked_embeddings(embeddings, name, dim)
+    return Samples(embeddings, rows if kept is None else rows[kept], rows, kept)
+
+
+def _flat(samples: Samples) -> Samples:
+    """The same with labels in one row for each sample."""
+    labels, every = (each.reshape(len(each), -1) for each in (samples.labels, samples.all_labels))
+    return Samples(samples.embeddings, labels, every, samples.kept)
+
+
 def _any_labels(values: Any, name: str, length: int) -> Tensor:
     """Labels of any meaning as PML passes them on: floats. Integers keep the precision they need."""
-    labels = c_f.numpy_to_torch(values)
+    labels = numpy_to_torch(values)
     if not isinstance(labels, Tensor) or labels.ndim == 0 or len(labels) != length:
         got = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
         raise ValueError(f"{name}: wanted a tensor of length {length}, got {got}")

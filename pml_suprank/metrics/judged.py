@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pml_suprank.checks import checked_depths
-from pml_suprank.hierarchy.labels import integer_tensor
+from pml_suprank.hierarchy.labels import index_tensor
 from pml_suprank.metrics import definitions, revisited
 from pml_suprank.metrics.blocks import blocks, progress_bar
+from pml_suprank.metrics.precise import PreciseScorer, products_are_exact
 from pml_suprank.metrics.ranked_lists import Hits, RankedLists
 from pml_suprank.metrics.result import EvaluationResult
-from pml_suprank.metrics.scores import Scorer, checked_embeddings
+from pml_suprank.metrics.scores import Scorer, checked_embeddings, full_precision
 from pml_suprank.metrics.streaming import Metric, collect
 
 __all__ = ["evaluate_judged"]
@@ -105,26 +107,106 @@ def evaluate_judged(
         block_size = max(1, PAIRS_PER_BLOCK // items)
     elif block_size < 1:
         raise ValueError(f"block_size: wanted at least 1, got {block_size}")
-    scorer = Scorer(gallery, similarity)
+    ranking = _Ranking(query, gallery, similarity, right, junk)
     jobs = progress_bar(blocks(len(query), block_size), len(query), progress)
-    lists = (_ranked(scorer(query[block]), right[block], junk[block]) for block in jobs)
-    return collect(lists, chosen)
+    with full_precision():
+        return collect((ranking(block) for block in jobs), chosen)
 
 
-def _ranked(scores: Tensor, right: list[Tensor], junk: list[Tensor]) -> RankedLists:
-    """The ranks of the relevant items of each query, wrong items first among equal scores."""
+class _Ranking:
+    """Ranks the relevant items of a block of queries, in float64 where float32 does not tell."""
+
+    def __init__(
+        self,
+        query: Tensor,
+        gallery: Tensor,
+        similarity: str,
+        right: list[Tensor],
+        junk: list[Tensor],
+    ) -> None:
+        self._query, self._gallery, self._similarity = query, gallery, similarity
+        self._right, self._junk = right, junk
+        in_float64 = query.dtype == torch.float64
+        self._scorer = None if in_float64 else Scorer(gallery, similarity)
+
+    @cached_property
+    def _precise(self) -> PreciseScorer:
+        return PreciseScorer(self._gallery, self._similarity)
+
+    @cached_property
+    def _is_exact(self) -> bool:
+        return products_are_exact(self._query, self._gallery, self._similarity)
+
+    def __call__(self, block: slice) -> RankedLists:
+        query, right, junk = self._query[block], self._right[block], self._junk[block]
+        if self._scorer is None:
+            ranks, _ = _ranked(self._precise(query), right, junk)
+        else:
+            ranks, unresolved = _ranked(
+                self._scorer(query), right, junk, self._scorer.resolution(query)
+            )
+            again = [row for row, unclear in enumerate(unresolved) if unclear]
+            if again and not self._is_exact:
+                self._refine(ranks, again, query, right, junk)
+        return _lists(ranks, junk, len(self._gallery))
+
+    def _refine(
+        self,
+        ranks: list[Tensor],
+        rows: list[int],
+        query: Tensor,
+        right: list[Tensor],
+        junk: list[Tensor],
+    ) -> None:
+        """Write the ranks of some queries anew; half a block at a time, as a number takes twice the memory."""
+        half = max(1, len(query) // 2)
+        for some in (rows[start : start + half] for start in range(0, len(rows), half)):
+            scores = self._precise(query[some])
+            found, _ = _ranked(scores, [right[row] for row in some], [junk[row] for row in some])
+            for row, rank in zip(some, found, strict=True):
+                ranks[row] = rank
+
+
+def _ranked(
+    scores: Tensor, right: list[Tensor], junk: list[Tensor], gap: Tensor | None = None
+) -> tuple[list[Tensor], list[bool]]:
+    """The ranks of the relevant items of each query, wrong items first among equal scores.
+
+    Args:
+        scores: (b, N), overwritten.
+        right: positions of the relevant items of each query.
+        junk: positions of the ignored ones.
+        gap: (b,) the least difference of scores that their rounding leaves in order.
+
+    Returns:
+        Ranks of each query, and with ``gap`` whether more wrong items than one for eight ranks are as close to a
+        relevant one.
+    """
     count = scores.shape[1]
     found = [row[own.to(row.device)] for row, own in zip(scores, right, strict=True)]
     for row, own, out in zip(scores, right, junk, strict=True):
         row[own.to(row.device)] = -torch.inf
         row[out.to(row.device)] = -torch.inf
     wrong = _sorted(scores)
-    ranks, sizes = [], []
-    for row, own, out in zip(wrong, found, junk, strict=True):
+    ranks, unresolved = [], []
+    for index, (row, own) in enumerate(zip(wrong, found, strict=True)):
         own = own.sort(descending=True).values
         ahead = count - torch.searchsorted(row, own)
-        ranks.append((ahead + torch.arange(1, len(own) + 1, device=row.device)).cpu())
-        sizes.append([count - len(out) - len(own), len(own)])
+        rank = ahead + torch.arange(1, len(own) + 1, device=row.device)
+        ranks.append(rank.cpu())
+        if gap is not None:
+            near = gap[index].to(row)
+            close = torch.searchsorted(row, own + near, right=True) - torch.searchsorted(
+                row, own - near
+            )
+            unresolved.append(bool((close > rank // 8).any()))
+    return ranks, unresolved
+
+
+def _lists(ranks: list[Tensor], junk: list[Tensor], num_items: int) -> RankedLists:
+    sizes = [
+        [num_items - len(out) - len(own), len(own)] for own, out in zip(ranks, junk, strict=True)
+    ]
     counts = torch.tensor(sizes, dtype=torch.long)
     rank = torch.cat(ranks)
     return RankedLists(Hits(rank, counts[:, 1]), torch.ones_like(rank), counts)
@@ -149,9 +231,7 @@ def _checked(positions: Any, name: str, queries: int, items: int) -> list[Tensor
     found = []
     for row, own in enumerate(positions):
         what = f"{name}[{row}]"
-        values = (
-            torch.zeros(0, dtype=torch.long) if not len(own) else integer_tensor(own, what).cpu()
-        )
+        values = torch.zeros(0, dtype=torch.long) if not len(own) else index_tensor(own, what).cpu()
         if values.ndim != 1:
             raise ValueError(f"{what}: wanted 1-D positions, got shape {tuple(values.shape)}")
         if len(values) and not 0 <= int(values.min()) <= int(values.max()) < items:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -11,29 +11,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def sorted_levels_of_keys(keys: NDArray[Any], level_bits: int, levels: NDArray[np.uint8]) -> None:
+def sorted_levels_of_keys(
+    keys: NDArray[Any], level_bits: int, levels: NDArray[np.uint8], places: Sequence[int] = ()
+) -> NDArray[Any]:
     """Sort each row of keys and write the low bits, the levels, in that order.
 
     Args:
         keys: (b, N) int32 or int64; overwritten.
         level_bits: number of low bits that are the level, up to 8.
         levels: (b, N), written.
+        places: P places of the sorted rows.
+
+    Returns:
+        (b, P) the keys at those places.
 
     Example:
         >>> levels = np.empty((1, 3), np.uint8)
-        >>> sorted_levels_of_keys(np.array([[9, 4, -6]], np.int32), 2, levels)
+        >>> sorted_levels_of_keys(np.array([[9, 4, -6]], np.int32), 2, levels, (0, 2)).tolist()
+        [[-6, 9]]
         >>> levels.tolist()
         [[2, 0, 1]]
     """
+    at = np.asarray(places, np.int64)
     mask = (1 << level_bits) - 1
     if radix_is_faster(keys.dtype.name):
         spare = np.empty_like(keys[0])
-        for row, out in zip(keys, levels, strict=True):
+        found = np.empty((len(keys), len(at)), keys.dtype)
+        for row, out, there in zip(keys, levels, found, strict=True):
             order = radix_passes(row, spare)
+            row.take(order.take(at), out=there, mode="clip")
             np.bitwise_and(row.astype(np.uint8), mask).take(order, out=out, mode="clip")
     else:
         keys.sort(axis=1)
+        found = keys.take(at, axis=1)
         np.bitwise_and(keys, mask, out=levels, casting="unsafe")
+    return found
 
 
 def radix_passes(row: NDArray[Any], spare: NDArray[Any]) -> NDArray[np.int64]:

@@ -59,13 +59,13 @@ class TreeLevels:
         """(N,) int64: the gallery's labels of a column, under the same numbers."""
         return self._gallery[level].long()
 
-    def __call__(self, block: slice) -> Tensor:
+    def __call__(self, block: slice | Tensor) -> Tensor:
         """(b, N) in 0..L: the number of columns a query shares with an item."""
         shape = (len(self._query[0][block]), len(self._gallery[0]))
         dtype = torch.int8 if self.num_levels < 127 else torch.int16
         levels = torch.zeros(shape, dtype=dtype, device=self._query[0].device)
         for query, gallery in zip(self._query, self._gallery, strict=True):
-            levels += query[block, None] == gallery
+            levels += query[block][:, None] == gallery
         return levels
 
     def sorted_by_path(self) -> tuple[Tensor, Tensor, Intervals]:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from pml_suprank.metrics.blocks import blocks
+from pml_suprank.metrics.precise import PreciseScorer
 from pml_suprank.metrics.ranked_lists import RankedLists
-from pml_suprank.metrics.scores import Scorer
 from pml_suprank.metrics.sorting import LevelFunction
 from pml_suprank.metrics.streaming import auto_block_size
 
@@ -23,7 +23,8 @@ NEIGHBOURS_PER_CALL = 2**24
 class ExactKNN:
     """The k nearest references of each query by exact search in query blocks.
 
-    It can stand wherever PML takes a ``knn_func``. Among equal scores the order is arbitrary.
+    It can stand wherever PML takes a ``knn_func``. Scores are computed in float64, so that neighbours of embeddings
+    far from the origin, or close together, are right too. Among equal scores the order is arbitrary.
 
     Args:
         similarity: "cosine", "dot" or "euclidean".
@@ -49,20 +50,22 @@ class ExactKNN:
             ref_includes_query: whether reference i is query i, and no neighbour of it.
 
         Returns:
-            Squared distances for "euclidean", otherwise scores, and indices: each (Q, k).
+            Squared distances for "euclidean", otherwise scores, in the dtype of the queries, and indices:
+            each (Q, k).
         """
-        score = Scorer(reference, self.similarity)
+        score = PreciseScorer(reference, self.similarity)
         found = []
         for block in blocks(len(query), auto_block_size(len(reference))):
             scores = score(query[block])
             if ref_includes_query:
                 rows = torch.arange(len(scores), device=scores.device)
                 scores[rows, rows + block.start] = -torch.inf
-            found.append(scores.topk(k, dim=1))
-        values = torch.cat([each.values for each in found])
-        indices = torch.cat([each.indices for each in found])
-        if self.similarity == "euclidean":
-            values = (query.square().sum(1, keepdim=True) - 2 * values).clamp(min=0)
+            nearest = scores.topk(k, dim=1)
+            values = score.similarities(query[block], nearest.values)
+            if self.similarity == "euclidean":
+                values = (-values).clamp(min=0)
+            found.append((values.to(query.dtype), nearest.indices))
+        values, indices = (torch.cat(each) for each in zip(*found, strict=True))
         return values, indices
 
 

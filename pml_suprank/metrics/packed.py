@@ -8,6 +8,7 @@ are slices of its row, and most of the cost after the sort is proportional to th
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -19,7 +20,9 @@ from torch import Tensor
 
 from pml_suprank.metrics.key_sort import sorted_levels_of_keys
 from pml_suprank.metrics.levels import Intervals
+from pml_suprank.metrics.precise import PreciseScorer
 from pml_suprank.metrics.ranked_lists import Hits, RankedLists
+from pml_suprank.metrics.resolution import boundaries, unresolved
 from pml_suprank.metrics.scores import Scorer
 
 COLUMNS = 1024
@@ -53,6 +56,10 @@ class Workspace:
         self.scores = np.empty((num_queries, min(COLUMNS, num_items)), np.float32)
         self.bits = np.empty(self.scores.shape, np.int32)
 
+    def wide_keys(self, num_items: int) -> NDArray[np.int64]:
+        """The memory of the keys as half as many rows of 64 bits."""
+        return self.keys.reshape(-1).view(np.int64).reshape(-1, num_items)
+
     @staticmethod
     def fixed_size(num_queries: int, num_items: int) -> int:
         """Bytes of a workspace."""
@@ -76,6 +83,9 @@ class PackedRanker:
         scorer: of the gallery by label path.
         intervals: of the related items of each query, in its place in the order.
         own: (Q,) int64, position in the gallery of each query in order, or -1; None for none.
+
+    Attributes:
+        unresolved: (Q,) bool, in order; True once ranked, where float32 does not tell the ranks.
     """
 
     def __init__(
@@ -92,18 +102,40 @@ class PackedRanker:
         self._num_items = len(scorer.gallery)
         self._bits = int(intervals.start.shape[1]).bit_length()
         self._bound = scorer.bound(query)
+        self._places = boundaries(self._num_items)
+        self._gap = scorer.resolution(query)[order]
+        self._precise: PreciseScorer | None = None
+        self.unresolved = torch.zeros(len(order), dtype=torch.bool)
+
+    def refined(self, scorer: PreciseScorer, queries: Tensor) -> PackedRanker:
+        """The same in float64, for some queries: (q,) int64, their places in the order."""
+        chosen = queries.numpy()
+        ranker = copy.copy(self)
+        ranker._order, ranker._precise = self._order[queries], scorer
+        ranker._start, ranker._stop = self._start[chosen], self._stop[chosen]
+        ranker._own = None if self._own is None else self._own[chosen]
+        return ranker
 
     def __call__(self, block: slice, space: Workspace) -> Iterator[RankedLists]:
         """The lists of a block, in parts that follow each other."""
-        if self._pack(block, space, wide=False):
-            yield from self._ranked(block, space.keys[: block.stop - block.start], space)
+        if self._precise is None and self._pack(block, space, wide=False):
+            keys: NDArray[Any] = space.keys[: block.stop - block.start]
+            yield from self._ranked(block, keys, self._code(wide=False), space)
             return
         half = max(1, len(space.keys) // 2)
-        wide = space.keys.reshape(-1).view(np.int64).reshape(-1, self._num_items)
+        wide = space.wide_keys(self._num_items)
         for start in range(block.start, block.stop, half):
             part = slice(start, min(start + half, block.stop))
-            self._pack(part, space, wide=True)
-            yield from self._ranked(part, wide[: part.stop - part.start], space)
+            keys = wide[: part.stop - part.start]
+            if self._precise is None:
+                self._pack(part, space, wide=True)
+                yield from self._ranked(part, keys, self._code(wide=True), space)
+            else:
+                self._pack_precise(self._precise, part, keys)
+                yield from self._ranked(part, keys, None, space)
+
+    def _code(self, wide: bool) -> _Code:
+        return _Code.wide(self._bits) if wide else _Code.narrow(self._bits, self._bound)
 
     def _pack(self, block: slice, space: Workspace, wide: bool) -> bool:
         """Write the keys of a block; False if 32 bits do not hold its scores exactly."""
@@ -111,11 +143,8 @@ class PackedRanker:
         query = -self._scorer.rows(
             self._query[self._order[block]]
         )  # ascending keys: best score first
-        keys: NDArray[Any] = space.keys
-        if wide:
-            keys = keys.reshape(-1).view(np.int64).reshape(-1, self._num_items)
-        check = _Collisions(count)
-        code = _Code.wide(self._bits) if wide else _Code.narrow(self._bits, self._bound)
+        keys: NDArray[Any] = space.wide_keys(self._num_items) if wide else space.keys
+        check, code = _Collisions(count), self._code(wide)
         for start in range(0, self._num_items, COLUMNS):
             items = self._scorer.gallery[start : start + COLUMNS]
             columns = slice(start, start + len(items))
@@ -127,12 +156,26 @@ class PackedRanker:
             code.write(scores, keys[:count, columns], space.bits[:count, : len(items)], check)
         if check.found():
             return False
-        if len(self._scorer.copies):
-            copies, originals = self._scorer.copies.numpy(), self._scorer.originals.numpy()
-            for row in keys[:count]:
+        self._finish(block, keys[:count], self._scorer)
+        return True
+
+    def _pack_precise(self, scorer: PreciseScorer, block: slice, keys: NDArray[np.int64]) -> None:
+        """Write the keys of a block from scores in float64, whose lowest bits the level takes."""
+        rows = scorer.rows(self._query[self._order[block]])
+        for columns, scores in scorer.scores_in_parts(rows):
+            bits = (0.0 - scores).numpy().view(np.int64)  # never -0.0; ascending keys
+            bits ^= (bits >> 63) & np.iinfo(np.int64).max
+            bits &= -(1 << MOST_LEVELS.bit_length())
+            keys[:, columns] = bits
+        self._finish(block, keys, scorer)
+
+    def _finish(self, block: slice, keys: NDArray[Any], scorer: Scorer | PreciseScorer) -> None:
+        """Give equal items equal keys, and add the levels."""
+        if len(scorer.copies):
+            copies, originals = scorer.copies.numpy(), scorer.originals.numpy()
+            for row in keys:
                 row[copies] = row[originals]
         self._add_levels(block, keys)
-        return True
 
     def _add_levels(self, block: slice, keys: NDArray[Any]) -> None:
         for column in range(self._start.shape[1]):
@@ -148,14 +191,23 @@ class PackedRanker:
             present = np.flatnonzero(own >= 0)
             keys[present, own[present]] = np.iinfo(keys.dtype).max
 
-    def _ranked(self, block: slice, keys: NDArray[Any], space: Workspace) -> Iterator[RankedLists]:
-        """Sort the keys and read the related items off them."""
+    def _ranked(
+        self, block: slice, keys: NDArray[Any], code: _Code | None, space: Workspace
+    ) -> Iterator[RankedLists]:
+        """Sort the keys and read the related items off them; with a code, note what it does not resolve."""
         counts = self._counts(block)
         related = counts[:, 1:].sum(1)
         levels = space.levels[: len(keys)]
-        sorted_levels_of_keys(keys, self._bits, levels)
+        found = sorted_levels_of_keys(keys, self._bits, levels, self._places)
         if self._own is not None:
             levels[self._own[block] >= 0, -1] = 0
+        if code is not None:
+            scores = code.scores(found)
+            if self._own is not None:
+                scores[self._own[block] >= 0, -1] = np.inf
+            self.unresolved[block] = unresolved(
+                torch.from_numpy(scores), self._gap[block], torch.from_numpy(levels)
+            )
         for rows in _parts(related, HITS):
             of_rows, number = levels[rows], related[rows]
             places = np.flatnonzero(of_rows != 0)
@@ -213,6 +265,13 @@ class _Code(NamedTuple):
         """For 32 bits and scores up to a bound in magnitude."""
         largest = int(np.float32(min(bound * 1.0001, 3e38)).view(np.int32)) + 1
         return cls(level_bits, max(1, largest - 2 ** (31 - level_bits) + 2))
+
+    def scores(self, keys: NDArray[Any]) -> NDArray[np.float32]:
+        """The scores that keys stand for; 0 for those around 0 that have no code of their own."""
+        code = keys >> self.level_bits
+        away = np.where(code > 0, self.dropped - 1, -self.dropped)
+        bits = np.where(code == 0, 0, code + away).astype(np.int32)
+        return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(np.float32)
 
     def write(
         self,

@@ -62,8 +62,3 @@ PML_METRICS: dict[str, Any] = {
     "r_precision": definitions.r_precision,
 }
 """PML's metrics of rankings: function of lists, level and depth."""
-
-
-def read_off(name: str, **kwargs: Any) -> Any:
-    """What stands for a metric that PML's look-up by name should find but not call."""
-    raise RuntimeError(f"{name} is read off the rankings by get_accuracy, not computed on its own")

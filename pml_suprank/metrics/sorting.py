@@ -7,11 +7,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-LevelFunction = Callable[[slice], Tensor]
-"""Block of queries -> (b, N) integer levels against the whole gallery."""
+from pml_suprank.metrics.resolution import boundaries, unresolved
+
+LevelFunction = Callable[[slice | Tensor], Tensor]
+"""Queries, a slice or (b,) indices -> (b, N) integer levels against the whole gallery."""
 
 
-def sorted_levels(scores: Tensor, levels: Tensor, self_index: Tensor | None) -> Tensor:
+def sorted_levels(
+    scores: Tensor, levels: Tensor, self_index: Tensor | None, gap: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
     """Levels in order of rank.
 
     Ties count against the model: among equal scores, lower levels come first. The query's own
@@ -21,12 +25,14 @@ def sorted_levels(scores: Tensor, levels: Tensor, self_index: Tensor | None) -> 
         scores: (b, N), finite; overwritten.
         levels: (b, N) integers in 0..L; overwritten.
         self_index: (b,) int64, the query's own position in the gallery, -1 for none; or None.
+        gap: (b,) the least difference of scores that their rounding leaves in order; or None.
 
     Returns:
-        (b, N); where a query was taken out its row ends with -1, no item.
+        (b, N) levels; where a query was taken out its row ends with -1, no item. And (b,) bool, which
+        rankings are unresolved (:func:`pml_suprank.metrics.resolution.unresolved`); None without ``gap``.
 
     Example:
-        >>> sorted_levels(torch.tensor([[0.5, 0.9, 0.5]]), torch.tensor([[1, 0, 0]]).char(), None)
+        >>> sorted_levels(torch.tensor([[0.5, 0.9, 0.5]]), torch.tensor([[1, 0, 0]]).char(), None)[0]
         tensor([[0, 0, 1]], dtype=torch.int8)
     """
     if self_index is not None:
@@ -47,4 +53,6 @@ def sorted_levels(scores: Tensor, levels: Tensor, self_index: Tensor | None) -> 
         base = int(levels.max()) + 2
         key = tie.mul_(base).add_(ranked[tied]).add_(1)
         ranked[tied] = key.sort().values.remainder_(base).sub_(1).to(ranked.dtype)
-    return ranked
+    if gap is None:
+        return ranked, None
+    return ranked, unresolved(values[:, list(boundaries(values.shape[1]))], gap, ranked)

@@ -14,9 +14,10 @@ from pml_suprank.metrics.definitions import Values
 from pml_suprank.metrics.execution import Execution
 from pml_suprank.metrics.levels import TreeLevels
 from pml_suprank.metrics.packed import MOST_LEVELS, PackedRanker, Workspace
+from pml_suprank.metrics.precise import PreciseScorer, products_are_exact
 from pml_suprank.metrics.ranked_lists import RankedLists
 from pml_suprank.metrics.result import EvaluationResult, MetricResult
-from pml_suprank.metrics.scores import Scorer
+from pml_suprank.metrics.scores import Scorer, full_precision
 from pml_suprank.metrics.sharding import Shard
 from pml_suprank.metrics.sorting import LevelFunction, sorted_levels
 
@@ -27,6 +28,9 @@ PAIRS_PER_BLOCK = 2**21
 
 BYTES_PER_PAIR = 50
 """Memory of those at the peak, measured."""
+
+MOST_UNRESOLVED = 4
+"""Where more than one query in so many needs float64, all get it: the rest is not far from needing it."""
 
 PACKED_PAIRS_PER_BLOCK = 2**26
 PACKED_QUERIES_PER_BLOCK = 128
@@ -64,11 +68,17 @@ class _Plan(NamedTuple):
     threads: int
     workspace: Callable[[], Any]
     order: Tensor
-    """(Q,) the order in which the blocks have the queries."""
+    """(q,) the queries, as numbers, in the order in which the blocks have them."""
+    unresolved: Callable[[], Tensor] | None = None
+    """Once all is ranked, (q,) bool in that order: which rankings float32 does not tell."""
+    refined: Callable[[Tensor], _Plan] | None = None
+    """The plan in float64 for some queries, by their places in the order."""
 
 
 def measure(task: Task, metrics: dict[str, Metric], how: Execution) -> EvaluationResult:
     """Rank the gallery for one block of queries after the other, and measure the rankings.
+
+    Queries whose scores lie closer than float32 tells are ranked again in float64.
 
     Raises:
         ValueError: ``max_memory`` is not enough for one query; products overflow; processes that
@@ -78,6 +88,31 @@ def measure(task: Task, metrics: dict[str, Metric], how: Execution) -> Evaluatio
     shard = Shard(how.distributed, (*_fingerprint(task), plan.block_size, *metrics))
     values = torch.zeros(len(metrics), len(task.query), dtype=torch.float64)
     valid = torch.zeros(len(metrics), len(task.query), dtype=torch.bool)
+    with full_precision():
+        values[:, plan.order], valid[:, plan.order] = _measured(plan, metrics, how, shard)
+        if plan.unresolved is not None and plan.refined is not None:
+            again = shard.merge(plan.unresolved()).nonzero().flatten()
+            if len(again) * MOST_UNRESOLVED > len(plan.order):
+                again = torch.arange(len(plan.order))
+            if len(again) and not products_are_exact(task.query, task.gallery, task.similarity):
+                plan = plan.refined(again)
+                values[:, plan.order], valid[:, plan.order] = _measured(
+                    plan, metrics, how, shard, "ranking in float64"
+                )
+    return EvaluationResult(
+        {
+            name: MetricResult(values[index].clone(), valid[index].clone())
+            for index, name in enumerate(metrics)
+        }
+    )
+
+
+def _measured(
+    plan: _Plan, metrics: dict[str, Metric], how: Execution, shard: Shard, what: str = "ranking"
+) -> tuple[Tensor, Tensor]:
+    """(M, q) values and valid of all metrics, queries in the order of the plan."""
+    values = torch.zeros(len(metrics), len(plan.order), dtype=torch.float64)
+    valid = torch.zeros(len(metrics), len(plan.order), dtype=torch.bool)
 
     def work(block: slice, workspace: Any) -> None:
         row = block.start
@@ -88,18 +123,11 @@ def measure(task: Task, metrics: dict[str, Metric], how: Execution) -> Evaluatio
                 for index, metric in enumerate(metrics.values()):
                     values[index, places], valid[index, places] = metric(lists)
 
-    jobs = shard.part(blocks(len(task.query), plan.block_size))
+    jobs = shard.part(blocks(len(plan.order), plan.block_size))
     done = run(work, jobs, plan.workspace, plan.threads)
-    for _ in progress_bar(done, sum(job.stop - job.start for job in jobs), how.progress):
+    for _ in progress_bar(done, sum(job.stop - job.start for job in jobs), how.progress, what):
         pass
-    place = plan.order.argsort()
-    values, valid = shard.merge(values)[:, place], shard.merge(valid)[:, place]
-    return EvaluationResult(
-        {
-            name: MetricResult(values[index].clone(), valid[index].clone())
-            for index, name in enumerate(metrics)
-        }
-    )
+    return shard.merge(values), shard.merge(valid)
 
 
 def collect(lists: Iterator[RankedLists], metrics: dict[str, Metric]) -> EvaluationResult:
@@ -136,27 +164,66 @@ def _packed_plan(task: Task, how: Execution) -> _Plan:
     threads, size = _block_size(
         how, scorer, min(size, len(order)), threads, lambda queries: Workspace.size(queries, items)
     )
-    threads = min(threads, -(-len(order) // size))
-    return _Plan(rank, size, threads, lambda: Workspace(min(size, len(order)), items), order)
+
+    def workspace() -> Workspace:
+        return Workspace(min(size, len(order)), items)
+
+    def refined(queries: Tensor) -> _Plan:
+        copies = scorer.copies, scorer.originals
+        precise = PreciseScorer(task.gallery, task.similarity, gallery_order, copies)
+        again = rank.refined(precise, queries)
+        busy = min(threads, -(-len(queries) // size))
+        return _Plan(again, size, busy, workspace, order[queries])
+
+    busy = min(threads, -(-len(order) // size))
+    return _Plan(rank, size, busy, workspace, order, lambda: rank.unresolved, refined)
 
 
 def _sorted_plan(task: Task, how: Execution) -> _Plan:
-    scorer = Scorer(task.gallery, task.similarity)
+    scorer: Scorer | PreciseScorer
+    if task.query.dtype == torch.float64:
+        scorer = PreciseScorer(task.gallery, task.similarity)
+    else:
+        scorer = Scorer(task.gallery, task.similarity)
     items = len(task.gallery)
-
-    def rank(block: slice, workspace: None) -> Iterator[RankedLists]:
-        index = None if task.self_index is None else task.self_index[block]
-        ranked = sorted_levels(scorer(task.query[block]), task.levels(block), index)
-        yield RankedLists.from_sorted(ranked, task.num_levels)
-
+    unresolved = torch.zeros(len(task.query), dtype=torch.bool)
     _, size = _block_size(
         how, scorer, auto_block_size(items), 1, lambda queries: BYTES_PER_PAIR * queries * items
     )
-    return _Plan(rank, size, 1, lambda: None, torch.arange(len(task.query)))
+
+    def ranked(queries: slice | Tensor, scorer: Scorer | PreciseScorer) -> Iterator[RankedLists]:
+        query = task.query[queries]
+        own = None if task.self_index is None else task.self_index[queries]
+        gap = scorer.resolution(query) if isinstance(scorer, Scorer) else None
+        lists, unclear = sorted_levels(scorer(query), task.levels(queries), own, gap)
+        if unclear is not None:
+            unresolved[queries] = unclear.to(unresolved.device)
+        yield RankedLists.from_sorted(lists, task.num_levels)
+
+    def refined(queries: Tensor) -> _Plan:
+        precise = PreciseScorer(
+            task.gallery, task.similarity, copies=(scorer.copies, scorer.originals)
+        )
+        there = queries.to(task.query.device)
+        return _Plan(lambda block, _: ranked(there[block], precise), size, 1, lambda: None, queries)
+
+    return _Plan(
+        lambda block, _: ranked(block, scorer),
+        size,
+        1,
+        lambda: None,
+        torch.arange(len(task.query)),
+        (lambda: unresolved) if isinstance(scorer, Scorer) else None,
+        refined,
+    )
 
 
 def _block_size(
-    how: Execution, scorer: Scorer, most: int, threads: int, bytes_of: Callable[[int], int]
+    how: Execution,
+    scorer: Scorer | PreciseScorer,
+    most: int,
+    threads: int,
+    bytes_of: Callable[[int], int],
 ) -> tuple[int, int]:
     """Threads and queries of a block."""
     if how.block_size is not None:

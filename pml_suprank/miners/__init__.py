@@ -20,10 +20,13 @@ the mining, so that an anchor may keep fewer than ``per_anchor`` triplets). Work
 B x N, for B anchors and N references.
 """
 
+from typing import Any
+
 from pml_suprank.miners.hierarchical_miner import HierarchicalMiner
 from pml_suprank.miners.hierarchical_multi_similarity_miner import HierarchicalMultiSimilarityMiner
 from pml_suprank.miners.hierarchical_pair_miner import HierarchicalPairMiner
 from pml_suprank.miners.hierarchical_triplet_miner import HierarchicalTripletMiner
+from pml_suprank.missing import missing_name
 
 __all__ = [
     "HierarchicalMiner",
@@ -31,3 +34,8 @@ __all__ = [
     "HierarchicalPairMiner",
     "HierarchicalTripletMiner",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Say where a class of PML's is."""
+    raise missing_name(__name__, name)

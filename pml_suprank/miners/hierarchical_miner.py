@@ -3,15 +3,16 @@
 from typing import Any
 
 import torch
-from pytorch_metric_learning.distances import BaseDistance
-from pytorch_metric_learning.miners import BaseMiner
 from torch import Tensor
 
-from pml_suprank.checks import check_embeddings, checked_level, checked_per_level, has_items
+from pml_suprank.checks import checked_level, checked_per_level, has_items
 from pml_suprank.functional.operation import plain, untraced
-from pml_suprank.hierarchy import Hierarchy, as_level_labels
-from pml_suprank.losses.rank_loss import check_references, similarity
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.hierarchy.labels import as_joint_labels, checked_ignore_index
+from pml_suprank.losses.batch import checked_batch, in_whole_batch
+from pml_suprank.losses.rank_loss import similarity
 from pml_suprank.losses.retrieval_set import retrieval_set
+from pml_suprank.pml import BaseDistance, BaseMiner
 
 Margins = float | tuple[float, ...]
 
@@ -25,18 +26,24 @@ class HierarchicalMiner(BaseMiner):
         level: label column that makes an item positive, for PML's binary mining on it; None for the whole
             hierarchy.
         hierarchy: expands 1-D labels to all levels; with it the miners take PML's ordinary labels.
+        ignore_index: finest label of the samples that are in no pair; None for none.
         **kwargs: PML's ``distance`` (a distance or a similarity) and ``collect_stats``.
 
     Raises:
         ValueError: ``level`` is not an integer >= 0 or, where it is known, not a level of ``hierarchy``;
-            ``distance`` is none of PML's.
+            ``distance`` is none of PML's; ``ignore_index`` is neither None nor an integer.
     """
 
     takes_self_indices = True
     """Memories pass ``self_indices`` to miners that have this."""
 
     def __init__(
-        self, *, level: int | None = None, hierarchy: Hierarchy | None = None, **kwargs: Any
+        self,
+        *,
+        level: int | None = None,
+        hierarchy: Hierarchy | None = None,
+        ignore_index: int | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if not isinstance(self.distance, BaseDistance):
@@ -47,6 +54,7 @@ class HierarchicalMiner(BaseMiner):
         num_levels = None if hierarchy is None else hierarchy.num_levels
         self.level = None if level is None else checked_level(level, num_levels)
         self.hierarchy = hierarchy
+        self.ignore_index = checked_ignore_index(ignore_index)
 
     def extra_repr(self) -> str:
         """Show the level."""
@@ -79,7 +87,8 @@ class HierarchicalMiner(BaseMiner):
             ref_emb: (N, D), where positives and negatives are; None for the batch itself.
             ref_labels: (N,) or (N, L).
             self_indices: (B,), where each anchor stands among the references, -1 for nowhere. Left at None it is
-                known when the references are the batch (the same tensor or a detached one); memories pass it.
+                known when the references are the batch (the same tensor or a detached one); memories pass it. Without
+                it a copy of an anchor among the references is an item like any other, and its closest positive.
 
         Returns:
             (anchor, positive, negative) or (anchor, positive, other anchor, negative), int64, on the device of
@@ -91,22 +100,31 @@ class HierarchicalMiner(BaseMiner):
                 or outside the references.
         """
         self.reset_stats()
-        check_embeddings("embeddings", embeddings)
-        check_references(embeddings, ref_emb, ref_labels, needs_labels=True)
-        if ref_emb is None:
-            ref_emb, ref_labels = embeddings, labels
-        if is_same_data(embeddings, ref_emb):
-            self_indices = torch.arange(len(embeddings), device=embeddings.device)
-        elif self_indices is not None:
-            self_indices = _checked_self_indices(self_indices, embeddings, len(ref_emb))
+        if torch.is_tensor(ref_emb) and torch.is_tensor(embeddings):
+            ref_emb = embeddings if is_same_data(embeddings, ref_emb) else ref_emb
+        batch = checked_batch(
+            embeddings,
+            labels,
+            None,
+            ref_emb,
+            ref_labels,
+            self_indices,
+            ignore_index=self.ignore_index,
+            needs_ref_labels=True,
+            finds_own=True,
+            checks_own=True,
+        )
+        items = batch.embeddings if batch.ref_emb is None else batch.ref_emb
+        both = as_joint_labels(
+            batch.labels,
+            batch.labels if batch.ref_emb is None else batch.ref_labels,
+            self.hierarchy,
+            lengths=(len(batch.embeddings), len(items)),
+        )
+        columns = [rows.to(embeddings.device) for rows in both]
         with torch.no_grad():
-            output = self.mine(
-                embeddings,
-                self._level_labels("labels", labels, embeddings),
-                ref_emb,
-                self._level_labels("ref_labels", ref_labels, ref_emb),
-                self_indices,
-            )
+            output = self.mine(batch.embeddings, columns[0], items, columns[1], batch.self_indices)
+        output = in_whole_batch(output, batch)
         self.output_assertion(output)
         return output
 
@@ -129,14 +147,14 @@ class HierarchicalMiner(BaseMiner):
         levels = items.levels.long()
         if items.mask is not None:
             levels = levels.masked_fill(~items.mask, -1)
+        if not len(embeddings) or not len(ref_emb):  # all are ignored: as one anchor without items
+            return self.select(
+                embeddings.new_zeros(1, 1), levels.new_full((1, 1), -1), items.num_levels
+            )
         distances = similarity(self.distance, embeddings, ref_emb)
         if self.distance.is_inverted:
             distances = -distances
         return self.select(distances, levels, items.num_levels)
-
-    def _level_labels(self, name: str, labels: Any, embeddings: Tensor) -> Tensor:
-        labels = as_level_labels(labels, self.hierarchy, name=name, length=len(embeddings))
-        return labels.to(embeddings.device)
 
     def _known_levels(self) -> int | None:
         """Return the number of levels that are told apart, where it is known before the first batch."""
@@ -213,21 +231,3 @@ def checked_margins(
     """
     numbers = checked_per_level(name, margins, num_levels, least=least)
     return numbers if has_items(margins) else numbers[0]
-
-
-def _checked_self_indices(self_indices: Any, embeddings: Tensor, num_refs: int) -> Tensor:
-    if (
-        not torch.is_tensor(self_indices)
-        or self_indices.dtype != torch.long
-        or self_indices.shape != (len(embeddings),)
-        or int(self_indices.min()) < -1
-        or int(self_indices.max()) >= num_refs
-    ):
-        got = self_indices
-        if torch.is_tensor(got):
-            got = f"{got.dtype} of shape {tuple(got.shape)}, {got.min()}..{got.max()}"
-        raise ValueError(
-            f"self_indices: wanted int64 of shape ({len(embeddings)},), each -1 or an index of one of "
-            f"the {num_refs} references, got {got}"
-        )
-    return self_indices.to(embeddings.device)

@@ -4,12 +4,12 @@ import math
 from numbers import Real
 from typing import Any
 
-from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity
 from torch import Tensor
 
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.miners.hierarchical_miner import HierarchicalMiner
 from pml_suprank.miners.pairs import one_role, ranking_violations
+from pml_suprank.pml import BaseDistance, CosineSimilarity
 
 
 class HierarchicalMultiSimilarityMiner(HierarchicalMiner):
@@ -32,7 +32,8 @@ class HierarchicalMultiSimilarityMiner(HierarchicalMiner):
         epsilon: >= 0.
         level: mine for this label column alone; None for the whole hierarchy.
         hierarchy: expands 1-D labels to all levels.
-        **kwargs: PML's ``distance`` (cosine similarity by default) and ``collect_stats``, which records
+        **kwargs: ``ignore_index`` of :class:`HierarchicalMiner`; PML's ``distance`` (cosine similarity by default)
+            and ``collect_stats``, which records
             ``num_pos_pairs_level<l>`` and ``pos_pair_violation_level<l>``, the mean, for pairs whose finest common
             column is l, and the same with ``neg`` for pairs whose coarsest column that differs is l.
 

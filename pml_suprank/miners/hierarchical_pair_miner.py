@@ -32,7 +32,8 @@ class HierarchicalPairMiner(HierarchicalMiner):
         neg_margins: likewise, of the same kind.
         level: mine for this label column alone; None for the whole hierarchy.
         hierarchy: expands 1-D labels to all levels.
-        **kwargs: PML's ``distance`` (Euclidean by default) and ``collect_stats``, which records
+        **kwargs: ``ignore_index`` of :class:`HierarchicalMiner`; PML's ``distance`` (Euclidean by default)
+            and ``collect_stats``, which records
             ``num_pos_pairs_level<l>``, ``pos_pair_violation_level<l>`` (mean of d - margin), and the same
             with ``neg`` (mean of margin - d), each under the level of its margin.
 

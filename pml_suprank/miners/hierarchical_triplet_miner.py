@@ -42,7 +42,8 @@ class HierarchicalTripletMiner(HierarchicalMiner):
         one_role: whether an item is a positive or a negative of an anchor, but not both.
         level: mine for this label column alone; None for the whole hierarchy.
         hierarchy: expands 1-D labels to all levels.
-        **kwargs: PML's ``distance`` (Euclidean by default) and ``collect_stats``, which records
+        **kwargs: ``ignore_index`` of :class:`HierarchicalMiner`; PML's ``distance`` (Euclidean by default)
+            and ``collect_stats``, which records
             ``num_triplets_level<l>`` and ``triplet_violation_level<l>``, the mean violation.
 
     Raises:

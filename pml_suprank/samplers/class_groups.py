@@ -18,11 +18,12 @@ class ClassGroups:
     class is enough. A unit with one sample has no positive there; its sample is left out.
 
     Args:
-        labels: (N, K) integers, column 0 finest, one column for each group size.
+        labels: (N, L) integers, column 0 finest.
+        columns: an ascending choice of K, one for each group size.
         group_sizes: K integers >= 1.
 
     Attributes:
-        rows: (C, K) labels of each class; the classes of a node stand together.
+        rows: (C, K) labels of each class of the first of them; the classes of a node stand together.
         class_of: (N,) row of each sample.
         usable: positions of the samples that can have a positive, ascending.
         left_out: positions of the others, ascending.
@@ -30,23 +31,27 @@ class ClassGroups:
         unit_level: column of the unit.
 
     Raises:
-        HierarchyError: a class, or a coarser node, with two parents.
+        HierarchyError: a class, or a coarser node, with two parents, in any column.
     """
 
-    def __init__(self, labels: np.ndarray, group_sizes: Sequence[int]) -> None:
-        _, first, class_of = np.unique(labels[:, 0], return_index=True, return_inverse=True)
-        class_of = class_of.reshape(-1)
+    def __init__(
+        self, labels: np.ndarray, columns: slice | list[int], group_sizes: Sequence[int]
+    ) -> None:
+        first, class_of = _distinct(labels[:, 0])
         rows = labels[first]
         is_tree = all(
             np.array_equal(row[class_of], column)
             for row, column in zip(rows.T, labels.T, strict=True)
         )
         check_tree(torch.from_numpy(rows if is_tree else labels))
+        rows = rows[:, columns]
+        first, drawn_by = _distinct(rows[:, 0])
+        rows = rows[first]
         order = np.lexsort(tuple(rows.T))
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         self.rows = rows[order]
-        self.class_of = place[class_of]
+        self.class_of = place[drawn_by][class_of]
 
         wanted = [level for level, size in enumerate(group_sizes) if size > 1]
         self.minimum = 2 if wanted else 1
@@ -115,3 +120,9 @@ def arranged(samples: np.ndarray, class_of: np.ndarray, rng: np.random.Generator
 def node_of_class(column: np.ndarray) -> np.ndarray:
     """Return 0, 1, ... for each run of equal labels."""
     return np.concatenate([[0], np.cumsum(column[1:] != column[:-1])])
+
+
+def _distinct(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each distinct label stands first, and which of them every label is."""
+    _, first, which = np.unique(column, return_index=True, return_inverse=True)
+    return first, which.reshape(-1)

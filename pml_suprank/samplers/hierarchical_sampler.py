@@ -14,12 +14,14 @@ from torch.utils.data import BatchSampler
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.samplers.class_groups import ClassGroups
 from pml_suprank.samplers.epoch_plan import EpochPlan
+from pml_suprank.samplers.processes import Positions, Processes, refuse_another_sampler
 from pml_suprank.samplers.settings import (
     check_batch_size,
+    checked_columns,
     checked_group_sizes,
     checked_integer,
-    checked_process,
-    label_columns,
+    checked_position,
+    label_rows,
 )
 
 
@@ -56,32 +58,44 @@ class HierarchicalSampler(BatchSampler):
 
     With several processes, each draws from its own share of the samples. The shares are new in every epoch and
     disjoint, so that no sample is in the batches of two processes in one epoch. Classes are divided among
-    processes where they are large enough for pieces of the group size. ``rank`` and ``world_size`` come from
-    torch.distributed where it runs; pass 0 and 1 where something else deals out the batches, as accelerate does.
+    processes where they are large enough for pieces of the group size.
+
+    Which process this is, torch.distributed is asked whenever a pass begins or the length is wanted: the sampler may
+    be built before ``init_process_group``. Where accelerate runs several processes, all of them draw the same epoch,
+    whose batches the loader from ``accelerator.prepare`` deals out. In Lightning, write
+    ``Trainer(use_distributed_sampler=False)``. ``rank`` and ``world_size`` overrule this, as where several processes
+    hold parts of one model.
 
     An epoch depends on the seed, its number and the process, never on global generators. Each pass yields the next
     epoch, unless ``set_epoch`` says which. A ``state_dict`` taken in the middle of an epoch and loaded into a sampler
     with the same settings makes its next pass yield the rest of that epoch.
 
     Args:
-        labels: [N] class labels or [N, L] labels, column 0 finest: those of the data set, in its order.
+        labels: [N] class labels or [N, L] labels, column 0 finest: those of the data set, in its order. A tensor, an
+            array or lists, of integers or of what holds them exactly.
         batch_size: samples in a batch of one process, a multiple of the product of the group sizes.
         group_sizes: one integer >= 1 for each level from the finest on, at most L.
         hierarchy: expands 1-D labels to all levels.
         levels: ascending label columns that ``group_sizes`` speaks of; None for the finest ones.
-        batches_per_epoch: for each process; None for as many as the samples (without those left out) fill once.
+        batches_per_epoch: for each process, or for those together among which accelerate deals them out; None for as
+            many as the samples (without those left out) fill once.
         seed: >= 0.
-        rank: process, below ``world_size``; None for that of torch.distributed, or 0.
-        world_size: number of processes; None for that of torch.distributed, or 1.
+        rank: process, below ``world_size``; None to look it up in every epoch.
+        world_size: number of processes; None to look it up in every epoch.
         num_samples: length of the data set, to check the labels against.
+        ignore_index: label of samples that are never drawn, in column 0 of 2-D labels; ``hierarchy`` need not know it.
+        sampler: None. With ``drop_last`` it stands for the arguments by which Lightning makes batch samplers anew, so
+            that this ends in an error that says what to write.
+        drop_last: True.
 
     Attributes:
-        left_out: (n,) positions of the samples that are never drawn.
+        left_out: (n,) positions of the samples that are never drawn for want of a positive.
         epoch: the epoch that runs, or comes next if none has begun.
 
     Raises:
-        ValueError: an argument outside its range; a batch size that cannot be reached, with the nearest that can.
-        HierarchyError: labels in none of the forms, of a wrong length, or that form no tree.
+        ValueError: an argument outside its range; a batch size that cannot be reached, with the nearest that can, at
+            the latest when a pass begins or the length is asked for in more processes than there were before.
+        HierarchyError: labels in none of the forms, of a wrong length, or that form no tree, such as one-hot rows.
 
     Example:
         >>> labels = [[0, 0], [0, 0], [1, 0], [1, 0], [2, 1], [2, 1], [3, 1], [3, 1]]
@@ -94,7 +108,7 @@ class HierarchicalSampler(BatchSampler):
         self,
         labels: Any,
         batch_size: int,
-        group_sizes: Sequence[int],
+        group_sizes: Sequence[int] = (),
         *,
         hierarchy: Hierarchy | None = None,
         levels: Sequence[int] | None = None,
@@ -103,28 +117,54 @@ class HierarchicalSampler(BatchSampler):
         rank: int | None = None,
         world_size: int | None = None,
         num_samples: int | None = None,
+        ignore_index: int | None = None,
+        sampler: None = None,
+        drop_last: bool = True,
     ) -> None:
+        refuse_another_sampler(labels, sampler, drop_last)
         self.group_sizes = checked_group_sizes(group_sizes)
         batch_size = checked_integer("batch_size", batch_size, 1)
         self.seed = checked_integer("seed", seed, 0)
-        self.rank, self.world_size = checked_process(rank, world_size)
-        columns = label_columns(labels, hierarchy, levels, len(self.group_sizes), num_samples)
-        super().__init__(range(len(columns)), batch_size, drop_last=True)
-        self._fingerprint = zlib.crc32(np.ascontiguousarray(columns).data)
-        self._groups = ClassGroups(columns, self.group_sizes)
-        self._check_reachable()
-        if batches_per_epoch is None:
-            batches_per_epoch = len(self._groups.usable) // (batch_size * self.world_size)
-        self.batches_per_epoch = checked_integer("batches_per_epoch", batches_per_epoch, 1)
-        self.left_out = self._groups.left_out
+        self._processes = Processes(rank, world_size)
+        if batches_per_epoch is not None:
+            batches_per_epoch = checked_integer("batches_per_epoch", batches_per_epoch, 1)
+        self._batches_per_epoch = batches_per_epoch
+        rows, ignored = label_rows(labels, hierarchy, num_samples, ignore_index)
+        columns = checked_columns(levels, len(self.group_sizes), rows.shape[1])
+        self._groups = ClassGroups(rows, columns, self.group_sizes)
+        self._fingerprint = zlib.crc32(np.ascontiguousarray(rows[:, columns]).data)
+        self._kept: np.ndarray | None = None  # positions of the rows, where some are ignored
+        if len(rows) < len(ignored):
+            self._fingerprint = zlib.crc32(ignored.data, self._fingerprint)
+            self._kept = (~ignored).nonzero()[0]
+        self._num_samples = len(ignored)
+        super().__init__(Positions(self._num_samples, self.set_epoch), batch_size, drop_last=True)
+        self._reachable: set[int] = set()
+        self._check_reachable(self.world_size)
+        self.left_out = self._positions(self._groups.left_out)
         self._warn()
-        self.epoch = self._position = 0
-        self._has_begun = False
-        self._runs = 0
+        self.epoch = self._position = self._runs = 0
+        self._has_begun = self._is_chosen = False
+        self._counted_in: int | None = None  # processes, whose batches the position counts
+
+    @property
+    def rank(self) -> int:
+        """This process, as of now."""
+        return self._processes.now()[0]
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes that share the samples, as of now."""
+        return self._processes.now()[1]
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of an epoch for each of as many processes as there are now."""
+        return self._length(self.world_size)
 
     @property
     def num_left_out(self) -> int:
-        """Number of samples that are never drawn."""
+        """Number of samples that are never drawn for want of a positive."""
         return len(self.left_out)
 
     def __len__(self) -> int:
@@ -132,16 +172,22 @@ class HierarchicalSampler(BatchSampler):
 
     def __iter__(self) -> Iterator[list[int]]:
         # up to the first batch nothing changes: a DataLoader with workers makes two iterators and uses one
-        if self._has_begun or self._position == len(self):
+        rank, world_size = self._processes.of_a_pass()
+        length = self._length(world_size)
+        if not self._has_begun and self._counted_in not in (None, world_size):
+            raise ValueError(
+                f"state: wanted world_size {world_size} as in this sampler, got {self._counted_in}"
+            )
+        if self._has_begun or self._position == length:
             self.epoch, self._position = self.epoch + 1, 0
-        self._has_begun = True
+        self._has_begun, self._is_chosen, self._counted_in = True, False, world_size
         self._runs += 1
         run, begin = self._runs, self._position
-        plan = self._plan(self.epoch)
+        plan = self._plan(self.epoch, rank, world_size)
         for _ in range(begin):
             plan.batch()
-        for position in range(begin, len(self)):
-            batch = plan.batch().tolist()
+        for position in range(begin, length):
+            batch = self._positions(plan.batch()).tolist()
             if run == self._runs:
                 self._position = position + 1
             yield batch
@@ -149,14 +195,24 @@ class HierarchicalSampler(BatchSampler):
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next pass yields.
 
-        The rest of an epoch that ``load_state_dict`` restored stays the rest where ``epoch`` is its number.
+        The rest of an epoch that ``load_state_dict`` restored stays the rest where ``epoch`` is its number. Another
+        number gives it up with a warning, as it does an epoch that was set before and has not begun: two loops then
+        count the epochs.
 
         Raises:
             ValueError: no integer >= 0.
         """
         epoch = checked_integer("epoch", epoch, 0)
-        if self._has_begun or epoch != self.epoch:
-            self._move(epoch, 0)
+        if not self._has_begun and epoch == self.epoch:
+            return
+        if self._is_chosen:
+            warnings.warn(
+                f"set_epoch({epoch}) gives up epoch {self.epoch} from batch {self._position} on, the place set or "
+                "restored before, where no pass has begun: let one loop count the epochs, and where that is "
+                f"accelerate's, call loader.set_epoch({self.epoch})",
+                stacklevel=2,
+            )
+        self._move(epoch, 0)
 
     def state_dict(self, batches_done: int | None = None) -> dict[str, Any]:
         """Return the place in the epoch, and the settings it belongs to.
@@ -168,56 +224,74 @@ class HierarchicalSampler(BatchSampler):
         Raises:
             ValueError: ``batches_done`` is no integer in 0..len(self).
         """
+        world_size = self.world_size if self._counted_in is None else self._counted_in
         done = self._position
         if batches_done is not None:
-            done = self._checked_position("batches_done", batches_done)
-        return {"epoch": self.epoch, "batches_done": done, "settings": self._settings()}
+            done = checked_position("batches_done", batches_done, self._length(world_size))
+        settings = self._settings(world_size)
+        return {"epoch": self.epoch, "batches_done": done, "settings": settings}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take the place of a sampler with the same settings; the next pass yields the rest of its epoch.
 
         Raises:
-            ValueError: the state belongs to other settings, or is none.
+            ValueError: the state belongs to other settings, or is none. Another number of processes is noticed when
+                the next pass begins, if torch.distributed does not run yet.
         """
         missing = {"epoch", "batches_done", "settings"} - set(state)
         if missing:
             raise ValueError(f"state: wanted what state_dict gives, got none of {sorted(missing)}")
-        for name, value in self._settings().items():
+        world_size = self.world_size
+        if not self._processes.are_known:
+            world_size = checked_integer(
+                "state['settings']['world_size']", state["settings"].get("world_size"), 1
+            )
+        for name, value in self._settings(world_size).items():
             other = state["settings"].get(name)
             if other != value:
                 raise ValueError(f"state: wanted {name} {value} as in this sampler, got {other}")
         epoch = checked_integer("state['epoch']", state["epoch"], 0)
-        self._move(epoch, self._checked_position("state['batches_done']", state["batches_done"]))
+        length = self._length(world_size)
+        done = checked_position("state['batches_done']", state["batches_done"], length)
+        self._move(epoch, done, world_size)
 
-    def _move(self, epoch: int, position: int) -> None:
+    def _move(self, epoch: int, position: int, counted_in: int | None = None) -> None:
+        """Go to a place that is counted in batches of one of so many processes."""
         self.epoch, self._position, self._has_begun = epoch, position, False
+        self._is_chosen, self._counted_in = True, counted_in
         self._runs += 1  # iterators made before no longer count
 
-    def _checked_position(self, name: str, value: Any) -> int:
-        position = checked_integer(name, value, 0)
-        if position > len(self):
-            raise ValueError(f"{name}: wanted at most {len(self)}, got {position}")
-        return position
+    def _positions(self, rows: np.ndarray) -> np.ndarray:
+        """Positions in the data set of samples that are not ignored."""
+        return rows if self._kept is None else self._kept[rows]
 
-    def _settings(self) -> dict[str, Any]:
+    def _length(self, world_size: int) -> int:
+        self._check_reachable(world_size)
+        if self._batches_per_epoch is not None:
+            return self._batches_per_epoch
+        return len(self._groups.usable) // (self.batch_size * world_size)
+
+    def _settings(self, world_size: int) -> dict[str, Any]:
         """What an epoch depends on; the rank is left out, so that one state serves all processes."""
         return {
-            "labels": f"checksum {self._fingerprint} of {len(self._groups.class_of)}",
+            "labels": f"checksum {self._fingerprint} of {self._num_samples}",
             "batch_size": self.batch_size,
             "group_sizes": list(self.group_sizes),
-            "batches_per_epoch": self.batches_per_epoch,
+            "world_size": world_size,
+            "batches_per_epoch": self._length(world_size),
             "seed": self.seed,
-            "world_size": self.world_size,
         }
 
-    def _plan(self, epoch: int) -> EpochPlan:
+    def _plan(self, epoch: int, rank: int, world_size: int) -> EpochPlan:
         shared = np.random.default_rng((self.seed, epoch))
-        samples = self._groups.share(self.rank, self.world_size, shared)
-        entropy = np.random.SeedSequence((self.seed, epoch), spawn_key=(self.rank,))
+        samples = self._groups.share(rank, world_size, shared)
+        entropy = np.random.SeedSequence((self.seed, epoch), spawn_key=(rank,))
         own = np.random.default_rng(entropy)
         return EpochPlan(self._groups, samples, self.group_sizes, self.batch_size, own)
 
-    def _check_reachable(self) -> None:
+    def _check_reachable(self, world_size: int) -> None:
+        if world_size in self._reachable:
+            return
         groups, sizes = self._groups, self.group_sizes
         if not len(groups.usable):
             level, size = groups.unit_level, sizes[groups.unit_level]
@@ -225,14 +299,15 @@ class HierarchicalSampler(BatchSampler):
                 f"labels: wanted two samples with one label at least, for group_sizes[{level}]={size}, "
                 f"got {len(groups.class_of)} samples with different labels; group_sizes[{level}]=1 would do"
             )
-        most, any_number = groups.reachable(self.world_size)
+        most, any_number = groups.reachable(world_size)
         where = f"from group_sizes {sizes} and {len(groups.usable)} samples with a positive"
-        if self.world_size > 1:
-            where += f" in {self.world_size} processes"
+        if world_size > 1:
+            where += f" in {world_size} processes"
         check_batch_size(self.batch_size, math.prod(sizes), most, any_number, where)
+        self._reachable.add(world_size)
 
     def _warn(self) -> None:
-        if self.num_left_out and self.rank == 0:
+        if self.num_left_out and self._processes.is_first:
             level = self._groups.unit_level
             warnings.warn(
                 f"{self.num_left_out} of {len(self._groups.class_of)} samples are left out: each is "

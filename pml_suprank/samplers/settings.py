@@ -7,10 +7,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from torch import distributed
+import torch
 
 from pml_suprank.checks import checked_level
-from pml_suprank.hierarchy import Hierarchy, as_level_labels
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.hierarchy.labels import (
+    as_level_labels,
+    checked_ignore_index,
+    ignored_rows,
+    label_tensor,
+)
 
 
 def checked_integer(name: str, value: Any, least: int) -> int:
@@ -22,6 +28,14 @@ def checked_integer(name: str, value: Any, least: int) -> int:
     if number < least:
         raise ValueError(f"{name}: wanted an integer >= {least}, got {value!r}")
     return number
+
+
+def checked_position(name: str, value: Any, most: int) -> int:
+    """Return a number of batches, or raise a ValueError unless it is an integer in 0..most."""
+    position = checked_integer(name, value, 0)
+    if position > most:
+        raise ValueError(f"{name}: wanted at most {most}, got {position}")
+    return position
 
 
 def checked_group_sizes(group_sizes: Any) -> tuple[int, ...]:
@@ -36,37 +50,57 @@ def checked_group_sizes(group_sizes: Any) -> tuple[int, ...]:
     )
 
 
-def label_columns(
-    labels: Any,
-    hierarchy: Hierarchy | None,
-    levels: Sequence[int] | None,
-    num_groups: int,
-    num_samples: int | None,
-) -> np.ndarray:
-    """Return (N, K), the label column for each group size.
+def label_rows(
+    labels: Any, hierarchy: Hierarchy | None, num_samples: int | None, ignore_index: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (n, L) labels of the samples that are not ignored, and (N,) whether each sample is.
+
+    That the rows form a tree is left to :class:`ClassGroups`, which looks at the classes only.
 
     Raises:
-        ValueError: no samples, as many levels as group sizes do not exist, or levels that do not fit.
+        ValueError: no samples, all of them ignored, or an ``ignore_index`` that is no integer.
         HierarchyError: labels in none of the three forms, or of another length than ``num_samples``.
     """
-    rows = as_level_labels(labels, hierarchy, length=num_samples).cpu().numpy()
-    if len(rows) == 0:
+    ignore_index = checked_ignore_index(ignore_index)
+    given = label_tensor(labels, length=num_samples)
+    if given.ndim == 2:
+        given = as_level_labels(given, hierarchy, check=False)
+    if len(given) == 0:
         raise ValueError("labels: wanted one row per sample of the data set, got none")
-    num_levels = rows.shape[1]
+    ignored = ignored_rows(given, ignore_index)
+    if ignored is None:
+        ignored = torch.zeros(len(given), dtype=torch.bool, device=given.device)
+    if bool(ignored.all()):
+        raise ValueError(
+            f"labels: wanted samples that are not ignored, got {len(given)} with ignore_index {ignore_index}"
+        )
+    counted = given[~ignored] if bool(ignored.any()) else given
+    rows = as_level_labels(counted, hierarchy, check=False)
+    return rows.cpu().numpy(), ignored.cpu().numpy()
+
+
+def checked_columns(
+    levels: Sequence[int] | None, num_groups: int, num_levels: int
+) -> slice | list[int]:
+    """Return the label column of each group size.
+
+    Raises:
+        ValueError: as many levels as group sizes do not exist, or levels that do not fit.
+    """
     if levels is None:
         if num_groups > num_levels:
             raise ValueError(
                 f"group_sizes: wanted at most {num_levels}, one for each level of the labels, "
                 f"got {num_groups}"
             )
-        return rows[:, :num_groups]
+        return slice(num_groups)
     columns = [checked_level(level, num_levels) for level in levels]
     if len(columns) != num_groups or columns != sorted(set(columns)):
         raise ValueError(
             f"levels: wanted {num_groups} ascending label columns below {num_levels}, one for "
             f"each group size, got {tuple(levels)!r}"
         )
-    return rows[:, columns]
+    return columns
 
 
 def check_batch_size(batch_size: int, block: int, most: int, any_number: bool, where: str) -> None:
@@ -93,21 +127,3 @@ def check_batch_size(batch_size: int, block: int, most: int, any_number: bool, w
         f"batch_size: wanted a multiple of {step} of at most {most}, {where}; nearest "
         f"{' and '.join(map(str, nearest))}, got {batch_size}"
     )
-
-
-def checked_process(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Return rank and number of processes; None takes torch.distributed's, where it runs."""
-    if (rank is None) != (world_size is None):
-        raise ValueError(
-            f"rank: wanted rank and world_size or neither, got rank={rank!r}, "
-            f"world_size={world_size!r}"
-        )
-    if rank is None:
-        if not (distributed.is_available() and distributed.is_initialized()):
-            return 0, 1
-        return distributed.get_rank(), distributed.get_world_size()
-    world_size = checked_integer("world_size", world_size, 1)
-    rank = checked_integer("rank", rank, 0)
-    if rank >= world_size:
-        raise ValueError(f"rank: wanted 0..{world_size - 1}, got {rank}")
-    return rank, world_size

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
 from torch import Tensor
 
 from pml_suprank.accuracy_calculator import AccuracyCalculator
+from pml_suprank.hierarchy import as_level_labels
 from pml_suprank.metrics.selection import HIERARCHICAL_METRICS, split_level
+from pml_suprank.pml import GlobalEmbeddingSpaceTester
 
 
 class HierarchicalTester(GlobalEmbeddingSpaceTester):
@@ -26,10 +27,12 @@ class HierarchicalTester(GlobalEmbeddingSpaceTester):
         label_hierarchy_level: "all", a level or several: those that metrics of binary labels are
             reported for. Metrics of the whole hierarchy always see all levels.
         accuracy_calculator: a ``pml_suprank.AccuracyCalculator``; one with all metrics by default.
+        ignore_index: of the default calculator; one that is given has its own.
         kwargs: as in PML's ``GlobalEmbeddingSpaceTester``.
 
     Raises:
         TypeError: another calculator.
+        ValueError: ``ignore_index`` beside a calculator.
     """
 
     accuracy_calculator: Any
@@ -39,8 +42,15 @@ class HierarchicalTester(GlobalEmbeddingSpaceTester):
         *args: Any,
         label_hierarchy_level: Any = "all",
         accuracy_calculator: AccuracyCalculator | None = None,
+        ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
+        if ignore_index is not None and accuracy_calculator is not None:
+            raise ValueError(
+                "ignore_index: wanted None beside accuracy_calculator, which has its own, "
+                f"got {ignore_index!r}"
+            )
+        self._ignore_index = ignore_index
         super().__init__(
             *args,
             label_hierarchy_level=label_hierarchy_level,
@@ -51,7 +61,7 @@ class HierarchicalTester(GlobalEmbeddingSpaceTester):
     def initialize_accuracy_calculator(self) -> None:
         """Make the default calculator, or check the one given."""
         if self.accuracy_calculator is None:
-            self.accuracy_calculator = AccuracyCalculator()
+            self.accuracy_calculator = AccuracyCalculator(ignore_index=self._ignore_index)
         if not isinstance(self.accuracy_calculator, AccuracyCalculator):
             raise TypeError(
                 "accuracy_calculator: wanted a pml_suprank.AccuracyCalculator, got "
@@ -66,7 +76,8 @@ class HierarchicalTester(GlobalEmbeddingSpaceTester):
         embeddings, labels = super().compute_all_embeddings(dataloader, trunk_model, embedder_model)
         hierarchy = self.accuracy_calculator.hierarchy
         if hierarchy is not None and labels.shape[1] == 1:
-            labels = hierarchy.expand(labels[:, 0])
+            ignore_index = self.accuracy_calculator.ignore_index
+            labels = as_level_labels(labels[:, 0], hierarchy, ignore_index=ignore_index)
         return embeddings, labels
 
     def label_levels_to_evaluate(self, query_labels: Tensor) -> list[int]:

@@ -1,16 +1,20 @@
 """From listed images and the names of their classes to a data set with its taxonomy."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.hierarchy.chains import chain_rows
 from pml_suprank.recipes.data.images import ImageDataset
 
-__all__ = ["assemble", "label_chains"]
+__all__ = ["assemble", "label_chains", "with_one_taxonomy"]
+
+Data = TypeVar("Data", bound=ImageDataset)
 
 
 def label_chains(
@@ -28,8 +32,8 @@ def label_chains(
             order of appearance.
 
     Returns:
-        Taxonomy with the classes 0..C-1, and labels [N, L]. Class names are the names joined by
-        "/", or by a newline where some name holds a "/".
+        Taxonomy with the classes 0..C-1, and labels [N, L]. Class names are the names joined by "/", as
+        :meth:`Hierarchy.from_paths` joins them: a name that holds "/" stays one.
 
     Raises:
         HierarchyError: no images, or an empty name.
@@ -37,12 +41,39 @@ def label_chains(
     """
     rows = [tuple(chain) for chain in chains]
     known = {tuple(c): i for i, c in enumerate(dict.fromkeys(map(tuple, classes or rows)))}
-    sep = "\n" if any("/" in name for chain in known for name in chain) else "/"
-    tree = Hierarchy.from_paths(map(sep.join, known), sep=sep, level_names=level_names)
+    tree = Hierarchy.from_paths(known, level_names=level_names)
     unknown = next((row for row in rows if row not in known), None)
     if unknown is not None:
         raise ValueError(f"chains: wanted one of the {len(known)} classes, got {unknown}")
     return tree, tree.expand(torch.tensor([known[row] for row in rows], dtype=torch.long))
+
+
+def with_one_taxonomy(*parts: Data) -> tuple[Data, ...]:
+    """Parts of a data set with one taxonomy: nodes of the same names from the top are the same.
+
+    Splits that are read one by one number their classes apart; queries and gallery have to agree.
+
+    Args:
+        *parts: with level names that agree where they have as many.
+    """
+    if all(part.hierarchy == parts[0].hierarchy for part in parts):
+        return parts
+    chains: list[list[tuple[str, ...]]] = []
+    for part in parts:
+        tree = part.hierarchy
+        names = [tuple(tree.node_names(i)[node] for i, node in chain) for chain in chain_rows(tree)]
+        chains.append([names[label] for label in part.labels[:, 0].tolist()])
+    deepest = max((part.hierarchy for part in parts), key=lambda tree: tree.num_levels)
+    every = list(dict.fromkeys(chain for own in chains for chain in own))
+    tree = label_chains(every, deepest.level_names[-max(map(len, every)) :])[0]
+    class_of = {chain: label for label, chain in enumerate(every)}
+    found = []
+    for part, own in zip(parts, chains, strict=True):
+        other = copy.copy(part)
+        other.hierarchy = tree
+        other.labels = tree.table[[class_of[chain] for chain in own]]
+        found.append(other)
+    return tuple(found)
 
 
 def assemble(
@@ -55,8 +86,7 @@ def assemble(
 ) -> ImageDataset:
     """The data set of listed images.
 
-    Only the first image is looked for: that finds a wrong root at once, whereas looking for a
-    million takes minutes (``check_images`` does).
+    Only the first image is looked for: that finds a wrong root at once. Before training, ``load_sets`` looks at all.
 
     Args:
         paths: [N] image files.

@@ -32,8 +32,14 @@ def read_columns(path: Path, types: Mapping[str, str]) -> dict[str, Any]:
     arrow_csv: Any = require("pyarrow.csv", extra="recipes")
     arrow: Any = require("pyarrow", extra="recipes")
     compute: Any = require("pyarrow.compute", extra="recipes")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        header = [cell.strip() for cell in next(csv.reader(file), [])]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            header = [cell.strip() for cell in next(csv.reader(file), [])]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: wanted UTF-8 text, got {error}") from None
+    twice = sorted({name for name in types if header.count(name) > 1})
+    if twice:
+        raise ValueError(f"{path}: wanted each column once, got {twice} twice")
     lacking = [name for name in types if name not in header]
     if lacking:
         raise ValueError(f"{path}: wanted the columns {lacking}, got {header}")

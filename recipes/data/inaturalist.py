@@ -1,10 +1,10 @@
 """iNaturalist 2018: 8,142 species, with the retrieval split of Smooth-AP."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.data.assembly import assemble
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.layout import PathLike, choose, need
@@ -95,10 +95,7 @@ def _ranks(file: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file}: wanted JSON, got {error}") from None
+    return read_json(file, most_bytes=2**30)  # those of a whole competition
 
 
 def _entries(content: Any, name: str, file: Path, keys: list[str]) -> list[Mapping[str, Any]]:

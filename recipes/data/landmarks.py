@@ -172,5 +172,4 @@ def _tree(
         above = (made or label, label) if label else (made,) if made else ()
         row_of[index] = len(chains)
         chains.append((*above, f"{side}:{number}"))
-    sep = "\n" if any("/" in name for chain in chains for name in chain) else "/"
-    return Hierarchy.from_paths(map(sep.join, chains), sep=sep, level_names=LEVEL_NAMES), row_of
+    return Hierarchy.from_paths(chains, level_names=LEVEL_NAMES), row_of

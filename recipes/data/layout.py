@@ -1,22 +1,23 @@
 """What the loaders of published data sets share: files that must be there, and tables."""
 
-import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
+
+from pml_suprank.hierarchy.text_tables import open_table
 
 __all__ = [
     "choose",
     "need",
     "numbered_lines",
     "read_parents",
+    "read_rows",
     "read_table",
 ]
 
 PathLike = str | os.PathLike[str]
 Value = TypeVar("Value")
-_LONGEST_CELL = 1 << 24  # Google Landmarks lists all images of a landmark in one cell
 
 
 def need(root: PathLike, *places: str) -> Path:
@@ -47,29 +48,37 @@ def choose(name: str, value: str, options: Mapping[str, Value]) -> Value:
 
 
 def read_table(
-    path: Path, columns: Sequence[str], delimiter: str = ","
+    path: Path,
+    columns: Sequence[str],
+    delimiter: str | None = None,
+    encoding: str | None = None,
 ) -> Iterator[tuple[str, ...]]:
     """Cells of some columns, row by row, of a table whose first line names the columns.
 
+    Args:
+        path: the file.
+        columns: their names.
+        delimiter: between cells; None recognises it.
+        encoding: of the file; None recognises it.
+
     Raises:
-        ValueError: a column is missing, or a row is too short; names the file and the line.
+        ValueError: a column is missing, or a row is too short or too long; names the file and the line.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, delimiter=delimiter)
-        header = [cell.strip() for cell in next(reader, [])]
-        lacking = [column for column in columns if column not in header]
-        if lacking:
-            raise ValueError(f"{path}: wanted the columns {lacking}, got {header}")
-        places = [header.index(column) for column in columns]
-        for row in reader:
-            if len(row) <= max(places):
-                if not any(row):
-                    continue
-                raise ValueError(
-                    f"{path}, line {reader.line_num}: wanted {len(header)} cells, got {len(row)}"
-                )
-            yield tuple(row[place].strip() for place in places)
+    for _, cells in read_rows(path, columns, delimiter, encoding):
+        yield cells
+
+
+def read_rows(
+    path: Path,
+    columns: Sequence[str],
+    delimiter: str | None = None,
+    encoding: str | None = None,
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The same as :func:`read_table`, each row with the line that it ends in."""
+    table = open_table(path, delimiter, encoding, columns)
+    places = table.places(columns)
+    for line, row in table:
+        yield line, tuple(row[place] for place in places)
 
 
 def numbered_lines(path: Path, kind: Callable[[str], Value]) -> dict[int, Value]:
@@ -79,7 +88,11 @@ def numbered_lines(path: Path, kind: Callable[[str], Value]) -> dict[int, Value]
         ValueError: another line; names the file and the line.
     """
     found: dict[int, Value] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: wanted UTF-8 text, got {error}") from None
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         key, _, value = line.strip().partition(" ")
@@ -111,13 +124,19 @@ def read_parents(
     file = Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"taxonomy: wanted a CSV file, got {str(file)!r}")
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        header = [cell.strip() for cell in next(csv.reader(lines), [])]
+    header = open_table(file, columns=["class_id"]).header
     levels = tuple(name for name in header if name != "class_id")
     if not levels:
-        raise ValueError(f"{file}: wanted class_id and a column per level, got {header}")
-    rows = read_table(file, ["class_id", *reversed(levels)])
-    parents = {int(number): names for number, *names in rows}
+        raise ValueError(f"{file}: wanted class_id and a column per level, got {list(header)}")
+    parents: dict[int, tuple[str, ...]] = {}
+    for line, (number, *names) in read_rows(file, ["class_id", *reversed(levels)]):
+        if not number.isdecimal() or "" in names:
+            raise ValueError(
+                f"{file}, line {line}: wanted a number in 'class_id' and a name in every other cell, "
+                f"got {[number, *names]}"
+            )
+        if parents.setdefault(int(number), tuple(names)) != tuple(names):
+            raise ValueError(f"{file}, line {line}: wanted one row for class {number}, got another")
     if missing := sorted(set(classes) - parents.keys()):
         raise ValueError(f"{file}: wanted a row for every class_id, got none for {missing[:5]}")
-    return levels, {number: tuple(names) for number, names in parents.items()}
+    return levels, parents

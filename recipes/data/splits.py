@@ -1,7 +1,6 @@
 """Held-out images for a data set that comes without splits."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,7 +9,15 @@ import torch
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.recipes.data.images import ImageDataset
 
-__all__ = ["SIDES", "draw_share", "split_classes", "split_images", "subset_of_classes"]
+__all__ = [
+    "SIDES",
+    "class_families",
+    "draw_share",
+    "share_note",
+    "split_classes",
+    "split_images",
+    "subset_of_classes",
+]
 
 SIDES = {"train": (0,), "test": (1,), "fit": (0, 0), "val": (0, 1)}
 """Split of a data set that is cut twice by one rule, to its side of the first and of the second cut."""
@@ -21,9 +28,11 @@ Data = TypeVar("Data", bound=ImageDataset)
 def split_classes(data: Data, test_share: float = 0.5, seed: int = 0) -> tuple[Data, Data]:
     """Hold out whole classes, a share of those of every parent: the model is tested on classes it never saw.
 
-    A parent's number of held-out classes is rounded so that the shares of all parents together are as asked; a
-    parent with a single class trains, since a held-out class would have no relatives. Each part has its own
-    hierarchy, its classes numbered from 0 in the order of ``data``.
+    Classes are drawn within families: those of one parent, at whatever depth. A class without siblings is drawn with
+    the other such classes, and the classes, of its parent's parent, and so on up to the root. The number that is held
+    out of a family is rounded so that all families together have the share, and one of each stays to train;
+    :func:`share_note` says where that kept the share from being met. Each part has its own hierarchy, its classes
+    numbered from 0 in the order of ``data``.
 
     Args:
         data: all images.
@@ -37,18 +46,45 @@ def split_classes(data: Data, test_share: float = 0.5, seed: int = 0) -> tuple[D
         ValueError: a share outside (0, 1), or a part without classes.
     """
     _check_share(test_share)
-    present = data.labels[:, 0].unique()
-    rows = data.hierarchy.table[present]
-    families: dict[int, list[int]] = defaultdict(list)
-    for row in rows.tolist():
-        families[row[1] if len(row) > 1 else 0].append(row[0])
-    held_out = draw_share(families.values(), test_share, seed)
+    present = data.labels[:, 0].unique().tolist()
+    held_out = draw_share(class_families(data.hierarchy, present), test_share, seed)
     if not held_out:
         raise ValueError(
             f"test_share: wanted a share that holds out a class of {len(present)}, got {test_share}"
         )
-    kept = sorted(set(present.tolist()) - set(held_out))
+    kept = sorted(set(present) - set(held_out))
     return subset_of_classes(data, kept), subset_of_classes(data, sorted(held_out))
+
+
+def class_families(tree: Hierarchy, classes: Sequence[int]) -> list[list[int]]:
+    """Classes by their parents in the tree, each in one family; a family of one has no other like it up to the root.
+
+    Args:
+        tree: the taxonomy, of even or uneven depth.
+        classes: rows of its table.
+
+    Returns:
+        Families of classes that stand below one node together, those of a subtree one after the other.
+    """
+    top = tree.num_levels
+    children: dict[tuple[int, int], dict[int, None]] = {(top, 0): {}}
+    for row in tree.table[list(classes)].tolist():
+        for level, (child, parent) in enumerate(zip(row, [*row[1:], 0], strict=True), 1):
+            children.setdefault((level, parent), {})[child] = None
+    families: list[list[int]] = []
+
+    def gather(level: int, node: int) -> list[int]:
+        """The classes below a node that found no siblings further down; a short branch's own nodes hold one each."""
+        if level == 0:
+            return [node]
+        alone = [label for child in children[level, node] for label in gather(level - 1, child)]
+        if len(alone) > 1:
+            families.append(alone)
+            return []
+        return alone
+
+    rest = gather(top, 0)
+    return [*families, rest] if rest else families
 
 
 def split_images(data: Data, test_share: float = 0.2, seed: int = 0) -> tuple[Data, Data]:
@@ -84,22 +120,56 @@ def split_images(data: Data, test_share: float = 0.2, seed: int = 0) -> tuple[Da
 def draw_share(groups: Iterable[Any], share: float, seed: int) -> list[int]:
     """A share of all groups of two and more together, of each a number that leaves it one.
 
+    What rounding takes from a group goes to the next one. What small groups cannot give, since one of each has to
+    stay, the largest others do, one each at most, so that no group gives more than its share and two.
+
     Args:
         groups: what to draw from, integers.
         share: in (0, 1).
         seed: of the drawing.
     """
-    generator = np.random.default_rng(seed)
-    drawn: list[int] = []
+    groups = [group for group in groups if len(group) > 1]
+    counts = []
     owed = 0.0
     for group in groups:
-        if len(group) < 2:
-            continue
         owed += share * len(group)
-        count = min(max(round(owed), 0), len(group) - 1)
-        owed -= count
-        drawn += generator.permutation(group)[:count].tolist()
-    return drawn
+        counts.append(min(max(round(owed), 0), len(group) - 1))
+        owed = min(owed - counts[-1], 0.5)
+    short = round(share * sum(map(len, groups)) - sum(counts))
+    for place in sorted(range(len(groups)), key=lambda place: -len(groups[place])):
+        if short > 0 and counts[place] < len(groups[place]) - 1:
+            counts[place] += 1
+            short -= 1
+    generator = np.random.default_rng(seed)
+    return [
+        chosen
+        for group, count in zip(groups, counts, strict=True)
+        for chosen in generator.permutation(group)[:count].tolist()
+    ]
+
+
+def share_note(train: ImageDataset, test: ImageDataset, hold_out: str, test_share: float) -> str:
+    """Which share was held out and why, where it is not the one that was asked for; else "".
+
+    Args:
+        train: the images to train on.
+        test: the images to test on.
+        hold_out: "classes" or "images": what was held out.
+        test_share: what was asked for.
+    """
+    if hold_out == "classes":
+        kept, held = (len(part.labels[:, 0].unique()) for part in (train, test))
+        group = "family of classes with one parent"
+    else:
+        kept, held = len(train), len(test)
+        group = "class"
+    wanted = test_share * (kept + held)
+    if abs(held - wanted) <= 1:
+        return ""
+    return (
+        f"held out {held:,} of {kept + held:,} {hold_out}, a share of {held / (kept + held):.3f} in place of "
+        f"{test_share:g} (data.test_share): one of every {group} stays to train"
+    )
 
 
 def subset_of_classes(data: Data, classes: list[int]) -> Data:

@@ -76,5 +76,6 @@ def _check_name(model: ModelSettings) -> None:
     backbones: Any = importlib.import_module(f"pml_suprank.integrations.{model.library}_backbones")
     try:
         backbones.check_name(model.name)
+        backbones.check_options(model.options)
     except ValueError as error:
         raise ConfigError(f"model.{error}") from error

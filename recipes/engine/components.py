@@ -1,20 +1,22 @@
 """Losses, miners, memories, samplers, optimisers and schedules by the names of their classes."""
 
 import inspect
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeAlias
 
 import torch
-from pytorch_metric_learning import distances, reducers, regularizers
-from pytorch_metric_learning import losses as pml_losses
-from pytorch_metric_learning import miners as pml_miners
-from pytorch_metric_learning.miners import BaseMiner
+from torch import nn
 
 from pml_suprank import losses, miners, relevance
+from pml_suprank.functional import HRankStep
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.one_level import OneLevelMixin
+from pml_suprank.pml import BaseMiner, TorchInitWrapper, distances, reducers, regularizers
+from pml_suprank.pml import losses as pml_losses
+from pml_suprank.pml import miners as pml_miners
 from pml_suprank.recipes.engine import contrastive
 from pml_suprank.recipes.engine.named_classes import (
     check_level,
@@ -35,7 +37,11 @@ _PARTS: tuple[tuple[ModuleType, Any], ...] = (
     (reducers, reducers.BaseReducer),
     (regularizers, regularizers.BaseRegularizer),
     (relevance, object),
+    (losses, losses.SimilarityMixup),
 )
+_INITS = {n: f for n, f in vars(nn.init).items() if n.endswith("_") and not n.startswith("_")}
+# What a settings file cannot say: the classes follow from the data, and only H-AP has a smooth numerator, as a mapping.
+_NO_OPTIONS = (Hierarchy, HRankStep)
 
 
 @dataclass(frozen=True)
@@ -76,35 +82,62 @@ def build_loss(component: Component, context: Context | None, key: str = "loss")
         return _build_multiple(component, context, key)
     found = class_named(component.name, (losses, contrastive, pml_losses), Loss, f"{key}.name")
     is_ours = found.__module__.startswith("pml_suprank.")
-    parameters = parameters_of(found) | (set() if is_ours else {"level"})
-    check_options(component, parameters, key)
-    options = dict(component.options)
-    for name, value in options.items():
-        if isinstance(value, Mapping) and "name" in value:
-            options[name] = _build_part(value, context, f"{key}.options.{name}")
+    parameters = parameters_of(found)
+    check_options(component, _options_of(found) | (set() if is_ours else {"level"}), key)
+    options = _with_parts(component.options, context, key)
     if context is None:
         return None
     if not is_ours:
         found = type(component.name, (OneLevelMixin, found), {})  # type: ignore[arg-type]
-    level = options.get("cluster_level", options.get("level", 0)) or 0
+    level = options.get("cluster_level" if "cluster_level" in parameters else "level") or 0
     check_level(options, context.hierarchy, key)
     known: dict[str, Callable[[], Any]] = {
         "num_classes": lambda: int(context.hierarchy.table[:, level].max()) + 1,
         "embedding_size": lambda: context.embedding_size,
     }
-    if "hierarchy" in inspect.signature(found).parameters and component.name == "CSLLoss":
+    tree = parameters.get("hierarchy")
+    if tree is not None and tree.default is tree.empty:  # the others take all levels as labels
         known["hierarchy"] = lambda: context.hierarchy
     return instance_of(found, options, {n: f for n, f in known.items() if n in parameters}, key)
 
 
+def _options_of(cls: Any) -> set[str]:
+    """The arguments of a class that a settings file may set."""
+
+    def is_option(parameter: inspect.Parameter) -> bool:
+        kinds = typing.get_args(parameter.annotation) or (parameter.annotation,)
+        return not any(kind in _NO_OPTIONS for kind in kinds)
+
+    return {name for name, parameter in parameters_of(cls).items() if is_option(parameter)}
+
+
+def _with_parts(options: Mapping[str, Any], context: Context | None, key: str) -> dict[str, Any]:
+    """Options in which mappings with a name have become what they name."""
+    return {
+        name: _build_part(value, context, f"{key}.options.{name}")
+        if isinstance(value, Mapping) and "name" in value
+        else value
+        for name, value in options.items()
+    }
+
+
 def _build_part(value: Mapping[str, Any], context: Context | None, key: str) -> Any:
-    """A loss in a loss, or a distance, reducer, regularizer or relevance by name."""
+    """What a mapping with a name stands for: a loss in a loss, or a part of one.
+
+    Parts are distances, reducers, regularizers, relevances, ``SimilarityMixup``, and for ``weight_init_func`` the
+    functions of ``torch.nn.init``.
+    """
     part = nested_component(value, key)
+    if part.name in _INITS:
+        taken = set(inspect.signature(_INITS[part.name]).parameters) - {"tensor", "generator"}
+        check_options(part, taken, key)
+        return TorchInitWrapper(_INITS[part.name], **part.options)
     for module, base in _PARTS:
-        if isinstance(getattr(module, part.name, None), type):
+        named = getattr(module, part.name, None)
+        if isinstance(named, type) and issubclass(named, base):
             found = class_named(part.name, (module,), base, f"{key}.name")
-            check_options(part, parameters_of(found), key)
-            return instance_of(found, part.options, {}, key)
+            check_options(part, _options_of(found), key)
+            return instance_of(found, _with_parts(part.options, context, key), {}, key)
     return build_loss(part, context, key)
 
 
@@ -159,10 +192,10 @@ def build_miner(component: Component, context: Context | None) -> BaseMiner | No
             )
         return None
     found = class_named(component.name, (miners, pml_miners), BaseMiner, "miner.name")
-    check_options(component, parameters_of(found) | {"level"}, "miner")
+    check_options(component, _options_of(found) | {"level"}, "miner")
+    options = _with_parts(component.options, context, "miner")
     if context is None:
         return None
-    options = dict(component.options)
     if found.__module__.startswith("pml_suprank."):
         return instance_of(found, options, {}, "miner")
     check_level(options, context.hierarchy, "miner")
@@ -208,7 +241,7 @@ def build_memory(
     found = classes[settings.kind]
     filled = {"loss", "miner", "embedding_size", "memory_size", "num_samples"}
     check_options(
-        Component(found.__name__, settings.options), parameters_of(found) - filled, "memory"
+        Component(found.__name__, settings.options), _options_of(found) - filled, "memory"
     )
     if context is None:
         return None

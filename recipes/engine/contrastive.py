@@ -4,11 +4,10 @@ import math
 from typing import Any
 
 import torch
-from pytorch_metric_learning.losses import BaseMetricLossFunction
-from pytorch_metric_learning.utils.distributed import is_distributed
 from torch import Tensor, nn
 
 from pml_suprank.integrations import require
+from pml_suprank.pml import BaseMetricLossFunction, is_distributed
 
 __all__ = ["CAPTION_LOSSES", "ClipLoss"]
 

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from pml_suprank.integrations.backbones import build_retrieval_model
 from pml_suprank.integrations.fine_tuning import freeze_batch_norm
+from pml_suprank.integrations.model_identity import ModelIdentity
 from pml_suprank.integrations.multi_scale import MultiScale
+from pml_suprank.integrations.plain_files import PlainDataError, read_yaml
 from pml_suprank.recipes.engine.checkpoints import BEST, CheckpointError, read_checkpoint
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.settings import ModelSettings, Settings
@@ -20,6 +21,7 @@ __all__ = [
     "build_model",
     "load_best",
     "load_encoder",
+    "model_identity",
     "model_transforms",
     "read_settings",
 ]
@@ -83,10 +85,10 @@ def read_settings(run: Path) -> Settings:
     """
     path = Path(run) / "config.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = read_yaml(path)
+    except (OSError, PlainDataError) as error:
         raise CheckpointError(f"{path}: wanted the settings of a run, got {error}") from error
-    return settings_from(content or {}, str(path))
+    return settings_from({} if content is None else content, str(path))
 
 
 class Encoder:
@@ -98,6 +100,7 @@ class Encoder:
         device: where to compute.
         batch_size: images or texts at a time.
         scales: factors of the image's sides; embeddings of several are averaged, see :class:`MultiScale`.
+        identity: which model this is; embeddings keep it.
     """
 
     def __init__(
@@ -107,7 +110,9 @@ class Encoder:
         device: str | torch.device = "cpu",
         batch_size: int = 64,
         scales: Sequence[float] = (1.0,),
+        identity: ModelIdentity | None = None,
     ):
+        self.identity = identity
         self.model = model.to(device).eval()
         self.describe: Any = self.model if tuple(scales) == (1.0,) else MultiScale(model, scales)
         self.transform, self.device, self.batch_size = transform, torch.device(device), batch_size
@@ -158,7 +163,29 @@ def load_encoder(
     settings = read_settings(run).model
     model = build_model(settings, with_weights=False)
     load_best(model, Path(run))
-    return Encoder(model, model_transforms(model, settings)[1], device, scales=scales)
+    transform = model_transforms(model, settings)[1]
+    identity = model_identity(model, settings, run, scales)
+    return Encoder(model, transform, device, scales=scales, identity=identity)
+
+
+def model_identity(
+    model: Any, settings: ModelSettings, run: Path, scales: Sequence[float] = (1.0,)
+) -> ModelIdentity:
+    """Which model a run has: its weights as they are, and how it prepares images.
+
+    Args:
+        model: retrieval model.
+        settings: of the model.
+        run: its folder, for the name.
+        scales: see :class:`Encoder`.
+    """
+    preprocessing = {
+        **model.preprocessing,
+        "image_size": settings.image_size,
+        **settings.eval_transform,
+    }
+    name = f"{settings.library} {settings.name} of {run}"
+    return ModelIdentity.of(model, name, preprocessing, scales)
 
 
 def load_best(model: Any, run: Path) -> None:

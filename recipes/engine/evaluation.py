@@ -9,9 +9,10 @@ from torch import Tensor
 from pml_suprank import AccuracyCalculator
 from pml_suprank.metrics.selection import HIERARCHICAL_METRICS
 from pml_suprank.recipes.engine.parsing import ConfigError, nearest
+from pml_suprank.recipes.levels import LevelFact, level_facts, level_of, telling
 from pml_suprank.testers import HierarchicalTester
 
-__all__ = ["METRICS", "Evaluation", "check_monitor", "evaluate_model"]
+__all__ = ["METRICS", "Evaluation", "check_monitor", "evaluate_model", "facts_of_sets"]
 
 METRICS = (
     "hierarchical_average_precision",
@@ -28,14 +29,17 @@ class Evaluation(NamedTuple):
     """What an evaluation gives.
 
     Attributes:
-        metrics: name to value; those of one level end with ``_level<column>``.
+        metrics: name to value; those of one level end with ``_level<column>``. A level that says nothing about the
+            images (:func:`pml_suprank.recipes.levels.level_facts`) has none.
         embeddings: [N, D] of the queries, normalised, on the CPU.
         labels: [N, L].
+        levels: what each level says about queries and gallery, finest first.
     """
 
     metrics: dict[str, float]
     embeddings: Tensor
     labels: Tensor
+    levels: tuple[LevelFact, ...] = ()
 
 
 def evaluate_model(
@@ -78,35 +82,55 @@ def evaluate_model(
         found = tester.test(sets, epoch, model.trunk, model.embedder, splits)["test"]
     finally:
         model.train(was_training)
+    embeddings, labels = kept["test"]
+    facts = facts_of_sets(queries, gallery)
     metrics = {
         name: float(value)
         for name, value in found.items()
-        if name != "epoch" and not name.startswith("AVERAGE_")
+        if name != "epoch" and not name.startswith("AVERAGE_") and telling(facts, name)
     }
-    embeddings, labels = kept["test"]
-    return Evaluation(metrics, embeddings.float().cpu(), labels.cpu())
+    return Evaluation(metrics, embeddings.float().cpu(), labels.cpu(), facts)
 
 
-def check_monitor(name: str, recall_at: Sequence[int] = (), num_levels: int | None = None) -> None:
+def facts_of_sets(queries: Any, gallery: Any = None) -> tuple[LevelFact, ...]:
+    """What the levels say about the images of an evaluation.
+
+    Args:
+        queries: data set with ``labels`` [N, L] and ``hierarchy``.
+        gallery: another, with the same taxonomy; None for the queries themselves.
+    """
+    labels = [part.labels for part in (queries, gallery) if part is not None]
+    return level_facts(torch.cat(labels), queries.hierarchy.level_names)
+
+
+def check_monitor(
+    name: str, recall_at: Sequence[int] = (), levels: Sequence[LevelFact] | None = None
+) -> None:
     """Refuse a metric that the evaluation does not give.
 
     Args:
         name: ``training.monitor``.
         recall_at: ``training.recall_at``.
-        num_levels: of the test labels; None where they are not known yet.
+        levels: of the held-out images; None where they are not known yet.
 
     Raises:
-        ConfigError: names the nearest.
+        ConfigError: no such metric, which names the nearest, or one of a level that says nothing.
     """
-    levels = range(20 if num_levels is None else num_levels)
+    columns = range(20 if levels is None else len(levels))
     names = [
         f"{metric}_level{level}"
         for metric in (*METRICS, *(f"recall_at_{k}" for k in recall_at))
         if metric not in HIERARCHICAL_METRICS
-        for level in levels
+        for level in columns
     ]
     names += [metric for metric in METRICS if metric in HIERARCHICAL_METRICS]
     if name not in names:
         raise ConfigError(
             f"training.monitor: wanted a metric, got {name!r}; {nearest(name, names)}"
+        )
+    if levels is not None and not telling(levels, name):
+        fact = levels[level_of(name) or 0]
+        raise ConfigError(
+            f"training.monitor: wanted a metric that tells held-out images apart, got {name!r}: {fact.name} is "
+            f"{fact.note} among them"
         )

@@ -1,7 +1,9 @@
 """Classes by name, with options that are checked against their arguments."""
 
+import ast
 import inspect
-from collections.abc import Callable, Mapping
+import textwrap
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -30,6 +32,8 @@ def class_named(
     known: dict[str, Any] = {}
     for module in modules:
         for other, value in vars(module).items():
+            if other not in getattr(module, "__all__", (other,)):
+                continue
             if (
                 inspect.isclass(value)
                 and issubclass(value, base)
@@ -43,7 +47,7 @@ def class_named(
     return known[name]
 
 
-def check_options(component: Component, parameters: set[str], key: str) -> None:
+def check_options(component: Component, parameters: Collection[str], key: str) -> None:
     """Refuse options that a class does not take.
 
     Raises:
@@ -57,18 +61,60 @@ def check_options(component: Component, parameters: set[str], key: str) -> None:
             )
 
 
-def parameters_of(cls: Any) -> set[str]:
-    """Names of the arguments of a class, those of its bases where it passes ``**kwargs`` on."""
-    names: set[str] = set()
-    for base in inspect.getmro(cls):
-        init = vars(base).get("__init__")
-        if init is None:
-            continue
-        parameters = inspect.signature(init).parameters.values()
-        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break
-    return names - {"self"}
+def parameters_of(cls: Any) -> dict[str, inspect.Parameter]:
+    """The arguments of a class by name, ``**kwargs`` followed to where its constructors pass them on.
+
+    A constructor may hand them to that of its base (``super().__init__(**kwargs)``) or to another class
+    (``SupHAPLoss(**kwargs)``); what it gives there itself is no argument of the class.
+    """
+    return _from_constructor(inspect.getmro(cls))
+
+
+def _from_constructor(bases: Sequence[type]) -> dict[str, inspect.Parameter]:
+    place = next((i for i, base in enumerate(bases) if "__init__" in vars(base)), None)
+    if place is None or bases[place] is object:
+        return {}
+    init: Any = vars(bases[place])["__init__"]
+    parameters = list(inspect.signature(init).parameters.values())[1:]
+    found = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    rest = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
+    if rest is None:
+        return found
+    try:
+        calls, read = _uses(init, rest)
+    except OSError:  # no source: a constructor hands them to its base
+        return found | {
+            n: p for n, p in _from_constructor(bases[place + 1 :]).items() if n not in found
+        }
+    for call in calls:
+        match call.func:
+            case ast.Attribute(attr="__init__", value=ast.Call(func=ast.Name(id="super"))):
+                taken = _from_constructor(bases[place + 1 :])
+            case ast.Name(id=name) if inspect.isclass(init.__globals__.get(name)):
+                taken = parameters_of(init.__globals__[name])
+            case _:
+                continue
+        given = {keyword.arg for keyword in call.keywords}
+        ordered = [p.name for p in taken.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        given |= set(ordered[: sum(not isinstance(arg, ast.Starred) for arg in call.args)])
+        given -= read
+        found |= {n: p for n, p in taken.items() if n not in given and n not in found}
+    return found
+
+
+def _uses(function: Any, rest: str) -> tuple[list[ast.Call], set[Any]]:
+    """The calls in a function that pass ``**rest`` on, and the keys it takes out of ``rest`` itself."""
+    calls, read = [], set()
+    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
+        if isinstance(node, ast.Call):
+            passed = [keyword.value for keyword in node.keywords if keyword.arg is None]
+            if any(isinstance(value, ast.Name) and value.id == rest for value in passed):
+                calls.append(node)
+        match node:
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=key)):
+                if name == rest:
+                    read.add(key)
+    return calls, read
 
 
 def nested_component(value: Any, key: str) -> Component:

@@ -3,13 +3,13 @@
 from typing import Any
 
 import torch
-from pytorch_metric_learning.utils.distributed import (
-    DistributedLossWrapper,
-    DistributedMinerWrapper,
-)
 from torch import Tensor, nn
 
 from pml_suprank.losses import DatasetMemory
+from pml_suprank.pml import (
+    DistributedLossWrapper,
+    DistributedMinerWrapper,
+)
 from pml_suprank.recipes.engine.components import (
     Context,
     build_loss,

@@ -1,21 +1,24 @@
-"""Settings from YAML files and the command line; a wrong key names the nearest right one."""
+"""Settings from YAML files and the command line; a wrong key names the nearest right one.
+
+Settings are data: types are checked, values that any key may have are plain (see
+:mod:`pml_suprank.integrations.plain_files`), and nothing that a value names is run, read or looked up.
+"""
 
 import difflib
 import functools
+import reprlib
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pml_suprank.integrations import require
+from pml_suprank.integrations.plain_files import PlainDataError, plain, read_yaml, yaml_data
 from pml_suprank.recipes.engine.settings import Settings
+from pml_suprank.recipes.engine.settings_help import print_help
 from pml_suprank.recipes.published import NAMES, published_settings
-
-jsonargparse: Any = require("jsonargparse", extra="recipes")
 
 __all__ = ["ConfigError", "nearest", "parse_settings", "settings_from", "to_yaml"]
 
@@ -43,12 +46,13 @@ def settings_from(content: Mapping[str, Any], where: str = "settings") -> Settin
     Raises:
         ConfigError: an unknown key, or a value of another type.
     """
-    _check_keys(content, where)
+    pydantic: Any = require("pydantic", extra="recipes")
+    whole = asdict(Settings())
+    _merge(whole, _checked(content, where))
     try:
-        parser = _parser("suprank")
-        return _build(parser, parser.parse_object(dict(content)))
-    except (jsonargparse.ArgumentError, TypeError, KeyError) as error:
-        raise ConfigError(f"{where}: {error}") from error
+        return _validator().validate_python(whole)
+    except pydantic.ValidationError as error:
+        raise ConfigError(f"{where}: {_first_fault(error)}") from error
 
 
 def parse_settings(argv: Sequence[str], prog: str = "suprank finetune") -> Settings:
@@ -62,119 +66,159 @@ def parse_settings(argv: Sequence[str], prog: str = "suprank finetune") -> Setti
         ConfigError: an unknown key or file, or a value of another type.
         SystemExit: ``--help``.
     """
-    words: list[str] = []
+    content: dict[str, Any] = {}
     rest = iter(argv)
     for word in rest:
         option, equals, value = word.partition("=")
+        if option in ("-h", "--help"):
+            print_help(prog)
+            raise SystemExit(0)
+        if not option.startswith("--"):
+            raise ConfigError(f"command line: wanted --config or --group.key, got {word!r}")
+        if not equals:
+            found = next(rest, None)
+            if found is None:
+                raise ConfigError(f"{option}: wanted a value, got nothing")
+            value = found
         if option == "--config":
-            if not equals:
-                value = next(rest, "")
-            words += ["--config", _config(value)]
-            continue
-        if option.startswith("--") and option not in ("--help", "--print_config"):
-            _check_option(option[2:])
-        words.append(word)
-    try:
-        parser = _parser(prog)
-        return _build(parser, parser.parse_args(words))
-    except (jsonargparse.ArgumentError, TypeError) as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+            _merge(content, _config(value))
+        else:
+            _set(content, option[2:], value)
+    return settings_from(content, "command line")
 
 
 def to_yaml(settings: Settings) -> str:
     """The settings as a YAML file that :func:`parse_settings` reads."""
-    return yaml.safe_dump(_plain(asdict(settings)), sort_keys=False, allow_unicode=True)
+    yaml: Any = require("yaml", extra="recipes")
+    return yaml.safe_dump(plain(asdict(settings)), sort_keys=False, allow_unicode=True)
 
 
-def _parser(prog: str) -> Any:
-    parser = jsonargparse.ArgumentParser(
-        prog=prog,
-        description="Fine-tune a backbone for retrieval, evaluate it and write a run folder.",
-        exit_on_error=False,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--config", action="config", help="YAML file, or name of published settings"
-    )
-    parser.add_class_arguments(Settings, None)
-    return parser
+@functools.cache
+def _validator() -> Any:
+    """Checks types and fills in defaults; pydantic builds these classes from data, and nothing else."""
+    return require("pydantic", extra="recipes").TypeAdapter(Settings)
 
 
-def _build(parser: Any, parsed: Any) -> Settings:
-    built = parser.instantiate(parsed)
-    return Settings(**{field.name: built[field.name] for field in fields(Settings)})
+def _first_fault(error: Any) -> str:
+    fault = error.errors(include_url=False)[0]
+    key = ".".join(map(str, fault["loc"]))
+    message = fault["msg"][0].lower() + fault["msg"][1:]
+    return f"{key}: {message.replace('input should be', 'wanted')}, got {fault['input']!r}"
 
 
-def _config(value: str) -> str:
-    """The YAML of a file, or of published settings; its keys are checked."""
+def _config(value: str) -> dict[str, Any]:
+    """The settings of a file, or published ones, checked."""
     path = Path(value)
     if value in NAMES:
-        return yaml.safe_dump(published_settings(value))
+        return _checked(published_settings(value), value)
     if not path.is_file():
         raise ConfigError(
             f"--config: wanted a YAML file or the name of published settings, got {value!r}; "
             f"{nearest(value, NAMES)}"
         )
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = read_yaml(path)
+    except (OSError, PlainDataError) as error:
         raise ConfigError(f"--config: {path} cannot be read: {error}") from error
-    _check_keys({} if content is None else content, str(path))
-    return yaml.safe_dump(content or {})
+    return _checked({} if content is None else content, str(path))
 
 
-def _check_keys(content: Any, where: str) -> None:
+def _merge(content: dict[str, Any], later: Mapping[str, Any]) -> None:
+    """Values of ``later`` win; a group keeps its other keys, a mapping of options is replaced."""
+    for name, value in later.items():
+        if isinstance(value, dict) and isinstance(content.get(name), dict):
+            content[name] = content[name] | value
+        else:
+            content[name] = value
+
+
+def _set(content: dict[str, Any], name: str, text: str) -> None:
+    """Take one option of the command line into the content."""
+    known, value = _key(name, "command line", "--"), text
+    if not known.is_text or (known.is_optional and text in ("null", "None")):
+        try:
+            value = yaml_data(text)
+        except PlainDataError as error:
+            raise ConfigError(f"--{name}: {error}") from error
+    *above, last = name.split(".")
+    group = content
+    for part in above:
+        if not isinstance(group.get(part), dict):
+            group[part] = {}
+        group = group[part]
+    if known.is_group:
+        _merge(group, {last: value})
+    else:
+        group[last] = value
+
+
+def _checked(content: Any, where: str) -> dict[str, Any]:
+    """A copy with known keys and plain values; groups and options that are null are left out."""
     if not isinstance(content, Mapping):
         raise ConfigError(f"{where}: wanted keys and values, got {type(content).__name__}")
-    for key in _dotted(content):
-        _check_key(key, where)
+    try:
+        content = plain(content)
+    except PlainDataError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return _checked_group(content, where, "")
 
 
-def _check_option(name: str) -> None:
-    _check_key(name, "command line", "--")
-
-
-def _check_key(key: str, where: str, prefix: str = "") -> None:
-    known = _known_keys()
-    free = [name for name, is_free in known.items() if is_free]
-    if key in known or any(key.startswith(f"{name}.") for name in free):
-        return
-    raise ConfigError(f"{where}: unknown key {prefix}{key}; {nearest(key, list(known))}")
-
-
-def _dotted(content: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    known = _known_keys()
+def _checked_group(content: dict[str, Any], where: str, prefix: str) -> dict[str, Any]:
+    checked: dict[str, Any] = {}
     for key, value in content.items():
         name = f"{prefix}{key}"
-        yield name
-        if any(other.startswith(f"{name}.") for other in known):
-            if isinstance(value, Mapping):
-                yield from _dotted(value, f"{name}.")
-            elif value is not None:
-                raise ConfigError(f"{name}: wanted keys and values, got {value!r}")
+        known = _key(name if "." not in key else f"{prefix}{key!r}", where)
+        if known.is_group or known.is_free:
+            if value is None and not known.is_optional:
+                continue
+            if not isinstance(value, dict | None):
+                raise ConfigError(f"{name}: wanted keys and values, got {reprlib.repr(value)}")
+            if known.is_group and value is not None:
+                value = _checked_group(value, where, f"{name}.")
+        elif not known.is_bool:  # pydantic takes them for 0 and 1
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, bool):
+                    raise ConfigError(f"{where}: {name}: wanted no bool, got {value}")
+        checked[key] = value
+    return checked
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What a key takes: keys of its own, any keys, text, null or a bool; else numbers."""
+
+    is_group: bool = False
+    is_free: bool = False
+    is_text: bool = False
+    is_optional: bool = False
+    is_bool: bool = False
 
 
 @functools.cache
-def _known_keys() -> dict[str, bool]:
-    """Every key, dotted, and whether it takes a mapping of any keys."""
+def _known_keys() -> dict[str, _Key]:
+    """Every key, dotted."""
 
-    def walk(cls: Any, prefix: str) -> Iterator[tuple[str, bool]]:
+    def walk(cls: Any, prefix: str) -> Iterator[tuple[str, _Key]]:
         hints = typing.get_type_hints(cls)
         for item in fields(cls):
-            hint = hints[item.name]
+            hint, is_optional = hints[item.name], False
             if isinstance(hint, types.UnionType):
+                is_optional = True
                 hint = next(h for h in typing.get_args(hint) if h is not type(None))
-            name = f"{prefix}{item.name}"
-            yield name, typing.get_origin(hint) is dict
-            if is_dataclass(hint):
+            name, origin = f"{prefix}{item.name}", typing.get_origin(hint)
+            is_text = hint is str or origin is typing.Literal
+            is_group = is_dataclass(hint)
+            yield name, _Key(is_group, origin is dict, is_text, is_optional, hint is bool)
+            if is_group:
                 yield from walk(hint, f"{name}.")
 
     return dict(walk(Settings, ""))
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+def _key(name: str, where: str, prefix: str = "") -> _Key:
+    known = _known_keys()
+    if name in known:
+        return known[name]
+    if any(key.is_free and name.startswith(f"{free}.") for free, key in known.items()):
+        return _Key()
+    raise ConfigError(f"{where}: unknown key {prefix}{name}; {nearest(name, list(known))}")

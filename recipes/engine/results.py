@@ -1,18 +1,22 @@
 """What a finished run leaves in its folder, beside checkpoints and logs."""
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.embeddings import EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
+from pml_suprank.recipes.engine.encoder import model_identity
 from pml_suprank.recipes.engine.evaluation import Evaluation
 from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.pages.sheets import contact_sheet
 from pml_suprank.recipes.retrievals import choose_queries, retrieve
 
-__all__ = ["read_before", "write_after", "write_before"]
+__all__ = ["id_of_test_set", "read_before", "write_after", "write_before"]
 
 BEFORE = "before.json"
 
@@ -34,14 +38,16 @@ def read_before(folder: Path) -> dict[str, Any]:
     """
     path = folder / BEFORE
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{path}: wanted the evaluation before training, got {error}"
         ) from error
 
 
-def write_after(folder: Path, trainer: Any, found: Evaluation, test: Any) -> dict[str, Any]:
+def write_after(
+    folder: Path, trainer: Any, found: Evaluation, test: Any, *, notes: Sequence[str] = ()
+) -> dict[str, Any]:
     """Write ``metrics.json``, ``sheets.json`` and ``embeddings.npz``.
 
     Args:
@@ -49,6 +55,7 @@ def write_after(folder: Path, trainer: Any, found: Evaluation, test: Any) -> dic
         trainer: that has trained.
         found: evaluation of the best weights.
         test: the held-out images.
+        notes: what the reader of the results has to know about the data.
 
     Returns:
         The content of ``metrics.json``.
@@ -61,6 +68,7 @@ def write_after(folder: Path, trainer: Any, found: Evaluation, test: Any) -> dic
         paths=tuple(str(path) for path in test.paths),
         level_names=tree.level_names,
         node_names=names_of_nodes(tree),
+        model=model_identity(trainer.model.model, trainer.settings.model, folder),
     ).save(folder / "embeddings.npz")
     if before["sheets"] is not None:
         rows = {
@@ -75,6 +83,9 @@ def write_after(folder: Path, trainer: Any, found: Evaluation, test: Any) -> dic
         "best_epoch": trainer.best["epoch"],
         "monitor": trainer.settings.training.monitor,
         "level_names": list(tree.level_names),
+        "levels": [fact.to_dict() for fact in found.levels],
+        "notes": list(notes),
+        "test_set": id_of_test_set(test, trainer.gallery_set, trainer.settings.data.root),
         "queries": len(found.labels),
         "training_images": len(trainer.items),
         "iterations": trainer.global_step,
@@ -82,3 +93,27 @@ def write_after(folder: Path, trainer: Any, found: Evaluation, test: Any) -> dic
     }
     write_json(folder / "metrics.json", metrics)  # last: its presence says that the run is whole
     return metrics
+
+
+def id_of_test_set(queries: Any, gallery: Any = None, root: str | None = None) -> str:
+    """A short text that two runs share if they were tested on the same images with the same labels.
+
+    Args:
+        queries: data set with ``paths``, ``labels`` and ``hierarchy``.
+        gallery: where was searched; None for the queries.
+        root: folder of the data; it may lie elsewhere for the other run.
+    """
+    digest = hashlib.sha256()
+    base = None if root is None else Path(root)
+    for part in (queries, gallery):
+        if part is None:
+            continue
+        tree = part.hierarchy
+        names = names_of_nodes(tree)
+        rows = []
+        for path, label in zip(part.paths, part.labels.tolist(), strict=True):
+            is_below = base is not None and path.is_relative_to(base)
+            shown = path.relative_to(base).as_posix() if is_below else str(path)
+            rows.append([shown, *(names[level][node] for level, node in enumerate(label))])
+        digest.update(json.dumps(sorted(rows)).encode())
+    return digest.hexdigest()[:16]

@@ -1,16 +1,26 @@
 """The training and test images that the settings ask for."""
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pml_suprank.hierarchy import HierarchyError
+from pml_suprank.recipes.data.assembly import with_one_taxonomy
+from pml_suprank.recipes.data.duplicates import settle_copies
+from pml_suprank.recipes.data.file_check import broken_files, describe_broken, has_files
 from pml_suprank.recipes.data.image_check import check_images
+from pml_suprank.recipes.data.images import BrokenImage, BrokenImageError
 from pml_suprank.recipes.data.registry import LOADERS, load
-from pml_suprank.recipes.data.splits import split_classes, split_images
+from pml_suprank.recipes.data.splits import share_note, split_classes, split_images
 from pml_suprank.recipes.engine.parsing import ConfigError, nearest
 from pml_suprank.recipes.engine.settings import DataSettings, Settings
 
-__all__ = ["Sets", "check_data", "load_sets"]
+__all__ = ["Sets", "check_data", "check_loader_options", "load_sets"]
+
+
+OWN_IMAGES = ("folder", "table")
+"""Loaders of anybody's images, which are searched for copies unasked; published data sets are large and known."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +32,14 @@ class Sets:
         test: queries, (image, labels).
         gallery: where to search; None for the queries.
         broken: number of images that were found broken and left out.
+        notes: sentences about the data that the reader of a result has to know.
     """
 
     train: Any
     test: Any
     gallery: Any = None
     broken: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def check_data(settings: DataSettings) -> None:
@@ -40,14 +52,14 @@ def check_data(settings: DataSettings) -> None:
         raise ConfigError(
             f"data.name: wanted a loader, got {settings.name!r}; {nearest(settings.name, list(LOADERS))}"
         )
-    loader = LOADERS[settings.name]
-    parameters = inspect.signature(loader).parameters
-    names = sorted(n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY)
-    for option in settings.options:
-        if option not in names:
-            raise ConfigError(
-                f"data.options.{option}: {settings.name} has no such option; {nearest(option, names)}"
-            )
+    check_loader_options(settings.name, settings.options)
+    parameters = inspect.signature(LOADERS[settings.name]).parameters
+    for option, parameter in parameters.items():
+        is_needed = (
+            parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+        )
+        if is_needed and option not in settings.options:
+            raise ConfigError(f"data.options.{option}: {settings.name} needs this option, got none")
     if settings.root is None and parameters["root"].default is inspect.Parameter.empty:
         raise ConfigError(
             f"data.root: wanted the folder of the data set for {settings.name}, got null"
@@ -65,42 +77,116 @@ def check_data(settings: DataSettings) -> None:
         raise ConfigError(f"data.workers: wanted an integer >= 0, got {settings.workers}")
 
 
-def load_sets(settings: Settings, *, progress: bool = True) -> Sets:
-    """List the images, with their labels; pixels are read only to check them, where that is asked for.
+def check_loader_options(name: str, options: Mapping[str, Any], key: str = "data.options") -> None:
+    """Refuse options that a loader does not take.
 
     Raises:
-        ConfigError: nothing is left to train or test on.
-        FileNotFoundError, ValueError: what the loader raises.
+        ConfigError: names the option and the nearest right ones.
     """
+    parameters = inspect.signature(LOADERS[name]).parameters
+    names = sorted(n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY)
+    for option in options:
+        if option not in names:
+            raise ConfigError(
+                f"{key}.{option}: {name} has no such option; {nearest(option, names)}"
+            )
+
+
+def load_sets(settings: Settings, *, progress: bool = True) -> Sets:
+    """List images with their labels, and look at all files; pixels are read only where ``check_images`` asks for it.
+
+    Raises:
+        ConfigError: data that cannot be used, or nothing that is left to train or test on.
+        BrokenImageError: broken images, with ``on_error`` "raise" and without ``check_images``.
+        HierarchyError, FileNotFoundError: what the loader raises.
+    """
+    try:
+        return _load_sets(settings, progress)
+    except (ConfigError, HierarchyError, BrokenImageError, FileNotFoundError):
+        raise
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"data: {error}") from error
+
+
+def _load_sets(settings: Settings, progress: bool) -> Sets:
     data = settings.data
+    check_data(data)
+    options = dict(data.options)
+    if "duplicates" in inspect.signature(LOADERS[data.name]).parameters:
+        options.setdefault("duplicates", data.duplicates)
+    policy = options.get("duplicates", data.duplicates)
 
     def split(name: str | None) -> Any:
-        found = load(data.name, data.root, name, **data.options)
+        found = load(data.name, data.root, name, **options)
         found.on_error = data.on_error
         return found
 
-    if data.train_split is not None:
-        train, test = split(data.train_split), split(data.test_split)
+    names = {"train": data.train_split, "gallery": data.gallery_split, "test": data.test_split}
+    if data.train_split is None:
+        parts = {"all": split(None)}
     else:
+        parts = {part: split(name) for part, name in names.items() if name is not None}
+    notes: list[str] = []
+    if policy != "warn":  # before the hold-out, which is a share of what is left
+        parts, notes = settle_copies(parts, policy, progress=progress)
+    if data.train_split is None:
         halve = split_classes if data.hold_out == "classes" else split_images
-        train, test = halve(split(None), data.test_share, settings.training.seed)
-    gallery = None if data.gallery_split is None else split(data.gallery_split)
+        train, test = halve(parts["all"], data.test_share, settings.training.seed)
+        parts = {"train": train, "test": test}
+        notes.append(share_note(train, test, data.hold_out, data.test_share))
     broken = 0
-    kept: list[Any] = []
-    for part in (train, test, gallery):
-        # an evaluation must not show an image in another's place, so broken ones are left out before
-        is_checked = data.check_images or (data.on_error == "skip" and part is not train)
-        found = check_images(part, progress=progress) if part is not None and is_checked else []
-        broken += len(found)
-        kept.append(part.without(found) if part is not None and found else part)
-    train, test, gallery = kept
-    for name, part in (("train_split", train), ("test_split", test)):
-        if len(part) < 2:
-            raise ConfigError(f"data.{name}: wanted two images at least, got {len(part)}")
+    for name, part in parts.items():
+        bad = _broken(part, data, name == "train", progress)
+        if bad and data.on_error == "skip" and name == "train" and not data.check_images:
+            notes.append(f"other images are shown in place of {describe_broken(bad, len(part))}")
+            continue
+        broken += len(bad)
+        parts[name] = part.without(bad) if bad else part
+    if (
+        policy == "warn" and data.name in OWN_IMAGES
+    ):  # copies on both sides of the hold-out are the worst
+        parts, found = settle_copies(parts, policy, progress=progress)
+        notes += found
+    train, test, gallery = parts["train"], parts["test"], parts.get("gallery")
+    if gallery is not None:
+        test, gallery = with_one_taxonomy(test, gallery)
+    _check_parts(train, test, gallery, data)
     train.return_index, test.return_index = True, False
     if gallery is not None:
         gallery.return_index = False
     for part in (test, gallery):
         if part is not None:
             part.on_error = "raise"
-    return Sets(train, test, gallery, broken)
+    return Sets(train, test, gallery, broken, tuple(filter(None, notes)))
+
+
+def _broken(part: Any, data: DataSettings, is_train: bool, progress: bool) -> list[BrokenImage]:
+    """Images that cannot be read: all of them where they are decoded, else those whose files do not begin as images do.
+
+    Raises:
+        BrokenImageError: there are some, and nothing says what to do with them.
+    """
+    # an evaluation must not show an image in another's place, so broken ones are left out before
+    if data.check_images or (data.on_error == "skip" and not is_train):
+        return check_images(part, progress=progress)
+    found = broken_files(part, progress=progress) if has_files(part) else []
+    if found and data.on_error == "raise":
+        raise BrokenImageError(
+            f"data: wanted a readable image, got none in {describe_broken(found, len(part))}"
+        )
+    return found
+
+
+def _check_parts(train: Any, test: Any, gallery: Any, data: DataSettings) -> None:
+    for name, part in (("train_split", train), ("test_split", test)):
+        if len(part) < 2:
+            raise ConfigError(f"data.{name}: wanted two images at least, got {len(part)}")
+    hint = "" if data.train_split is not None else f" (data.test_share is {data.test_share:g})"
+    for name, part in (("train", train), ("test", test)):
+        labels = part.labels if name == "train" or gallery is None else gallery.labels
+        if len(labels[:, 0].unique()) < 2 and len(part.labels[:, 0].unique()) < 2:
+            node = int(part.labels[0, 0])
+            raise ConfigError(
+                f"data: wanted images of two classes at least to {name} on, got {len(part):,} of one, "
+                f"{part.hierarchy.node_names(0)[node]!r}{hint}"
+            )

@@ -35,7 +35,10 @@ class DataSettings:
         options: further options of the loader, for all splits.
         on_error: what a broken image does in training: raise, or skip to another image; with skip, test images are
             all decoded before and the broken ones left out.
-        check_images: decode all images before training and leave the broken ones out.
+        check_images: decode all images before training and leave the broken ones out; otherwise it is only looked
+            whether each file is there and begins as an image does.
+        duplicates: what to do with image files of equal content: count them (for folder and table), keep one of each
+            (none where their classes differ), or stop. A file that a table lists twice stops unless copies are dropped.
         workers: processes that load images; 0 loads in the training process.
     """
 
@@ -49,6 +52,7 @@ class DataSettings:
     options: dict[str, Any] = field(default_factory=dict)
     on_error: Literal["raise", "skip"] = "raise"
     check_images: bool = False
+    duplicates: Literal["warn", "drop", "refuse"] = "warn"
     workers: int = 0
 
 

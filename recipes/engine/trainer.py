@@ -13,7 +13,12 @@ from pml_suprank.integrations.fine_tuning import set_trainable
 from pml_suprank.recipes.engine.batches import BatchPlan, SeededItems, epoch_loader
 from pml_suprank.recipes.engine.checkpoints import BEST, LAST, check_room, write_checkpoint
 from pml_suprank.recipes.engine.components import Context
-from pml_suprank.recipes.engine.evaluation import Evaluation, check_monitor, evaluate_model
+from pml_suprank.recipes.engine.evaluation import (
+    Evaluation,
+    check_monitor,
+    evaluate_model,
+    facts_of_sets,
+)
 from pml_suprank.recipes.engine.logs import RunLog
 from pml_suprank.recipes.engine.model import CaptionedItems, JointModel, check_two_passes
 from pml_suprank.recipes.engine.objective import Objective
@@ -88,7 +93,8 @@ class Trainer:
         self.is_main = self.accelerator.is_main_process
         self.progress = progress and self.is_main
         self.test_set, self.gallery_set = test_set, gallery_set
-        check_monitor(training.monitor, training.recall_at, test_set.hierarchy.num_levels)
+        levels = facts_of_sets(test_set, gallery_set)
+        check_monitor(training.monitor, training.recall_at, levels)
         context = Context(train_set.hierarchy, model.embedding_size, len(train_set))
         processes = self.accelerator.num_processes
         self.objective = Objective(settings, context, processes).to(self.accelerator.device)

@@ -1,11 +1,11 @@
 """How far a hierarchy rebuilt from the names and drawings of emoji agrees with the true one."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.data.emoji import EmojiDataset, split_emoji
 from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.hierarchies.agreement import agreement, read_labels
@@ -52,7 +52,7 @@ class Study:
         """
         file = self.folder / "settings.json"
         if file.exists():
-            stored = json.loads(file.read_text(encoding="utf-8"))
+            stored = read_json(file)
             if stored != dict(settings):
                 raise ValueError(f"output: {self.folder} holds a run of other settings, {stored}")
         else:
@@ -91,7 +91,7 @@ class Study:
             print(group_names(work, work / "source.csv", self.levels, encoder), flush=True)
             print(write_hierarchy(work, given=self.folder / "given.csv"), flush=True)
             write_json(kept, self._rows(work, name, "", seed))
-        return json.loads(kept.read_text(encoding="utf-8"))
+        return read_json(kept)
 
     def hidden_names(
         self, name: str, classifier: str, tower: Callable[[], Path], seed: int
@@ -125,12 +125,12 @@ class Study:
                 *self._votes(work, name, classifier, seed),
             ]
             write_json(kept, rows)
-        return json.loads(kept.read_text(encoding="utf-8"))
+        return read_json(kept)
 
     def _rows(
         self, work: WorkFolder, name: str, classifier: str, seed: int
     ) -> list[dict[str, Any]]:
-        report = json.loads((work / REPORT).read_text(encoding="utf-8"))
+        report = read_json(work / REPORT)
         about = {"names": name, "classifier": classifier, "seed": seed}
         return [{**about, **row} for row in report["agreement"]]
 

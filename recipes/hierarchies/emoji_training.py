@@ -1,6 +1,5 @@
 """What a hierarchy made from names is worth in training: against none, a random one and the true one."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.config import Config
 from pml_suprank.recipes.data.emoji import EmojiDataset, load_emoji, split_emoji
 from pml_suprank.recipes.evaluation import COLUMNS, evaluate
@@ -100,8 +100,8 @@ def training_set(
     write_taxonomy(work / "given.csv", data)
     print(group_names(work, work / "source.csv", levels, arm.encoder(seed)), flush=True)
     print(write_hierarchy(work, given=work / "given.csv"), flush=True)
-    tree = Hierarchy.from_csv(work / HIERARCHY, class_id_column="class_id")
-    report = json.loads((work / REPORT).read_text(encoding="utf-8"))
+    tree = Hierarchy.from_csv(work / HIERARCHY, class_id_column="class_id", repeated_names=True)
+    report = read_json(work / REPORT)
     return with_taxonomy(data, tree), {r["level"]: r["AMI"] for r in report["agreement"]}
 
 
@@ -129,11 +129,11 @@ def train_arm(
         "config": asdict(config) | {"loss": arm.loss},
     }
     if (folder / SETTINGS).exists():
-        stored = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        stored = read_json(folder / SETTINGS)
         if stored != settings:
             raise ValueError(f"output: {folder} holds a run of other settings, {stored}")
         if (folder / METRICS).exists():
-            return json.loads((folder / METRICS).read_text(encoding="utf-8"))
+            return read_json(folder / METRICS)
     config = Config(**settings["config"])
     config.check()
     data = load_emoji(cache_dir=cache_dir, limit=config.limit)

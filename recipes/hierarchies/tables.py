@@ -1,17 +1,12 @@
 """CSV files that people open and edit: read with the line of every row, so that an error can name it."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pml_suprank.hierarchy.text_tables import TableError, open_table
+
 __all__ = ["Table", "TableError", "read_csv"]
-
-_LONGEST_CELL = 1 << 24
-
-
-class TableError(ValueError):
-    """A table that is missing, malformed, or contradicts itself; the message names file and line."""
 
 
 @dataclass(frozen=True)
@@ -40,37 +35,24 @@ def read_csv(path: Path, columns: Sequence[str] = ()) -> Table:
     """A CSV file whose first line names the columns. Empty lines are left out.
 
     Args:
-        path: UTF-8, with or without a byte order mark.
+        path: its delimiter and encoding are recognised.
         columns: that it has to have, beside others.
 
     Raises:
-        TableError: no such file, not UTF-8, a column that is missing or there twice, a row of another length,
+        TableError: no such file, a column that is missing or there twice, a row of another length,
             or quotes that do not close.
     """
     path = Path(path)
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            header = tuple(cell.strip() for cell in next(reader, []))
-            _check_header(path, header, columns)
-            rows, lines = [], []
-            for cells in reader:
-                if not any(cell.strip() for cell in cells):
-                    continue
-                if len(cells) != len(header):
-                    raise TableError(
-                        f"{path}, line {reader.line_num}: wanted {len(header)} cells, got {len(cells)}"
-                    )
-                rows.append({name: c.strip() for name, c in zip(header, cells, strict=True)})
-                lines.append(reader.line_num)
+        table = open_table(path, columns=columns)
     except FileNotFoundError:
         raise TableError(f"{path}: wanted a CSV file, got no such file") from None
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path}: wanted UTF-8 text, got {error}") from None
-    except csv.Error as error:
-        raise TableError(f"{path}, line {reader.line_num}: wanted CSV, got {error}") from None
-    return Table(path, header, tuple(rows), tuple(lines))
+    _check_header(path, table.header, columns)
+    rows, lines = [], []
+    for line, cells in table:
+        rows.append(dict(zip(table.header, cells, strict=True)))
+        lines.append(line)
+    return Table(path, table.header, tuple(rows), tuple(lines))
 
 
 def _check_header(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:

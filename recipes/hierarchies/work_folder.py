@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.hierarchies.tables import TableError
 
@@ -61,7 +62,7 @@ class WorkFolder:
         if not self.steps_file.exists():
             return {}
         try:
-            return dict(json.loads(self.steps_file.read_text(encoding="utf-8")).items())
+            return dict(read_json(self.steps_file).items())
         except (ValueError, AttributeError, OSError) as error:
             raise TableError(
                 f"{self.steps_file}: wanted the record of the steps, got {error}"

@@ -229,19 +229,23 @@ def _write_tree(
 ) -> Hierarchy:
     """Write the classes as a tree and read it back, which checks it."""
     with_ids = _are_numbers(found)
-    columns = [*reversed(levels), "class"]
+    columns = ["class", *levels]
     rows = []
     for class_id, row in found.items():
         if row.groups:
-            cells = [*reversed(row.groups), titles[class_id]]
+            cells = [titles[class_id], *row.groups]
         elif unclassified == "keep":
-            cells = [f"(no group) {titles[class_id]}", *[""] * len(levels)]
+            cells = [*[""] * len(levels), f"(no group) {titles[class_id]}"]
         else:
             continue
         own = {"class_id": class_id} if with_ids else {}
         rows.append({**own, **dict(zip(columns, cells, strict=True))})
     write_csv(work / HIERARCHY, rows)
-    return Hierarchy.from_csv(work / HIERARCHY, class_id_column="class_id" if with_ids else None)
+    return Hierarchy.from_csv(
+        work / HIERARCHY,
+        class_id_column="class_id" if with_ids else None,
+        repeated_names=True,  # two groups may hold classes of one title
+    )
 
 
 def _write_landmarks(

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytorch_metric_learning import losses as pml_losses
-from pytorch_metric_learning import miners as pml_miners
 from torch import Tensor, nn
 
 from pml_suprank import Hierarchy, losses, miners
+from pml_suprank.pml import losses as pml_losses
+from pml_suprank.pml import miners as pml_miners
 from pml_suprank.relevance import PopulationRelevance
 
 __all__ = ["ENTRANTS", "LEARNING_RATES", "Entrant", "LevelSum", "Problem"]

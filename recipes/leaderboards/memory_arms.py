@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pml_suprank import decomposability_gap, losses
+from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.leaderboards.features import Features
 from pml_suprank.recipes.leaderboards.heads import (
@@ -95,7 +96,7 @@ class MemoryRun:
 def read_arm(run: MemoryRun, folder: Path) -> dict[str, Any] | None:
     """What a finished run found; None where there is no whole file of it."""
     try:
-        content = json.loads(run.path(folder).read_text(encoding="utf-8"))
+        content = read_json(run.path(folder))
     except (OSError, ValueError):
         return None
     return content if content.get("run") == run.content() else None

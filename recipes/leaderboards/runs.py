@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.leaderboards.ablations import ABLATIONS
 from pml_suprank.recipes.leaderboards.entrants import ENTRANTS, LEARNING_RATES, Entrant
@@ -94,7 +95,7 @@ def configurations(
 def read_run(run: Run, folder: Path) -> dict[str, Any] | None:
     """What a finished run found; None where there is no whole file of it."""
     try:
-        content = json.loads(run.path(folder).read_text(encoding="utf-8"))
+        content = read_json(run.path(folder))
     except (OSError, ValueError):
         return None
     return content if content.get("run") == run.content() else None

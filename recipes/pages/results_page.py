@@ -37,7 +37,7 @@ def render_results(queries: Sequence[Query], gallery: Any, scores: Tensor, indic
         queries: Q of them.
         gallery: the ``EmbeddingSet`` that was searched.
         scores: [Q, k].
-        indices: [Q, k] into the gallery.
+        indices: [Q, k] into the gallery; -1 where fewer were found.
     """
     body = []
     asked = f"{len(queries):,} {'query' if len(queries) == 1 else 'queries'}"
@@ -45,11 +45,9 @@ def render_results(queries: Sequence[Query], gallery: Any, scores: Tensor, indic
         picture = f'<img src="{_thumbnail(query.path)}" alt="query">' if query.path else ""
         figures = [f'<figure class="query">{picture}<b>{html.escape(query.title)}</b></figure>']
         for score, index in zip(own_scores, own, strict=True):
-            names = " · ".join(
-                dict.fromkeys(
-                    gallery.class_name(index, level) for level in range(gallery.num_levels)
-                )
-            )
+            if index < 0:
+                continue  # an approximate index found fewer
+            names = " · ".join(gallery.names(index))
             path = "" if gallery.paths is None else gallery.paths[index]
             figures.append(
                 f'<figure><img src="{tile(gallery, index)}" alt="{html.escape(path)}" '
@@ -78,7 +76,7 @@ def render_picture(queries: Sequence[Query], gallery: Any, indices: Tensor) -> I
             draw.rectangle(
                 (_GAP - 3, top - 3, _GAP + _SIDE + 2, top + _SIDE + 2), outline="#0f766e", width=3
             )
-        for column, index in enumerate(own, 1):
+        for column, index in enumerate((index for index in own if index >= 0), 1):
             _paste(sheet, gallery.path(index), 2 * _GAP + column * step, top)
     return sheet
 

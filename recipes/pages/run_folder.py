@@ -1,12 +1,11 @@
 """What a run folder holds, read back."""
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pml_suprank.integrations.plain_files import read_json, read_yaml
 
 __all__ = ["RunFolder", "RunFolderError"]
 
@@ -46,10 +45,14 @@ class RunFolder:
         if not path.is_dir():
             raise RunFolderError(f"run: wanted a run folder, got {str(path)!r}")
         if (path / "config.yaml").exists():
-            settings = _load(path / "config.yaml", yaml.safe_load)
+            settings = _load(path / "config.yaml", read_yaml)
         else:
-            settings = _load(path / "config.json", json.loads)
-        metrics = _load(path / "metrics.json", json.loads, "the run is not finished; --resume it")
+            settings = _load(path / "config.json", read_json)
+        if not isinstance(settings, dict):
+            raise RunFolderError(
+                f"{path}: wanted settings as keys and values, got {settings!r:.80}"
+            )
+        metrics = _load(path / "metrics.json", read_json, "the run is not finished; --resume it")
         if not isinstance(metrics, dict) or not {"before", "after"} <= set(metrics):
             raise RunFolderError(
                 f"{path / 'metrics.json'}: wanted metrics before and after training"
@@ -65,7 +68,7 @@ class RunFolder:
                 for row in _rows(path / "evaluations.csv")
             ]
         if (path / "sheets.json").exists():
-            sheets = _load(path / "sheets.json", json.loads)
+            sheets = _load(path / "sheets.json", read_json)
         return cls(path, dict(_flat(settings)), metrics, history, evaluations, sheets)
 
     @property
@@ -76,17 +79,17 @@ class RunFolder:
 
 def _load(path: Path, parse: Any, hint: str = "") -> Any:
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(path)
     except FileNotFoundError as error:
         message = f"{path}: wanted a file of a run, got none" + (f": {hint}" if hint else "")
         raise RunFolderError(message) from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise RunFolderError(f"{path}: wanted a whole file, got {error}") from error
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    def parse(text: str) -> list[dict[str, str]]:
-        rows = list(csv.DictReader(text.splitlines()))
+    def parse(path: Path) -> list[dict[str, str]]:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
         if any(None in row or None in row.values() for row in rows):
             raise ValueError("a row of another length than the first")
         return rows

@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pml_suprank.recipes.levels import level_title
+from pml_suprank.recipes.pages.data_notes import about_data, different_tests
 from pml_suprank.recipes.pages.figures import bar_chart, curves, loss_curve
 from pml_suprank.recipes.pages.html_page import before_after_table, page, picture, tile
 from pml_suprank.recipes.pages.run_folder import RunFolder, RunFolderError
@@ -40,11 +42,7 @@ def metric_titles(names: Sequence[str], level_names: Sequence[str]) -> dict[str,
         match = re.fullmatch(r"(.+)_level(\d+)", name)
         base, level = (match[1], int(match[2])) if match else (name, -1)
         title = _TITLES.get(base) or base.replace("recall_at_", "R@").replace("_", " ")
-        known = 0 <= level < len(level_names)
-        found[name] = (
-            title,
-            "" if level < 0 else level_names[level] if known else f"level {level}",
-        )
+        found[name] = (title, "" if level < 0 else level_title(level_names, level))
         first = list(_TITLES).index(base) if base in _TITLES else len(_TITLES)
         depth = re.search(r"(\d+)$", base)
         places[name] = (level, first, int(depth[1]) if depth else 0)
@@ -65,13 +63,14 @@ def render_run(run: RunFolder) -> str:
         table.setdefault(level, {})[name] = title
     body = [f'<div class="tiles">{tiles}</div>', "<h2>Held-out images, before and after</h2>"]
     body.append(before_after_table(before, after, table))
+    body += about_data(run)
     if run.sheets is not None:
         rows = {"before": run.sheets["before"], "after": run.sheets["after"]}
         body += [
             "<h2>What is retrieved</h2>",
             "<p>Held-out images drawn at random, and the ten closest of all others. Frames and dots show how many "
             "levels of the hierarchy a result shares with the query.</p>",
-            legend(levels),
+            legend([level_title(levels, level) for level in range(len(levels))]),
             render_sheets(run.sheets, rows),
         ]
     steps = len(run.history)
@@ -98,6 +97,7 @@ def render_comparison(runs: Sequence[RunFolder]) -> str:
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.path) for run in runs]
+    differences = different_tests(runs, names)
     shared = [
         key for key in runs[0].metrics["after"] if all(key in r.metrics["after"] for r in runs)
     ]
@@ -115,17 +115,24 @@ def render_comparison(runs: Sequence[RunFolder]) -> str:
                 f'<tr class="part"><td colspan="{len(runs) + 1}">same {html.escape(level)}</td></tr>'
             )
         values = [run.metrics["after"][key] for run in runs]
+        crowned = None if differences else max(values)
         cells = "".join(
-            f'<td class="number{" best" if value == max(values) else ""}">{value:.3f}</td>'
+            f'<td class="number{" best" if value == crowned else ""}">{value:.3f}</td>'
             for value in values
         )
         rows.append(f"<tr><td>{html.escape(title)}</td>{cells}</tr>")
-    bars = {name: [run.metrics["after"][main[0]]] for name, run in zip(names, runs, strict=True)}
-    best = max(bars, key=lambda name: bars[name][0])
+    bars = []
+    if not differences:
+        values_of = {
+            name: [run.metrics["after"][main[0]]] for name, run in zip(names, runs, strict=True)
+        }
+        best = max(values_of, key=lambda name: values_of[name][0])
+        bars = [picture(bar_chart(values_of, {best}, titles[main[0]][0]), "Bars")]
     body = [
         "<h2>Held-out images, after training</h2>",
+        *differences,
         _wide(head, rows),
-        picture(bar_chart(bars, {best}, titles[main[0]][0]), "Bars"),
+        *bars,
         "<h2>Training</h2>",
     ]
     by_epoch = {name: _means(run.history) for name, run in zip(names, runs, strict=True)}

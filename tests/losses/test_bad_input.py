@@ -38,9 +38,9 @@ def test_embeddings(name, embeddings, message):
     "labels",
     [
         LABELS[:7],
-        LABELS.float(),
+        LABELS + 0.5,
         LABELS.double() * float("nan"),
-        LABELS.bool(),
+        LABELS.float() + 2**24,
         LABELS.view(2, 2, 2),
         torch.tensor(1),
     ],

@@ -213,7 +213,7 @@ def test_only_storing_gives_zero_with_a_graph():
     assert loss == 0
     assert memory_loss.queue_idx == 10
     nothing = torch.zeros(10, dtype=torch.bool)
-    memory_loss(embeddings, labels, enqueue_mask=nothing)
+    memory_loss(embeddings.flip(0), labels.flip(0), enqueue_mask=nothing)
     assert (memory_loss.queue_idx, memory_loss.has_been_filled) == (10, False)
     empty = losses.CrossBatchMemory(losses.SupAPLoss(), DIM, 40)
     assert empty(embeddings, labels, enqueue_mask=nothing) == 0
@@ -297,7 +297,7 @@ EMBEDDINGS, LABELS = batch(10)
         ({"embeddings": EMBEDDINGS / 0}, "embeddings: wanted finite"),
         ({"labels": LABELS[:3]}, "labels: wanted .*10"),
         ({"labels": TREE.expand(LABELS)}, "labels: wanted the form of the stored labels"),
-        ({"labels": LABELS.float()}, "labels: wanted integers"),
+        ({"labels": LABELS + 0.5}, "labels: wanted integers"),
         (
             {"embeddings": EMBEDDINGS.repeat(3, 1), "labels": LABELS.repeat(3)},
             "at most memory_size",

@@ -439,11 +439,11 @@ BAD_BATCHES = [
     ({"embeddings": POINTS[:0]}, "embeddings: wanted a floating tensor of shape"),
     ({"embeddings": POINTS[:5].tolist()}, "embeddings: wanted a tensor, got list"),
     ({"labels": LABELS[:3]}, "labels: wanted 5 rows, got 3"),
-    ({"labels": LABELS[:5].float()}, "labels: wanted integers"),
+    ({"labels": LABELS[:5] + 0.5}, "labels: wanted integers"),
     ({"labels": TREE.expand(LABELS[:5])}, "labels: wanted the form of the stored labels"),
     ({"labels": TREE.expand(LABELS[:5])[:, :2]}, "labels: wanted 3 columns"),
     ({"labels": LABELS[:5] + 99}, "labels: .*99"),
-    ({"labels": LABELS[:5].tolist()}, "labels: wanted a tensor, got list"),
+    ({"labels": list("abcde")}, "labels: wanted a tensor or array of integers, got list"),
     ({"labels": LABELS[:5].to("meta")}, "labels: wanted the device of embeddings cpu .* got meta"),
     (
         {"indices": SLOTS[:4]},

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pml_suprank import Hierarchy, functional, losses
+from pml_suprank import Hierarchy, HierarchyError, functional, losses
 from pml_suprank.relevance import PopulationRelevance, item_relevance
 from tests.losses.cases import (
     ALL_LOSSES,
@@ -237,3 +237,56 @@ def test_the_exact_metric_shares_the_function_of_the_loss():
     torch.testing.assert_close(
         near(embeddings, labels), 1 - exact.mean().float(), atol=1e-5, rtol=0
     )
+
+
+LABEL_TYPES = [torch.uint8, torch.uint16, torch.int16, torch.int32, torch.float32, torch.float16]
+
+
+@every_loss
+def test_any_type_of_whole_numbers_is_a_label(name):
+    embeddings, labels = batch()
+    expected = make(name)(embeddings, labels)
+    kinds = [labels.to(kind) for kind in LABEL_TYPES]
+    for values in (*kinds, labels.tolist(), labels.numpy(), labels.double().numpy()):
+        assert make(name)(embeddings, values) == expected
+    two = labels % 2
+    assert make(name)(embeddings, two.bool()) == make(name)(embeddings, two)
+
+
+@every_loss
+def test_rows_have_to_be_a_tree_whatever_level_is_used(name):
+    embeddings, labels = batch()
+    one_hot = torch.nn.functional.one_hot(labels)
+    with pytest.raises(HierarchyError, match="labels: wanted .*rows look one-hot.*argmax"):
+        make(name)(embeddings, one_hot)
+    torn = torch.stack([labels % 2, labels, labels * 0], dim=1)
+    with pytest.raises(HierarchyError, match="labels: wanted "):
+        make(name)(embeddings, torn)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in ALL_LOSSES if n not in ("CSLLoss", "ProxyClusterLoss")]
+)
+def test_batch_and_references_are_one_tree(name):
+    embeddings, labels = batch()
+    rows, references = TREE.expand(labels), batch(30, seed=3)[0]
+    ref_rows = TREE.expand(torch.arange(30) % 6)
+    make(name)(embeddings, rows, ref_emb=references, ref_labels=ref_rows)
+    ref_rows[:, 1] = 3 - ref_rows[:, 1]  # a tree too, but another one
+    with pytest.raises(HierarchyError, match="labels and ref_labels: wanted a tree"):
+        make(name)(embeddings, rows, ref_emb=references, ref_labels=ref_rows)
+
+
+def test_csl_takes_rows_of_its_hierarchy_alone():
+    embeddings, labels = batch()
+    rows = TREE.expand(labels)
+    loss_fn = make("CSLLoss")
+    assert loss_fn(embeddings, rows) == loss_fn(embeddings, labels)
+    rows[5, 1] = 3 - rows[5, 1]
+    with pytest.raises(HierarchyError, match="labels: wanted "):
+        loss_fn(embeddings, rows)
+    other = Hierarchy.from_labels([[c, c // 3, 0] for c in range(6)]).expand(labels)
+    with pytest.raises(HierarchyError, match="rows of the hierarchy's table.* got the row"):
+        loss_fn(embeddings, other)
+    with pytest.raises(HierarchyError, match="labels: wanted .* got the row"):
+        loss_fn(embeddings, TREE.expand(labels) + 40)

@@ -364,11 +364,11 @@ def test_any_reducer_takes_the_triplets_of_a_miner():
 
 
 def test_triplets_that_are_none_do_not_count():
-    """The anchor as its own positive, and a negative of the positive's level."""
+    """The anchor as its own positive, and a negative of the positive's level or of a finer one."""
     embeddings, _ = batch(6)
     labels = torch.tensor([0, 0, 1, 1, 4, 5])
     loss_fn = losses.HierarchicalTripletMarginLoss(2.0, hierarchy=TREE, collect_stats=True)
-    triplets = torch.tensor([[0, 0, 4], [0, 2, 3], [0, 4, 2], [0, 1, 2]]).unbind(1)
+    triplets = torch.tensor([[0, 0, 4], [0, 2, 3], [2, 0, 1], [0, 1, 2]]).unbind(1)
     loss_fn(embeddings, labels, triplets)
     assert loss_fn.num_triplets == 1
     assert loss_fn.num_queries_without_positives == 5

@@ -107,9 +107,9 @@ class TestMemory:
         seen = []
         original = streaming.sorted_levels
 
-        def spy(scores, levels, self_index):
+        def spy(scores, *rest):
             seen.append(tuple(scores.shape))
-            return original(scores, levels, self_index)
+            return original(scores, *rest)
 
         monkeypatch.setattr(streaming, "sorted_levels", spy)
         metrics.evaluate(torch.randn(30, 4).double(), torch.arange(30) % 5)

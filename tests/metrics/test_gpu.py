@@ -35,3 +35,32 @@ def test_calculator():
     here = AccuracyCalculator(device="cpu", **options).get_accuracy(embeddings, labels)
     there = AccuracyCalculator(device="cuda", **options).get_accuracy(embeddings, labels)
     assert there == pytest.approx(here, rel=1e-12)
+
+
+@pytest.mark.parametrize("similarity", ["euclidean", "cosine", "dot"])
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_hard_embeddings_and_products_in_tf32(similarity, offset):
+    """What the caller allows other products changes no ranking; an offset neither."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(300, 32, generator=generator) + offset
+    labels = torch.arange(300) % 20
+    wanted = metrics.average_precision(points.double(), labels, similarity=similarity)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        there = metrics.average_precision(points.cuda(), labels.cuda(), similarity=similarity)
+        listed = [
+            [item for item in range(query % 20, 300, 20) if item != query] for query in range(300)
+        ]
+        judged = metrics.evaluate_judged(
+            points.cuda(),
+            points.cuda(),
+            listed,
+            [[query] for query in range(300)],
+            metrics="average_precision",
+            similarity=similarity,
+        )["average_precision"]
+    finally:
+        torch.set_float32_matmul_precision(before)
+    for found in (there, judged):
+        assert abs(found.mean() - wanted.mean()) < 2e-5

@@ -198,5 +198,5 @@ def test_blocks_hold_a_bounded_number_of_pairs(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(judged, "_ranked", ranked)
     monkeypatch.setattr(judged, "PAIRS_PER_BLOCK", 100)
-    evaluate_judged(torch.ones(10, 2), torch.ones(30, 2), [[0]] * 10)
+    evaluate_judged(torch.ones(10, 2), torch.ones(30, 2), [[0]] * 10, similarity="dot")
     assert sizes == [(3, 30)] * 3 + [(1, 30)]

@@ -115,6 +115,22 @@ def test_labels_from_a_table(tmp_path: Path) -> None:
     with pytest.raises(
         EmbeddingError, match=r"wanted a row for each path, got none for \['e.png'\]"
     ):
-        example(paths=("e.png", "b.png", "a.png", "d.png")).with_labels(table)
+        example(paths=("e.png", "b.png", "a.png", "d.png")).with_labels(table, ["species"])
+    with pytest.raises(EmbeddingError, match=r"labels.csv: .* got 'dog' of 'genus' under 'pug', "):
+        example().with_labels(table)  # the coarsest level first
+    table.write_text("species;genus;path\nhusky;dog;a.png\nhusky;dog;a.png\npug;dog;b.png\n;tree;ü/c.png\n"
+                     "pug;dog;d.png\n", encoding="utf-16")  # fmt: skip
+    found = example().with_labels(table)
+    assert [found.names(row) for row in range(4)] == [
+        ["husky", "dog"], ["pug", "dog"], ["tree"], ["pug", "dog"]
+    ]  # fmt: skip
+    for rows, message in (
+        ("a.png,husky,dog\na.png,pug,dog\n", "line 3: wanted one class for each path, got 'a.png'"),
+        ("a.png,husky\n", "line 2: wanted 3 cells, got 2"),
+        ("a.png,husky,\n", "line 2: wanted empty cells at the finest levels only"),
+    ):
+        table.write_text("path,species,genus\n" + rows)
+        with pytest.raises(EmbeddingError, match=message):
+            example().with_labels(table)
     with pytest.raises(EmbeddingError, match="labels: wanted a CSV file"):
         bare.with_labels(tmp_path / "none.csv")

@@ -174,7 +174,7 @@ def test_a_missing_extra_is_named(
             {"training": {"monitor": "precision_at_1_level7"}},
             "training.monitor: .* precision_at_1_level1",
         ),
-        ({"model": {"options": {"nothing": 1}}}, "model: .*nothing"),
+        ({"model": {"options": {"nothing": 1}}}, "model.options.nothing: wanted one of gem_p"),
     ],
 )
 def test_settings_that_do_not_fit_the_data(

@@ -1,8 +1,11 @@
 """The sampler's guarantees, counted in its batches."""
 
+import copy
+import inspect
 import itertools
 import json
 import math
+import pickle
 import random
 import re
 import warnings
@@ -13,6 +16,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import DistributedSampler
 
 from pml_suprank import Hierarchy, HierarchyError
 from pml_suprank.samplers import HierarchicalSampler
@@ -288,6 +292,81 @@ def test_all_three_label_forms_give_the_same_batches():
         assert set(Counter(classes[batch].tolist()).values()) == {2}
 
 
+def test_labels_come_in_all_types_that_hold_integers():
+    classes = torch.arange(48) % 6
+    expected = list(HierarchicalSampler(classes, 8, (4,)))
+    array = classes.numpy()
+    for labels in (
+        array.tolist(),
+        array.astype(np.uint16),
+        array.astype(">i4"),
+        array[::-1][::-1],
+        array.astype(np.float64),
+        classes.half(),
+        classes.to(torch.uint16),
+    ):
+        assert list(HierarchicalSampler(labels, 8, (4,))) == expected
+    of_two = list(HierarchicalSampler(classes % 2, 8, (4,)))
+    assert list(HierarchicalSampler(classes % 2 == 1, 8, (4,))) == of_two
+
+
+@pytest.mark.parametrize("group_sizes", [(2,), (2, 1), (1, 1, 1)], ids=str)
+def test_rows_that_are_no_tree_are_refused_whichever_columns_are_drawn_by(group_sizes):
+    one_hot = torch.nn.functional.one_hot(torch.arange(24) % 4)
+    with pytest.raises(HierarchyError, match=r"labels: wanted a tree.*one-hot.*argmax"):
+        HierarchicalSampler(one_hot, 6, group_sizes)
+    attributes = np.stack([np.arange(24) % 4, np.arange(24) // 8, np.arange(24) // 24], 1)
+    with pytest.raises(HierarchyError, match="labels: wanted a tree"):
+        HierarchicalSampler(attributes, 6, group_sizes)
+    with pytest.raises(HierarchyError, match="labels: wanted a tree"):
+        HierarchicalSampler(attributes, 6, group_sizes[:2], levels=(1, 2)[: len(group_sizes)])
+
+
+@pytest.mark.parametrize("with_tree", [False, True])
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_ignored_samples_are_as_if_they_were_not_there(with_tree, world_size):
+    tree = Hierarchy.from_paths([f"{parent}/{child}" for parent in "abc" for child in "defg"])
+    rng = np.random.default_rng(0)
+    classes = rng.permutation(np.arange(121) % 12)
+    classes[classes == 11] = 10
+    classes[7] = 11  # alone
+    ignored = rng.random(121) < 0.3
+    ignored[7] = False
+    if with_tree:
+        options = {"hierarchy": tree}
+        labels, ignore_index = np.where(ignored, 999, classes), 999
+        kept = classes[~ignored]
+    else:
+        options = {}
+        rows = tree.expand(torch.from_numpy(classes)).numpy()
+        labels, ignore_index = np.where(ignored[:, None], [[-1, 0]], rows), -1
+        labels[ignored, 1] = np.arange(ignored.sum())  # -1 under many parents
+        kept = rows[~ignored]
+    options |= {"rank": world_size - 1, "world_size": world_size}
+    positions = (~ignored).nonzero()[0]
+    sampler = quiet(labels, 8, (2, 2), ignore_index=ignore_index, num_samples=121, **options)
+    plain = quiet(kept, 8, (2, 2), **options)
+    assert sampler.left_out.tolist() == [7]
+    assert plain.left_out.tolist() == [positions.tolist().index(7)]
+    assert len(sampler) == len(plain)
+    for _ in range(2):
+        assert list(sampler) == [positions[batch].tolist() for batch in plain]
+    with pytest.raises(ValueError, match="state: wanted labels"):
+        sampler.load_state_dict(plain.state_dict())
+
+
+def test_an_ignore_index_that_no_sample_has_changes_nothing():
+    plain = HierarchicalSampler(LABELS, 8, (2, 2))
+    one = HierarchicalSampler(LABELS, 8, (2, 2), ignore_index=-100)
+    one.load_state_dict(plain.state_dict())
+    assert list(one) == list(plain)
+    assert one.state_dict() == plain.state_dict()
+    # a coarser label is none to ignore by, as in the losses
+    shifted = LABELS + np.array([10, 0])
+    one = HierarchicalSampler(shifted, 8, (2, 2), ignore_index=0)
+    assert list(one) == list(HierarchicalSampler(LABELS, 8, (2, 2)))
+
+
 def test_levels_picks_label_columns():
     labels = balanced(4, 2, 2, 3, 2)
     sampler = HierarchicalSampler(labels, 16, (2, 4), levels=(0, 2))
@@ -408,13 +487,21 @@ LABELS = balanced(4, 3, 2)  # 24 samples
         ({"rank": 2, "world_size": 2}, r"rank: wanted 0..1, got 2"),
         ({"rank": 1}, "rank: wanted rank and world_size or neither"),
         ({"num_samples": 25}, "labels: wanted 25 rows, got 24"),
+        ({"ignore_index": 1.5}, "ignore_index: wanted an integer, or None, got 1.5"),
+        (
+            {"labels": [[-1, 0], [-1, 1]], "ignore_index": -1},
+            r"labels: wanted samples that are not ignored, got 2 with ignore_index -1",
+        ),
+        ({"labels": np.zeros((24, 0)), "ignore_index": -1}, "labels: wanted at least one level"),
+        ({"sampler": range(24)}, r"sampler: wanted None.*got range; in Lightning write Trainer"),
+        ({"drop_last": False}, "drop_last: wanted True, as every batch is full, got False"),
         ({"labels": []}, "labels: wanted"),
         ({"labels": torch.zeros(0, dtype=torch.long)}, "labels: wanted one row per sample"),
         (
             {"labels": range(24), "group_sizes": (4,)},
             r"two samples with one label.*\[0\]=1 would do",
         ),
-        ({"labels": np.zeros((24, 2))}, "labels: wanted integers"),
+        ({"labels": np.full((24, 2), 0.5)}, "labels: wanted integers"),
         ({"labels": [[0, 0], [0, 1], [1, 1]]}, "labels: wanted a tree"),
     ],
 )
@@ -457,3 +544,48 @@ def test_states_of_other_settings_are_refused():
         sampler.state_dict(batches_done=4)
     with pytest.raises(ValueError, match="epoch: wanted an integer >= 0, got -1"):
         sampler.set_epoch(-1)
+
+
+def test_making_it_anew_around_another_sampler_says_what_to_write():
+    """As Lightning does: with the class alone, or with the arguments it has noted."""
+    assert "sampler" in inspect.signature(HierarchicalSampler.__init__).parameters
+    other = DistributedSampler(range(24), num_replicas=2, rank=0)
+    for call in (
+        lambda: HierarchicalSampler(other, batch_size=8, drop_last=True),
+        lambda: HierarchicalSampler(LABELS, 8, (2, 2), sampler=other),
+    ):
+        with pytest.raises(ValueError, match=r"got DistributedSampler.*use_distributed_sampler"):
+            call()
+
+
+def test_the_epoch_can_be_set_on_its_sampler():
+    """As Lightning and accelerate do."""
+    plain = HierarchicalSampler(LABELS, 8, (2, 2))
+    epochs = [list(plain) for _ in range(3)]
+    one = copy.deepcopy(HierarchicalSampler(LABELS, 8, (2, 2)))
+    assert list(one.sampler) == list(range(24))
+    one.sampler.set_epoch(2)
+    assert one.epoch == 2
+    assert list(one) == epochs[2]
+    assert list(pickle.loads(pickle.dumps(plain))) == list(plain)
+
+
+def test_a_restored_place_is_not_given_up_without_a_word():
+    plain = HierarchicalSampler(LABELS, 8, (2, 2))
+    epochs = [list(plain) for _ in range(4)]
+    plain.set_epoch(2)
+    next(iter(plain))
+    one = HierarchicalSampler(LABELS, 8, (2, 2))
+    one.load_state_dict(plain.state_dict())
+    one.sampler.set_epoch(2)
+    assert list(one) == epochs[2][1:]
+    one.set_epoch(0)  # the restored epoch is through
+    one.load_state_dict(plain.state_dict())
+    given_up = r"set_epoch\(0\) gives up epoch 2 from batch 1 on.*loader.set_epoch\(2\)"
+    with pytest.warns(UserWarning, match=given_up):
+        one.set_epoch(0)
+    assert list(one) == epochs[0]
+    one.set_epoch(3)
+    with pytest.warns(UserWarning, match=r"set_epoch\(0\) gives up epoch 3 from batch 0 on"):
+        one.sampler.set_epoch(0)
+    assert list(one) == epochs[0]

@@ -66,9 +66,8 @@ def table(request: pytest.FixtureRequest, tmp_path: Path) -> dict:
         pytest.importorskip("pyarrow", reason="does not load", exc_type=ImportError)
         frame.replace("", None).to_parquet(file)
         return {"root": tmp_path, "table": file.name}
-    delimiter = "\t" if file.suffix == ".tsv" else ","
-    frame.to_csv(file, index=False, sep=delimiter)
-    return {"root": tmp_path, "table": file.name, "delimiter": delimiter}
+    frame.to_csv(file, index=False, sep="\t" if file.suffix == ".tsv" else ",")
+    return {"root": tmp_path, "table": file.name}
 
 
 def test_table(table: dict) -> None:
@@ -93,28 +92,43 @@ def test_table_errors(table: dict) -> None:
     root = table["root"]
     with pytest.raises(ValueError, match=r"images\..*: wanted the columns \['genus'\], got \["):
         load_table(**table, levels=["species", "genus"])
-    with pytest.raises(ValueError, match="wanted at least one image of the split, got none"):
+    with pytest.raises(
+        ValueError, match="got none of 'valid' in 'split', which has 'train', 'test'"
+    ):
         load_table(**table, split="valid", levels=LEVELS)
     with pytest.raises(ValueError, match="levels: wanted at least one column"):
         load_table(**table, levels=[])
-    with pytest.raises(ValueError, match="row 4: wanted a path and empty cells at the finest"):
+    row = "row 4" if table["table"].endswith("parquet") else "line 5"
+    with pytest.raises(ValueError, match=rf"images\..*, {row}: wanted empty cells at the finest"):
         load_table(**table, levels=["kind", "species"])
+    with pytest.raises(ValueError, match=r"nearest to 'kinds': 'kind'"):
+        load_table(**table, levels=["kinds"])
+    with pytest.raises(ValueError, match=r"levels: wanted different columns"):
+        load_table(**table, levels=["kind", "kind"])
     with pytest.raises(FileNotFoundError, match=r"root: wanted '.*/other.csv', got no such file"):
         load_table(root, table="other.csv", levels=LEVELS)
-    (root / "images/a.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"wanted the images that it lists, got .*a\.png"):
+    (root / "images/b.png").unlink()
+    (root / "images/e.png").unlink()
+    row = "row 2" if table["table"].endswith("parquet") else "line 3"
+    with pytest.raises(
+        FileNotFoundError, match=rf"got no file for 2 of 5: '.*b\.png' \({row}\), '.*e\.png'"
+    ):
         load_table(**table, levels=LEVELS)
+    assert len(load_table(**table, levels=LEVELS, split="test")) == 1
 
 
 def test_numbers_of_a_parquet_table_are_names(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="does not load", exc_type=ImportError)
-    picture(tmp_path / "a.png")
-    frame = pandas.DataFrame({"path": ["a.png"] * 3, "fine": [7, None, 12], "coarse": [1, 2, 3]})
+    for name in "abc":
+        picture(tmp_path / f"{name}.png")
+    frame = pandas.DataFrame(
+        {"path": ["a.png", "b.png", "c.png"], "fine": [7, None, 12], "coarse": [1, 2, 3]}
+    )
     frame.to_parquet(tmp_path / "t.parquet")
     data = load_table(tmp_path, table="t.parquet", levels=["fine", "coarse"])
     assert [names(data, i) for i in range(3)] == [("7", "1"), ("2", "2"), ("12", "3")]
     frame.assign(fine=0.5).to_parquet(tmp_path / "t.parquet")
-    with pytest.raises(ValueError, match="wanted text or whole numbers in 'fine', got 0.5"):
+    with pytest.raises(ValueError, match="row 1: wanted text or whole numbers in 'fine', got 0.5"):
         load_table(tmp_path, table="t.parquet", levels=["fine", "coarse"])
 
 
@@ -122,3 +136,88 @@ def test_a_short_row_is_named(tmp_path: Path) -> None:
     write(tmp_path / "images.csv", "path,species,kind\na.png,pug,dog\nb.png,pug\n")
     with pytest.raises(ValueError, match=r"images.csv, line 3: wanted 3 cells, got 2"):
         load_table(tmp_path, levels=LEVELS)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "latin-1"])
+def test_delimiters_and_encodings(tmp_path: Path, delimiter: str, encoding: str) -> None:
+    picture(tmp_path / "größe.png")
+    picture(tmp_path / "b.png")
+    rows = [("path", "Größe", "Gruppe"), ("größe.png", "groß", "Maß"), ("b.png", "klein", "Maß")]
+    text = "\n".join(delimiter.join(row) for row in rows) + "\n"
+    (tmp_path / "images.csv").write_bytes(text.encode(encoding))
+    data = load_table(tmp_path, levels=["Größe", "Gruppe"])
+    assert [names(data, i) for i in (0, 1)] == [("groß", "Maß"), ("klein", "Maß")]
+    assert data.paths[0].name == "größe.png"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,species,kind\na.png,pug,dog\nb.png,pug,dog,\n", "line 3: wanted 3 cells, got 4"),
+        ("path,species,kind\na.png,pug,\n", r"line 2: wanted empty cells at the finest.*'pug', ''"),
+        ("path,species,kind\na.png,,\n", "line 2: wanted empty cells at the finest levels only"),
+        ("path,species,kind\n,pug,dog\n", "line 2: wanted a path in 'path', got an empty cell"),
+        (
+            "path;species;kinds\na.png;pug;dog\n",
+            "separated by semicolons; nearest to 'kind': 'kinds'",
+        ),
+        (
+            "path,species,kind,kind\na.png,pug,dog,x\n",
+            r"wanted each column once, got \['kind'\] twice",
+        ),
+        ('path,species,kind\na.png,pug,"dog\n', "line 2: wanted CSV, got unexpected end of data"),
+        ("path,species,kind\n", "wanted at least one image of the split, got none"),
+        ("", r"images.csv: wanted the columns \['path', 'species', 'kind'\], got \[\]"),
+        (
+            "path,species,kind\na.png,dog,husky\nb.png,dog,pug\n",
+            "got 'dog' of 'species' under 'husky', 'pug' of 'kind'.* Are the levels reversed",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_table(tmp_path: Path, text: str, message: str) -> None:
+    for name in ("a.png", "b.png"):
+        picture(tmp_path / name)
+    write(tmp_path / "images.csv", text)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_table(tmp_path, levels=LEVELS)
+    assert "images.csv" in str(caught.value)
+
+
+def test_names_that_repeat_below_every_parent(tmp_path: Path) -> None:
+    rows = [f"{hand}{side}.png,{side},{hand}" for hand in "abc" for side in ("left", "right")]
+    for row in rows:
+        picture(tmp_path / row.partition(",")[0])
+    write(tmp_path / "images.csv", "\n".join(["path,species,kind", *rows]))
+    with pytest.raises(ValueError, match="'left' of 'species' under 'a', 'b', 'c' of 'kind'"):
+        load_table(tmp_path, levels=LEVELS)
+    assert load_table(tmp_path, levels=LEVELS, repeated_names=True).hierarchy.num_classes == 6
+
+
+def test_files_that_are_listed_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in "abc":
+        picture(tmp_path / f"{name}.png")
+    rows = ["path,species", "a.png,pug", "b.png,husky", "./a.png,pug", "c.png,pug"]
+    write(tmp_path / "images.csv", "\n".join(rows))
+    for policy in ("warn", "refuse"):
+        with pytest.raises(ValueError, match=r"got 1 twice, 0 of .*a.png' in line 2 and line 4"):
+            load_table(tmp_path, levels=["species"], duplicates=policy)
+    once = load_table(tmp_path, levels=["species"], duplicates="drop")
+    assert [path.name for path in once.paths] == ["a.png", "b.png", "c.png"]
+    assert "1 rows left out, of 1 images that are listed twice" in caplog.text
+    write(tmp_path / "images.csv", "\n".join([*rows, "b.png,beagle"]))
+    with pytest.raises(ValueError, match=r"got 2 twice, 1 of them in two classes, such as .*b.png"):
+        load_table(tmp_path, levels=["species"])
+    once = load_table(tmp_path, levels=["species"], duplicates="drop")
+    assert [path.name for path in once.paths] == ["a.png", "c.png"]
+    with pytest.raises(ValueError, match="duplicates: wanted one of warn, drop, refuse, got 'no'"):
+        load_table(tmp_path, levels=["species"], duplicates="no")
+
+
+def test_a_name_with_a_slash_stays_one_name(tmp_path: Path) -> None:
+    for name in "ab":
+        picture(tmp_path / f"{name}.png")
+    write(tmp_path / "images.csv", "path,band,genre\na.png,AC/DC,rock\nb.png,DC,rock/AC\n")
+    data = load_table(tmp_path, levels=["band", "genre"])
+    assert data.hierarchy.class_names == (r"rock/AC\/DC", r"rock\/AC/DC")
+    assert names(data, 0) == ("AC/DC", "rock")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.recipes.data.images import ImageDataset
-from pml_suprank.recipes.data.splits import split_classes, split_images
+from pml_suprank.recipes.data.splits import share_note, split_classes, split_images
 
 NAMES = ["animal/dog/husky", "animal/dog/poodle", "animal/dog/pug", "animal/dog/corgi"]
 NAMES += [
@@ -48,11 +48,100 @@ def test_classes_are_disjoint_and_keep_their_names() -> None:
     assert "plant/rose" in names_of(train)  # the only class of its parent
 
 
-def test_parents_with_one_class_take_nothing_from_the_others() -> None:
+def test_classes_without_siblings_are_drawn_with_each_other() -> None:
     names = [f"kind {i}/only" for i in range(9)] + [f"large/{i}" for i in range(10)]
-    _, test = split_classes(data([1] * 19, [f"all/{name}" for name in names]), 0.5)
-    assert len(test) == 5
-    assert all(name.startswith("all/large/") for name in names_of(test))
+    train, test = split_classes(data([1] * 19, [f"all/{name}" for name in names]), 0.5)
+    assert len(test) == 9
+    assert sum(name.startswith("all/large/") for name in names_of(test)) == 5
+    assert share_note(train, test, "classes", 0.5) == ""
+
+
+SHALLOW = [f"a/x{i}" for i in range(10)] + ["b/y/z0", "b/y/z1"]
+
+
+@pytest.mark.parametrize(("share", "held"), [(0.2, (2, 0)), (0.5, (5, 1)), (0.8, (9, 1))])
+def test_siblings_are_those_of_the_tree_not_of_padded_columns(
+    share: float, held: tuple[int, int]
+) -> None:
+    train, test = split_classes(uneven([4] * 12, SHALLOW), share, seed=1)
+    counts = Counter(name[0] for name in set(names_of(test)))
+    assert (counts["a"], counts["b"]) == held
+    assert len(train) + len(test) == 48
+    assert share_note(train, test, "classes", share) == ""
+
+
+def uneven(counts: list[int], names: list[str]) -> ImageDataset:
+    tree = Hierarchy.from_paths(names)
+    labels = torch.arange(len(names)).repeat_interleave(torch.tensor(counts))
+    paths = [f"{names[label]}/{i}.png" for i, label in enumerate(labels.tolist())]
+    return ImageDataset(paths, tree.expand(labels), tree)
+
+
+@st.composite
+def uneven_trees(draw: st.DrawFn) -> list[str]:
+    """Paths of classes at depths 1 to 5."""
+    names: list[str] = []
+
+    def grow(path: str, depth: int) -> None:
+        for number in range(draw(st.integers(1, 4))):
+            child = f"{path}{'/' if path else ''}{depth}{number}"
+            if depth < 5 and draw(st.integers(0, 2)):
+                grow(child, depth + 1)
+            else:
+                names.append(child)
+
+    grow("", 1)
+    return names
+
+
+@given(
+    names=uneven_trees().filter(lambda names: len(names) > 2),
+    share=st.floats(0.05, 0.95),
+    seed=st.integers(0, 9),
+)
+def test_the_share_at_every_node_of_uneven_trees(names: list[str], share: float, seed: int) -> None:
+    """By the paths alone: below every node of every level about the share is held out."""
+    try:
+        train, test = split_classes(uneven([1] * len(names), names), share, seed)
+    except ValueError:
+        assert share * len(names) <= 1.5  # nothing to hold out; a lone class may not be
+        return
+    held = set(names_of(test))
+    assert held | set(names_of(train)) == set(names)
+    assert not held & set(names_of(train))
+    below: dict[str, list[str]] = {"": names}
+    for name in names:
+        parts = name.split("/")
+        for depth in range(1, len(parts)):
+            below.setdefault("/".join(parts[:depth]), []).append(name)
+    parents = Counter(name.rpartition("/")[0] for name in names)
+    for node, classes in below.items():
+        count = sum(name in held for name in classes)
+        families = sum(node == "" or f"{parent}/".startswith(f"{node}/") for parent in parents)
+        # rounding, a class that is drawn further up, and one more of every family where others cannot give theirs
+        assert count <= share * len(classes) + 2 + (share > 0.5) * families
+        assert count >= share * len(classes) - 2 - (share > 0.5) * families
+        assert len(classes) == 1 or not set(classes) <= held  # one stays to train
+    note = share_note(train, test, "classes", share)
+    assert (note == "") == (abs(len(held) - share * len(names)) <= 1)
+    if share <= 0.5:
+        assert note == ""
+
+
+def test_a_share_that_families_cannot_give_is_said() -> None:
+    pairs = [f"{kind}/{name}" for kind in range(10) for name in "ab"]
+    train, test = split_classes(uneven([1] * 20, pairs), 0.8)
+    assert share_note(train, test, "classes", 0.8) == (
+        "held out 10 of 20 classes, a share of 0.500 in place of 0.8 (data.test_share): "
+        "one of every family of classes with one parent stays to train"
+    )
+    mixed = [*pairs, *(f"large/{number}" for number in range(80))]
+    train, test = split_classes(uneven([1] * 100, mixed), 0.8)
+    assert sum(name.startswith("large") for name in names_of(test)) == 65  # its share and one
+    assert "held out 75 of 100 classes" in share_note(train, test, "classes", 0.8)
+    train, test = split_images(uneven([2] * 20, pairs), 0.8)
+    assert "held out 20 of 40 images" in share_note(train, test, "images", 0.8)
+    assert "one of every class stays" in share_note(train, test, "images", 0.8)
 
 
 def test_a_flat_data_set() -> None:

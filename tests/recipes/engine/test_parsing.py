@@ -1,5 +1,6 @@
 """Settings from files and the command line."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,51 @@ def test_later_options_win(tmp_path: Path) -> None:
     assert parse_settings(["--loss_optimizer.lr", "10"]).loss_optimizer.lr == 10
 
 
+def test_a_group_keeps_the_defaults_of_the_run() -> None:
+    found = parse_settings(["--loss.options.tau", "0.1", "--loss.options", "{tau: 0.2, k: {a: 1}}"])
+    assert (found.loss.name, found.loss.options) == ("HAPPIERLoss", {"tau": 0.2, "k": {"a": 1}})
+    found = parse_settings(["--loss", "{options: {tau: 1e-2}}", "--loss.options.k.b", "[x, 2]"])
+    assert (found.loss.name, found.loss.options) == (
+        "HAPPIERLoss",
+        {"tau": 0.01, "k": {"b": ["x", 2]}},
+    )
+    assert settings_from({"miner": None, "loss": {"options": None}}) == Settings()
+    assert parse_settings(["--loss_optimizer.lr", "1", "--loss_optimizer", "null"]) == Settings()
+
+
+def test_words_are_text_where_text_is_wanted() -> None:
+    words = [
+        "--data.root",
+        "[a, b]",
+        "--data.train_split",
+        "null",
+        "--model.name",
+        "2020",
+        "--training.precision",
+        "no",
+    ]
+    found = parse_settings(words)
+    assert (found.data.root, found.data.train_split, found.model.name) == ("[a, b]", None, "2020")
+    assert found.training.precision == "no"
+    assert parse_settings(["--data.root", "a\udc80b"]).data.root == "a\udc80b"
+    assert (
+        parse_settings(["--data.check_images", "true", "--optimizer.lr", "4e-4"]).optimizer.lr
+        == 4e-4
+    )
+
+
+def test_the_help_names_every_key(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_settings(["--help"])
+    shown = capsys.readouterr().out
+    for group, values in asdict(Settings()).items():
+        assert group in shown
+        for key in values or {}:
+            assert f"--{group}.{key} " in shown
+    assert "--training.precision no|fp16|bf16" in shown
+    assert "mixed precision of the backbone" in shown
+
+
 def test_a_file_of_settings_gives_them_back() -> None:
     settings = settings_from(
         {"loss_optimizer": {"name": "SGD", "options": {"momentum": 0.9}}, "data": {"root": "a b"}}
@@ -44,8 +90,11 @@ def test_a_file_of_settings_gives_them_back() -> None:
         (["--trainig.epochs", "3"], r"unknown key --trainig.epochs; nearest: training.epochs"),
         (["--training.epochs", "many"], r"training.epochs"),
         (["--training.seed", "1.5"], r"training.seed.*1.5"),
-        (["--training.precision", "fp8"], r"training.precision.*'fp16', 'bf16'.*fp8"),
-        (["--data.on_error", "ignore"], r"data.on_error.*'raise', 'skip'"),
+        (
+            ["--training.precision", "fp8"],
+            r"training.precision: wanted 'no', 'fp16' or 'bf16', got 'fp8'",
+        ),
+        (["--data.on_error", "ignore"], r"data.on_error: wanted 'raise' or 'skip', got 'ignore'"),
         (
             ["--config", "nothing.yaml"],
             r"--config: wanted a YAML file or the name of published settings",
@@ -66,7 +115,16 @@ def test_wrong_words(words: list[str], message: str) -> None:
         ("- 1", r"a.yaml: wanted keys and values, got list"),
         ("loss: {nmae: SupAPLoss}", r"unknown key loss.nmae; nearest: loss.name"),
         ("loss: [", r"a.yaml cannot be read"),
-        ("model: {embedding_size: big}", r"model.embedding_size"),
+        (
+            "model: {embedding_size: big}",
+            r"model.embedding_size: wanted a valid integer.* got 'big'",
+        ),
+        ("training: {epochs: true}", r"training.epochs: wanted no bool, got True"),
+        ("sampler: {group_sizes: [2, true]}", r"sampler.group_sizes: wanted no bool"),
+        ("data: {root: 5}", r"data.root: wanted a valid string, got 5"),
+        ("model.name: x", r"unknown key 'model.name'"),
+        ("loss: {options: 3}", r"loss.options: wanted keys and values, got 3"),
+        ("loss: {options: {tau: !!binary aGk=}}", r"a.yaml cannot be read"),
     ],
 )
 def test_wrong_files(text: str, message: str, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("accelerate", reason="needs the recipes extra")
-pytest.importorskip("jsonargparse", reason="needs the recipes extra")
+pytest.importorskip("pydantic", reason="needs the recipes extra")
 
 
 def content(photos: Path, **groups: dict[str, Any]) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def test_malformed_review(world: World, work: Path, capsys, text: str, message: 
     (work / "review.csv").write_text(text)
     assert message in fails(capsys, "review", work)
     (work / "review.csv").write_bytes(b"name,kind,kingdom\n\xff\xfe,a,b\n")
-    assert "wanted UTF-8 text" in fails(capsys, "review", work)
+    assert "wanted a row for" in fails(capsys, "review", work)  # read as Latin-1
     (work / "review.csv").unlink()
     assert "wanted a CSV file, got no such file" in fails(capsys, "review", work)
 
