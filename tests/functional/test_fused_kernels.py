@@ -89,8 +89,10 @@ def test_equals_the_definition(name, dtype):
 @given(problem=problems(max_queries=4, max_items=10))
 @settings(max_examples=200 if HAS_GPU else 25, deadline=None)
 def test_small_problems(problem):
-    for name in ("sup", "hrank", "smooth", "hard") if HAS_GPU else ("hrank", "smooth"):
-        check(problem, SURROGATES[name])
+    # a numerator that is 1 exactly where scores tie has two slopes there, and a fused multiply-add takes either
+    hrank = F.SupRank(hrank=F.HRankStep(beta=23.7, gamma=0.47))
+    for surrogate in (hrank, F.SmoothRank(), *([F.SupRank(), F.HardRank()] if HAS_GPU else [])):
+        check(problem, surrogate)
 
 
 @pytest.mark.parametrize("num_levels", [1, 2, 8, 140])
@@ -276,7 +278,7 @@ def test_the_operator_has_no_second_derivative():
     scores, *rest = operator_inputs()
     rank = operator.fused_ranks(scores, *rest)[0]
     (first,) = torch.autograd.grad((rank**2).sum(), scores, create_graph=True)
-    with pytest.raises(RuntimeError, match="can be differentiated once"):
+    with pytest.raises(RuntimeError, match="wanted at most one derivative"):
         first.sum().backward()
 
 

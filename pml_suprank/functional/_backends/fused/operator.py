@@ -21,6 +21,8 @@ PROGRAMS = 2048
 """Few targets share their items out among about so many programs."""
 RUN = 8
 """Blocks of items whose sums stay in the dtype of the scores."""
+WARPS = 8
+"""Of a program that ranks: as few instructions as with 4, half the registers of a thread."""
 BLOCKS_OF_SPLIT = 4
 """A program gets at least so many blocks of items, if there are as many."""
 
@@ -153,7 +155,7 @@ def fused_ranks(
             SMOOTH_NUMERATOR=relevance is not None and smooth_numerator,
             BY_LEVEL=by_level,
             RUN=RUN,
-            num_warps=8,
+            num_warps=WARPS,
             **BLOCKS,
         )
     if splits == 1:
@@ -299,8 +301,8 @@ def _pull(ctx: Any, rank_pull: Tensor | None, hrank_pull: Tensor | None, *_: Any
 
 def _refuse(ctx: Any, *_: Any) -> Any:
     raise RuntimeError(
-        "ranks of backend 'fused' can be differentiated once; for second derivatives take "
-        "backend='dense'"
+        "pml_suprank::fused_ranks: wanted at most one derivative, got asked for a second one; "
+        "functional.ranks has it"
     )
 
 
