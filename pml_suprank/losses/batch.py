@@ -27,6 +27,7 @@ __all__ = [
     "Batch",
     "check_references",
     "checked_batch",
+    "checked_tuple",
     "in_whole_batch",
     "level_labels",
     "reduced",
@@ -91,7 +92,7 @@ def checked_batch(
     shape = len(embeddings), len(embeddings if ref_emb is None else ref_emb)
     pairs = None
     if indices_tuple is not None:
-        pairs = _checked_tuple(indices_tuple, shape, embeddings.device)
+        pairs = checked_tuple(indices_tuple, shape, embeddings.device)
     if finds_own and (ref_emb is None or ref_emb is embeddings):
         self_indices = torch.arange(len(embeddings), device=embeddings.device)
     elif checks_own and self_indices is not None:
@@ -158,10 +159,10 @@ def _members(indices_tuple: Sequence[Any], both: tuple[Tensor, Tensor]) -> list[
     return [queries, references] * (len(indices_tuple) // 2)
 
 
-def _checked_tuple(
+def checked_tuple(
     indices_tuple: Sequence[Any], shape: tuple[int, int], device: torch.device
 ) -> tuple[Tensor, ...]:
-    """Return triplets or pairs as int64 on a device, within (B, N)."""
+    """Return triplets or pairs as int64 on a device, whose members are in ``shape``, (B, N), or raise a ValueError."""
     if len(indices_tuple) not in (3, 4):
         raise ValueError(
             f"indices_tuple: wanted 3 tensors of triplets or 4 of pairs, got {len(indices_tuple)}"

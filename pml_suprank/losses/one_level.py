@@ -69,11 +69,12 @@ class OneLevelMixin:
             self_indices,
             ignore_index=self.ignore_index,
             needs_ref_labels=indices_tuple is None,
+            finds_own=ref_emb is embeddings and not isinstance(self, WeightMixin),
         )
         notice_untrained(self)
         column, ref_column, pairs = self._columns(batch)
         warn_of_own_copies(self, batch, column, ref_column)
-        if batch.self_indices is not None and pairs is None:
+        if batch.ref_emb is not None and batch.self_indices is not None and pairs is None:
             pairs = pairs_without_self(column, ref_column, batch.self_indices)
         queries = self._rows(batch.embeddings)
         references = None if batch.ref_emb is None else self._rows(batch.ref_emb)
