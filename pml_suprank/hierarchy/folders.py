@@ -259,10 +259,9 @@ class _Walk:
             return found
         for entry in entries:
             own = path / entry.name
-            if entry.name.startswith("."):
-                self.leave("hidden", own)
-            elif entry.name.lower() in _SYSTEM:
-                self.leave("put there by a system", own)
+            reason = _passed_over(entry.name)
+            if reason:
+                self.leave(reason, own)
             elif not entry.is_symlink() or self._follows(own):
                 self._entry(entry, own, found)
         if chain and not found.files and not found.inside:
@@ -309,10 +308,18 @@ class _Walk:
         if self.within is not None and not real.is_relative_to(self.within):
             self.leave("links that leave the folder (links 'follow' reads them)", path)
             return False
-        if real.is_dir() and real.is_relative_to(self.real):
+        is_inside = real.is_dir() and real.is_relative_to(self.real)
+        if is_inside and not any(map(_passed_over, real.relative_to(self.real).parts)):
             self.leave(_TWICE, path)
             return False
         return True
+
+
+def _passed_over(name: str) -> str:
+    """Why files and folders of a name are not looked at; empty for others."""
+    if name.startswith("."):
+        return "hidden"
+    return "put there by a system" if name.lower() in _SYSTEM else ""
 
 
 def _ambiguous(mixed: Sequence[_Folder], walk: _Walk) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageColor
+from PIL import Image, ImageColor, ImageFile
 
 from pml_suprank.integrations import require
 from pml_suprank.recipes.data import svg
@@ -25,6 +25,7 @@ __all__ = [
     "BrokenImageError",
     "as_shown",
     "check_background",
+    "check_header",
     "format_note",
     "read_picture",
     "readable_suffixes",
@@ -48,7 +49,7 @@ _NEEDS = {
     ".webp": "needs a Pillow with WebP",
     **dict.fromkeys((".jp2", ".j2k"), "needs a Pillow with JPEG 2000"),
 }
-_ORIENTATION, _BITS, _PHOTOMETRIC = 0x0112, 258, 262
+_ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 258, 262, 339
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -91,11 +92,25 @@ def read_picture(path: str | os.PathLike[str], background: str = WHITE) -> Image
     """
     colour = check_background(background)
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise OSError("no regular file")  # a pipe would be waited for
         with _open(Path(path)) as image:
             return _shown(image, colour)
     except Exception as error:  # damaged files raise nearly anything in Pillow's plugins
+        reason = _reason(error)
+        raise BrokenImageError(
+            f"image: wanted a picture that can be read, got {os.fspath(path)!r} ({reason})", reason
+        ) from error
+
+
+def check_header(path: str | os.PathLike[str]) -> None:
+    """Look at the beginning of a file as :func:`read_picture` does, without decoding pixels; SVG is drawn.
+
+    Raises:
+        BrokenImageError: the file is missing, empty, no regular file, of no format that is read, or too large.
+    """
+    try:
+        with _open(Path(path)) as image:
+            _check_size(image)
+    except Exception as error:
         reason = _reason(error)
         raise BrokenImageError(
             f"image: wanted a picture that can be read, got {os.fspath(path)!r} ({reason})", reason
@@ -180,6 +195,11 @@ def _silence() -> None:
 
 def _open(path: Path) -> Image.Image:
     _silence()
+    about = os.stat(path)
+    if not stat.S_ISREG(about.st_mode):
+        raise BrokenImageError("no regular file")  # a pipe would be waited for
+    if not about.st_size:
+        raise BrokenImageError("an empty file")
     if path.suffix.lower() == ".svg":
         return Image.open(io.BytesIO(svg.rasterise(path)), formats=["PNG"])
     return Image.open(path, formats=_formats())
@@ -187,17 +207,14 @@ def _open(path: Path) -> Image.Image:
 
 def _shown(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     _silence()
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"wanted at most {MAX_PIXELS:,} pixels, got {width:,} x {height:,}")
-    if not width * height or max(width, height) > MAX_RATIO * min(width, height):
-        raise ValueError(f"wanted sides of a ratio up to {MAX_RATIO:,}, got {width:,} x {height:,}")
+    _check_size(image)
+    key = _transparent(image)
     image.load()
     turn = _TURNS.get(_orientation(image))
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _eight_bits(image)
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
-        image = _on_background(image, background)
+        image = _on_background(image, background, key)
     elif image.mode != "RGB":
         image = image.convert("RGB")
     if turn is None:
@@ -205,6 +222,28 @@ def _shown(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     image = image.transpose(turn)
     image.info.clear()  # its EXIF says to turn it
     return image
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"wanted at most {MAX_PIXELS:,} pixels, got {width:,} x {height:,}")
+    if not width * height or max(width, height) > MAX_RATIO * min(width, height):
+        raise ValueError(f"wanted sides of a ratio up to {MAX_RATIO:,}, got {width:,} x {height:,}")
+
+
+def _transparent(image: Image.Image) -> Any:
+    """The transparent colour of a picture that is not loaded yet, in the 8 bits that Pillow gives the pixels."""
+    key = image.info.get("transparency")
+    tile = image.tile[0] if isinstance(image, ImageFile.ImageFile) and image.tile else None
+    raw = str(tile[3] if tile is not None else "")  # how the pixels lie in the file
+    if isinstance(key, int) and image.mode == "L":
+        for bits in (2, 4):
+            if f"L;{bits}" in raw:
+                return key * 255 // ((1 << bits) - 1)
+    if isinstance(key, tuple) and ("RGB;16" in raw or max(key) > 255):
+        return tuple(value >> 8 for value in key)  # Pillow keeps the high byte of each
+    return key
 
 
 def _orientation(image: Image.Image) -> int:
@@ -215,13 +254,10 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _on_background(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    key = image.info.get("transparency")
-    if (
-        isinstance(key, tuple) and max(key) > 255
-    ):  # of 16 bits, where Pillow keeps the high byte of each
+def _on_background(image: Image.Image, background: tuple[int, int, int], key: Any) -> Image.Image:
+    if key is not None and image.mode in ("L", "RGB") and image.info["transparency"] != key:
         image = image.copy()
-        image.info["transparency"] = tuple(value >> 8 for value in key)
+        image.info["transparency"] = key
     if image.mode == "La":
         image = image.convert("LA")
     canvas = Image.new("RGBA", image.size, (*background, 255))
@@ -235,6 +271,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     brightness; others are stretched from the least to the greatest of the picture.
     """
     values = np.asarray(image if image.mode in ("I", "F") else image.convert("I"), dtype=np.float64)
+    if image.mode == "I" and image.format == "TIFF" and _tag(image, _SAMPLE_FORMAT) in (None, (1,)):
+        values = np.where(values < 0, values + 2**32, values)  # without a sign in the file
     white = _white(image)
     if white is not None:
         shown = values * (255 / white)
@@ -275,4 +313,6 @@ def _reason(error: Exception) -> str:
         return error.reason
     if isinstance(error, Image.DecompressionBombError):
         return f"wanted at most {MAX_PIXELS:,} pixels, got more: {error}"
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
     return f"{type(error).__name__}: {error}"

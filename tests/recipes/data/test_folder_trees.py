@@ -229,6 +229,19 @@ def test_sockets_are_left_out(tmp_path: Path) -> None:
         assert "no regular files (pipes, sockets, devices)" in found(load_folder(tmp_path))
 
 
+def test_links_to_folders_that_are_hidden_in_the_tree_are_read(tmp_path: Path) -> None:
+    picture(tmp_path / ".store/7f/1.png")
+    picture(tmp_path / "cat/1.png")
+    (tmp_path / "animal").mkdir()
+    for name, target in (("dog", "../.store/7f"), ("hound", "../.store/7f"), ("cat", "../cat")):
+        (tmp_path / "animal" / name).symlink_to(target)
+    (tmp_path / ".store/7f/up").symlink_to(tmp_path)
+    data = load_folder(tmp_path)
+    assert data.hierarchy.class_names == ("animal/dog", "cat")
+    told = found(data)["links to folders that are read anyway"]
+    assert told == (3, ("animal/cat", "animal/dog/up", "animal/hound"))
+
+
 def test_many_links_to_each_other_stay_few(tmp_path: Path) -> None:
     for name in "abcdefghij":
         picture(tmp_path / "real" / name / "1.png")
