@@ -19,11 +19,12 @@ from pathlib import Path
 
 from pml_suprank.hierarchy import HierarchyError
 from pml_suprank.recipes.config import at_least
+from pml_suprank.recipes.devices import add_device, tell_device
 from pml_suprank.recipes.embeddings import EmbeddingError
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.parsing import ConfigError
 from pml_suprank.recipes.hierarchies.classify import classify
-from pml_suprank.recipes.hierarchies.encoders import ENCODERS
+from pml_suprank.recipes.hierarchies.encoders import ENCODERS, NETWORKS
 from pml_suprank.recipes.hierarchies.grouping import LINKAGES
 from pml_suprank.recipes.hierarchies.names import make_names
 from pml_suprank.recipes.hierarchies.proposal import parse_levels, propose
@@ -98,7 +99,14 @@ def _add_prompts(add: Callable[..., argparse.Action]) -> None:
         default=[],
         help='texts with {} for the name, such as "a photo of {}"',
     )
-    add("--device", default="cpu", help="where to compute (cpu)")
+    add_device(add)
+
+
+def _device(options: argparse.Namespace) -> str:
+    """Where the encoder computes, told where it has a network."""
+    if options.encoder.partition(":")[0] in NETWORKS:
+        tell_device(options.device)
+    return str(options.device)
 
 
 def _names(options: argparse.Namespace, work: WorkFolder) -> str:
@@ -112,7 +120,7 @@ def _propose(options: argparse.Namespace, work: WorkFolder) -> str:
         options.encoder,
         options.prompts,
         options.linkage,
-        device=options.device,
+        device=_device(options),
         overwrite=options.overwrite,
     )
 
@@ -126,7 +134,7 @@ def _classify(options: argparse.Namespace, work: WorkFolder) -> str:
         rule=options.rule,
         against=options.against,
         prompts=options.prompts,
-        device=options.device,
+        device=_device(options),
         workers=options.workers,
     )
 

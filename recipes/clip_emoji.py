@@ -17,15 +17,19 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import torch
+
 from pml_suprank import AccuracyCalculator
 from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.config import at_least, fraction, positive
+from pml_suprank.recipes.devices import add_device, float64_device, tell_device
 from pml_suprank.recipes.engine.checkpoints import LAST, CheckpointError
 from pml_suprank.recipes.engine.encoder import load_encoder, read_settings
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.run_paths import resolved
 from pml_suprank.recipes.engine.sets import load_sets
 from pml_suprank.recipes.engine.settings import Settings
+from pml_suprank.recipes.engine.trainer import make_accelerator
 from pml_suprank.recipes.files import write_atomic, write_csv, write_json, write_text
 from pml_suprank.recipes.finetune import finetune
 from pml_suprank.recipes.pages.figures import bar_chart
@@ -98,8 +102,13 @@ def settings_of(arm: str, options: argparse.Namespace, seed: int, start: Path) -
     )
 
 
-def run_arm(settings: Settings, folder: Path) -> dict[str, dict[str, float]]:
+def run_arm(settings: Settings, folder: Path, accelerator: Any) -> dict[str, dict[str, float]]:
     """Train where that is still to do, and evaluate images and captions as queries.
+
+    Args:
+        settings: of the run.
+        folder: of the run.
+        accelerator: an ``accelerate.Accelerator``, where to train and evaluate.
 
     Returns:
         "image" and "text" to their metrics.
@@ -112,21 +121,25 @@ def run_arm(settings: Settings, folder: Path) -> dict[str, dict[str, float]]:
         raise ConfigError(f"--output: {folder} holds a run of other settings; use another folder")
     if results.exists():
         return read_json(results)
-    finetune(settings, folder, resume=True)
-    found = evaluate_both(folder, settings)
+    finetune(settings, folder, resume=True, accelerator=accelerator)
+    found = evaluate_both(folder, settings, accelerator.device)
     write_json(results, found)
     return found
 
 
-def evaluate_both(folder: Path, settings: Settings) -> dict[str, dict[str, float]]:
+def evaluate_both(
+    folder: Path, settings: Settings, device: torch.device
+) -> dict[str, dict[str, float]]:
     """Held-out images as queries among the others, and captions as queries among all images."""
     test = load_sets(settings).test
-    encoder = load_encoder(folder)
+    encoder = load_encoder(folder, device)
     images = encoder.encode_images([test.image(index) for index in range(len(test))])
     first = {caption: index for index, caption in reversed(list(enumerate(test.captions)))}
     texts = encoder.encode_text(list(first))
     text_labels = test.labels[list(first.values())]
-    calculator = AccuracyCalculator(include=tuple(COLUMNS), similarity="cosine", device="cpu")
+    calculator = AccuracyCalculator(
+        include=tuple(COLUMNS), similarity="cosine", device=float64_device(device)
+    )
     return {
         "image": calculator.get_accuracy(images, test.labels, ref_includes_query=True),
         "text": calculator.get_accuracy(texts, text_labels, images, test.labels, False),
@@ -199,16 +212,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--test-share", type=fraction, default=0.5, help="held out of every subgroup (0.5)")
     add("--limit", type=at_least(8), help="use only so many emoji (all)")
     add("--threads", type=at_least(1), help="CPU threads (torch's own choice)")
+    add_device(add)
     options = parser.parse_args(argv)
     results: Results = {}
     text = ""
     try:
+        accelerator = make_accelerator(device=options.device)
+        tell_device(accelerator.device, in_float64=True)
         for seed in options.seeds:
             start = options.output / f"start-{seed}"
             for arm in ARMS:
                 print(f"\n{ARMS[arm]}, seed {seed}", flush=True)
                 settings = settings_of(arm, options, seed, start)
-                results[arm, seed] = run_arm(settings, options.output / f"{arm}-{seed}")
+                folder = options.output / f"{arm}-{seed}"
+                results[arm, seed] = run_arm(settings, folder, accelerator)
                 text = write_tables(options.output, results)
     except (ConfigError, CheckpointError, ImportError) as error:
         parser.error(str(error))

@@ -24,6 +24,7 @@ from pml_suprank.recipes.config import at_least, positive
 from pml_suprank.recipes.data.folder import all_images
 from pml_suprank.recipes.data.images import BrokenImageError, ImageDataset
 from pml_suprank.recipes.data.registry import LOADERS, load
+from pml_suprank.recipes.devices import add_device, tell_device
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.encoder import Encoder, load_encoder
@@ -134,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--unlabelled", action="store_true", help="take all images below the folder, without labels"
     )
     add("--workers", type=at_least(0), default=0, help="loading processes (0)")
-    add("--device", default="cpu", help="where to compute (cpu)")
+    add_device(add)
     add(
         "--scales",
         nargs="+",
@@ -151,6 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             data = load(options.loader, options.images, options.split, **options.options)
         encoder = load_encoder(options.run, options.device, options.scales)
         data.background = encoder.background
+        tell_device(options.device)
         found, broken = embed_images(
             encoder,
             data,

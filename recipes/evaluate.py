@@ -25,6 +25,7 @@ from pml_suprank.integrations.model_identity import check_same_model
 from pml_suprank.metrics.selection import split_level
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.data.assembly import label_chains
+from pml_suprank.recipes.devices import add_device, float64_device, tell_device
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.files import write_csv, write_json, write_text
 from pml_suprank.recipes.levels import LevelFact, level_facts, telling
@@ -77,6 +78,7 @@ def evaluate_embeddings(
     results: int = 10,
     progress: bool = True,
     allow_other_model: bool = False,
+    device: torch.device | None = None,
 ) -> Evaluated:
     """Rank the gallery for every query by cosine, and measure.
 
@@ -88,6 +90,7 @@ def evaluate_embeddings(
         results: number of first results to keep.
         progress: whether to show a progress bar.
         allow_other_model: whether queries and gallery may be of two models.
+        device: where to rank and measure, with float64; None for where the queries are.
 
     Raises:
         EmbeddingError: labels are missing, of different levels or all of one class, or embeddings of different widths.
@@ -118,13 +121,15 @@ def evaluate_embeddings(
         raise EmbeddingError(
             f"labels: wanted images of two classes at least, got one, {queries.class_name(0)!r}"
         )
-    one, other = queries.embeddings.float(), gallery.embeddings.float()
+    one = queries.embeddings.to(device, torch.float32)
+    other = one if is_own else gallery.embeddings.to(one.device, torch.float32)
     arguments = (one, queries.labels) if is_own else (one, queries.labels, other, gallery.labels)
     found = metrics.evaluate(*arguments, metrics=NAMES, k=tuple(k), progress=progress)
     count = min(results, len(gallery) - is_own)
     normalize = torch.nn.functional.normalize
     own = torch.arange(len(queries)) if is_own else None
-    scores, indices = first_results(normalize(one, dim=1), normalize(other, dim=1), count, own)
+    first = first_results(normalize(one, dim=1), normalize(other, dim=1), count, own)
+    scores, indices = (part.cpu() for part in first)
     shared = shared_levels(queries.labels, gallery.labels, indices)
     return Evaluated(queries, gallery, found, scores, indices, shared, facts, note)
 
@@ -290,18 +295,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--k", nargs="+", type=at_least(1), default=[1, 5, 10], help="depths of recall (1 5 10)")
     add("--worst", type=at_least(1), default=20, help="queries on the page (20)")
     add("--data.root", dest="data_root", type=Path, help="folder of the images, where they moved")
-    add("--device", default="cpu", help="where to embed a run's images (cpu)")
+    add_device(add)
     options = parser.parse_args(argv)
     try:
+        tell_device(options.device, in_float64=True)
         queries = _read(options.queries, options.labels, options)
         gallery = None
         if options.gallery is not None:
             gallery = _read(options.gallery, options.gallery_labels, options)
         found = evaluate_embeddings(
-            queries, gallery, k=options.k, allow_other_model=options.allow_other_model
+            queries,
+            gallery,
+            k=options.k,
+            allow_other_model=options.allow_other_model,
+            device=float64_device(options.device),
         )
     except (EmbeddingError, HierarchyError, OSError, ValueError) as error:
         parser.error(str(error))
+    except torch.cuda.OutOfMemoryError as error:
+        parser.error(
+            f"--device: wanted one with more memory, or cpu, got {options.device}: {error}"
+        )
     if found.note:
         print(f"warning: {found.note}", file=sys.stderr)
     rows = summary(found)

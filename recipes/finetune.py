@@ -21,6 +21,7 @@ import torch
 
 from pml_suprank.hierarchy import HierarchyError
 from pml_suprank.recipes.data.images import BrokenImageError
+from pml_suprank.recipes.devices import tell_device
 from pml_suprank.recipes.engine.checkpoints import BEST, LAST, CheckpointError
 from pml_suprank.recipes.engine.checks import check_settings
 from pml_suprank.recipes.engine.encoder import (
@@ -52,6 +53,7 @@ def finetune(
     resume: bool = False,
     sets: Sets | None = None,
     model: Any = None,
+    accelerator: Any = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Train, evaluate before and after, and write the run folder.
@@ -62,6 +64,7 @@ def finetune(
         resume: go on from the checkpoint in ``output`` if there is one.
         sets: the data; None loads what the settings say.
         model: the retrieval model; None builds what the settings say.
+        accelerator: an ``accelerate.Accelerator``; None makes one, on the device there is.
         progress: whether to show progress bars.
 
     Returns:
@@ -76,7 +79,7 @@ def finetune(
     if training.threads is not None:
         torch.set_num_threads(training.threads)
     torch.use_deterministic_algorithms(training.deterministic, warn_only=True)
-    accelerator = make_accelerator(training.precision)
+    accelerator = accelerator or make_accelerator(training.precision)
     check_settings(settings, accelerator.num_processes)
     is_main = accelerator.is_main_process
     sets = sets or load_sets(settings, progress=progress and is_main)
@@ -145,6 +148,7 @@ def _run_options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--overwrite", action="store_true")
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--device", default="auto")
     return parser.parse_known_args(argv)
 
 
@@ -181,6 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(
             "options of the run:\n  --output FOLDER  --resume  --overwrite\n"
             "  --check          only check the settings\n"
+            "  --device DEVICE  cpu, cuda, cuda:1, mps (what accelerate is set to, else the accelerator there is)\n"
         )
         parse_settings(["--help"])
     try:
@@ -191,7 +196,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_settings(settings)
             print(to_yaml(settings), end="")
             return 0
-        metrics = finetune(settings, options.output, resume=options.resume)
+        accelerator = make_accelerator(settings.training.precision, options.device)
+        if accelerator.is_main_process:
+            tell_device(accelerator.device, in_float64=True)
+        metrics = finetune(settings, options.output, resume=options.resume, accelerator=accelerator)
     except (ConfigError, CheckpointError, HierarchyError, FileNotFoundError, ImportError) as error:
         print(f"suprank finetune: {error}", file=sys.stderr)
         return 2

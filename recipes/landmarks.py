@@ -27,6 +27,7 @@ from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.data.landmark_solutions import read_solutions
 from pml_suprank.recipes.data.landmark_tables import index_file, read_listing
 from pml_suprank.recipes.data.revisited import PROTOCOLS, load_revisited
+from pml_suprank.recipes.devices import add_device, float64_device, tell_device
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
 from pml_suprank.recipes.evaluate import evaluate_labels
 from pml_suprank.recipes.files import write_csv, write_json
@@ -228,6 +229,11 @@ def learn_whitening(train: EmbeddingSet, by: str, dim: int | None, seed: int = 0
     return pair_whitening(values, random_pairs(train.labels[:, 0], seed=seed), dim)
 
 
+def _load(path: Path, device: torch.device) -> EmbeddingSet:
+    found = EmbeddingSet.load(path)
+    return replace(found, embeddings=found.embeddings.to(device))
+
+
 def _whitened(found: EmbeddingSet, whitening: Whitening) -> EmbeddingSet:
     width = whitening.projection.shape[1]
     if found.embeddings.shape[1] != width:
@@ -284,11 +290,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--dim", type=at_least(1), help="dimensions after whitening (all)")
     add("--k", nargs="+", type=at_least(1), default=[1, 5, 10], help="depths of mP@k (1 5 10)")
     add("--output", type=Path, default=Path("landmarks"), help="folder (landmarks)")
+    add_device(add)
     options = parser.parse_args(argv)
     try:
-        queries, gallery = EmbeddingSet.load(options.queries), EmbeddingSet.load(options.gallery)
+        tell_device(options.device, in_float64=True)
+        device = float64_device(options.device)
+        queries, gallery = _load(options.queries, device), _load(options.gallery, device)
         if options.whitening is not None:
-            train = EmbeddingSet.load(options.whitening)
+            train = _load(options.whitening, device)
             whitening = learn_whitening(train, options.whiten_by, options.dim)
             queries, gallery = _whitened(queries, whitening), _whitened(gallery, whitening)
         note, compared = "", {}
@@ -300,6 +309,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             names, results = evaluate_gldv2(queries, gallery, options.root)
     except (OSError, ValueError) as error:
         parser.error(str(error))
+    except torch.cuda.OutOfMemoryError as error:
+        parser.error(
+            f"--device: wanted one with more memory, or cpu, got {options.device}: {error}"
+        )
     table = _rows_of_table(results)
     write_csv(options.output / "metrics.csv", table)
     write_csv(options.output / "queries.csv", _per_query(names, results))

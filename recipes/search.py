@@ -25,6 +25,7 @@ from pml_suprank.integrations.model_identity import (
 )
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.data.pictures import BrokenImageError, read_picture
+from pml_suprank.recipes.devices import add_device, tell_device
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
 from pml_suprank.recipes.files import write_atomic, write_text
 from pml_suprank.recipes.pages.results_page import Query, render_picture, render_results
@@ -108,6 +109,7 @@ def _encode(
     scales = (1.0,) if of_index is None else of_index.scales
     encoder: Any = load_encoder(options.model, options.device, scales)
     _check_model(encoder.identity, of_index, options.allow_other_model)
+    tell_device(options.device)
     parts, shown = [], []
     if options.image:
         images = []
@@ -187,7 +189,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="search although another model has made the index",
     )
     add("--data.root", dest="data_root", type=Path, help="folder of the images, where they moved")
-    add("--device", default="cpu", help="where to compute (cpu)")
+    add_device(add)
     options = parser.parse_args(argv)
     try:
         if options.command == "build":

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pml_suprank import AccuracyCalculator
 from pml_suprank.metrics.selection import HIERARCHICAL_METRICS
+from pml_suprank.recipes.devices import float64_device
 from pml_suprank.recipes.engine.parsing import ConfigError, nearest
 from pml_suprank.recipes.levels import LevelFact, level_facts, level_of, telling
 from pml_suprank.testers import HierarchicalTester
@@ -63,16 +64,19 @@ def evaluate_model(
         epoch: for PML's records.
         batch_size: images embedded at a time.
         workers: loading processes.
-        device: where to compute; None for the CPU.
+        device: of the model; embeddings stay there for the metrics if it has float64. None for the CPU.
     """
     device = device or torch.device("cpu")
     kept: dict[str, Any] = {}
     names = (*METRICS, *(f"recall_at_{k}" for k in recall_at))
+    calculator = AccuracyCalculator(
+        include=names, device=float64_device(device), similarity="cosine"
+    )
     tester = HierarchicalTester(
         batch_size=batch_size,
         dataloader_num_workers=workers,
         data_device=device,
-        accuracy_calculator=AccuracyCalculator(include=names, device=device, similarity="cosine"),
+        accuracy_calculator=calculator,
         end_of_testing_hook=lambda tester: kept.update(tester.embeddings_and_labels),
     )
     sets = {"test": queries} | ({} if gallery is None else {"gallery": gallery})

@@ -5,11 +5,12 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from pml_suprank.integrations import require
 from pml_suprank.integrations.fine_tuning import set_trainable
+from pml_suprank.recipes.devices import choose_device, float64_device
 from pml_suprank.recipes.engine.batches import BatchPlan, SeededItems, epoch_loader
 from pml_suprank.recipes.engine.checkpoints import BEST, LAST, check_room, write_checkpoint
 from pml_suprank.recipes.engine.components import Context
@@ -34,19 +35,39 @@ accelerate: Any = require("accelerate", extra="recipes")
 __all__ = ["Trainer", "make_accelerator"]
 
 
-def make_accelerator(precision: str = "no") -> Any:
-    """An ``Accelerator``; without a GPU it sees the processes of ``torchrun`` too, which its default does not.
+def make_accelerator(precision: str = "no", device: str | torch.device = "auto") -> Any:
+    """An ``Accelerator``; on the CPU it sees the processes of ``torchrun`` too, which its default does not.
+
+    Args:
+        precision: ``training.precision``.
+        device: where to train; "auto" leaves accelerate's own settings their say.
 
     Raises:
-        ConfigError: a precision that the machine does not have, or another one than before in this process.
+        ConfigError: a precision or a device that the machine does not have, or others than before in this process or
+            than accelerate is set to.
     """
-    has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
-    if precision == "fp16" and not has_gpu:
-        raise ConfigError("training.precision: wanted no or bf16 without a GPU, got fp16")
     try:
-        return accelerate.Accelerator(mixed_precision=precision, cpu=not has_gpu)
+        wanted = choose_device(device)
     except ValueError as error:
-        raise ConfigError(f"training.precision: {error}") from error
+        raise ConfigError(f"--{error}") from error
+    if precision == "fp16" and wanted.type == "cpu":
+        raise ConfigError("training.precision: wanted no or bf16 without a GPU, got fp16")
+    if wanted.index is not None and wanted.type == "cuda":
+        torch.cuda.set_device(wanted)
+    try:
+        found = accelerate.Accelerator(mixed_precision=precision, cpu=wanted.type == "cpu")
+    except ValueError as error:
+        raise ConfigError(f"training.precision, --device: {error}") from error
+    if device != "auto" and found.device.type != wanted.type:
+        raise ConfigError(
+            f"--device: wanted {found.device.type}, as accelerate is set, got {wanted}"
+        )
+    if wanted.index is not None and found.num_processes > 1:
+        raise ConfigError(
+            f"--device: wanted {wanted.type} for {found.num_processes} processes, each of which has its own, "
+            f"got {wanted}"
+        )
+    return found
 
 
 class Trainer:
@@ -97,7 +118,9 @@ class Trainer:
         check_monitor(training.monitor, training.recall_at, levels)
         context = Context(train_set.hierarchy, model.embedding_size, len(train_set))
         processes = self.accelerator.num_processes
-        self.objective = Objective(settings, context, processes).to(self.accelerator.device)
+        self.objective = Objective(settings, context, processes).to(
+            float64_device(self.accelerator.device)
+        )
         self.plan = BatchPlan(
             settings.sampler, train_set.labels, training.batch_size, training.seed
         )
@@ -195,7 +218,7 @@ class Trainer:
         loss = gradient_step(
             self._parallel,
             tuple(inputs),
-            lambda embeddings: self.objective(embeddings, labels, indices),
+            lambda embeddings: self._loss(embeddings, labels, indices),
             micro_batch_size=training.micro_batch_size,
             backward=accelerator.backward,
             no_sync=lambda: accelerator.no_sync(self._parallel),
@@ -212,6 +235,12 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.step()
         return value
+
+    def _loss(self, embeddings: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+        """The loss of a batch, on a device that has float64."""
+        home = float64_device(embeddings.device)
+        loss = self.objective(embeddings.to(home), labels.to(home), indices.to(home))
+        return loss.to(embeddings.device)
 
     def _share_loss_gradients(self) -> None:
         """The loss stands outside of data-parallel training: give all processes the same gradient."""

@@ -15,6 +15,7 @@ from pml_suprank.recipes.files import write_atomic
 
 __all__ = [
     "ENCODERS",
+    "NETWORKS",
     "EncoderError",
     "clip_encoder",
     "encode_names",
@@ -32,6 +33,9 @@ ENCODERS = {
     "random:SEED": "a random vector for each name, for comparison",
     "file:NAMES.npz": "arrays names [N] and embeddings [N, D]",
 }
+
+NETWORKS = ("open_clip", "run", "sentences")
+"""Encoders that compute on a device."""
 
 
 class EncoderError(ValueError):
