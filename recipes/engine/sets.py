@@ -69,6 +69,13 @@ def check_data(settings: DataSettings) -> None:
         raise ConfigError(
             f"data.root: wanted the folder of the data set for {settings.name}, got null"
         )
+    try:
+        (settings.root or "").encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            "data.root: wanted a folder whose path is UTF-8, so that the run can name it, got "
+            f"{settings.root!r}"
+        ) from None
     if (settings.train_split is None) != (settings.test_split is None):
         raise ConfigError(
             "data.test_split: wanted both data.train_split and data.test_split or neither, "
