@@ -4,6 +4,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from pml_suprank.recipes.files import tolerant_output
+
 __all__ = ["RECIPES", "main"]
 
 RECIPES = {
@@ -28,6 +30,7 @@ RECIPES = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one recipe; returns its exit status."""
+    tolerant_output()
     arguments = list(sys.argv[1:] if argv is None else argv)
     listing = "\n".join(f"  {name:<20} {text}" for name, text in RECIPES.items())
     usage = f"usage: suprank <recipe> [options]\n\n{listing}\n\nsuprank <recipe> --help"

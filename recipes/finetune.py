@@ -37,7 +37,7 @@ from pml_suprank.recipes.engine.run_paths import at_root, resolved, same_but_roo
 from pml_suprank.recipes.engine.sets import Sets, load_sets
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.engine.trainer import Trainer, make_accelerator
-from pml_suprank.recipes.files import write_text
+from pml_suprank.recipes.files import tolerant_output, write_text
 from pml_suprank.recipes.levels import notes_of_levels
 from pml_suprank.recipes.pages.run_page import metric_titles
 from pml_suprank.recipes.report import write_report
@@ -179,6 +179,7 @@ def _settings(options: argparse.Namespace, words: list[str]) -> Settings:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of the recipe; returns the exit status."""
+    tolerant_output()
     options, words = _run_options(sys.argv[1:] if argv is None else argv)
     if {"-h", "--help"} & set(words):
         print(__doc__)

@@ -138,7 +138,7 @@ def _build(options: argparse.Namespace) -> None:
 def _query(options: argparse.Namespace) -> None:
     gallery, index = _read_index(options.index)
     embeddings, shown = _encode(options, index.model)
-    scores, indices = index.search(embeddings, options.top)
+    scores, indices = index.search(embeddings, min(options.top, len(gallery)))
     gallery = gallery.at_root(options.data_root)
     for query, own_scores, own in zip(shown, scores.tolist(), indices.tolist(), strict=True):
         print(f"\n{query.title}" if query.title else "")
@@ -181,7 +181,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--image", type=Path, nargs="+", help="images to search with")
     add("--text", nargs="+", help="texts to search with")
     add("--embedding", type=Path, help="file of embeddings to search with")
-    add("--top", type=at_least(1), default=10, help="number of results (10)")
+    add(
+        "--top",
+        type=at_least(1),
+        default=10,
+        help="number of results, all where the index has fewer (10)",
+    )
     add("--output", type=Path, help="contact sheet, *.html or *.png")
     add(
         "--allow-other-model",

@@ -47,12 +47,12 @@ def chains_from_csv(
         if id_of.setdefault(chain, class_id) != class_id:
             raise HierarchyError(
                 f"{where}: wanted one id per class, got {class_id} for "
-                f"{'/'.join(chain)!r}, which has {id_of[chain]}"
+                f"{path_names([chain])[0]!r}, which has {id_of[chain]}"
             )
         if chain_of.setdefault(class_id, chain) != chain:
             raise HierarchyError(
                 f"{where}: wanted one place in the tree per class id, got class {class_id} "
-                f"under {'/'.join(chain)!r} and {'/'.join(chain_of[class_id])!r}"
+                f"under {' and '.join(map(repr, path_names([chain, chain_of[class_id]])))}"
             )
     if not id_of:
         raise HierarchyError(f"{path}: wanted at least one row under the header, got none")

@@ -116,7 +116,8 @@ def open_table(
     """Find out how a table is written.
 
     Args:
-        path: the file. A first line "sep=;", as Excel writes it, names the delimiter.
+        path: the file. Empty lines before the header are passed over; a first line "sep=;", as Excel writes it, names
+            the delimiter.
         delimiter: between cells; None recognises :data:`DELIMITERS`.
         encoding: None recognises UTF-8 and, by their byte order mark or zeros, UTF-16 and UTF-32; what is none of
             these is read as Windows-1252 or Latin-1, with a warning in the log that says so.
@@ -133,10 +134,13 @@ def open_table(
     encoding = encoding or _encoding(path)
     try:
         with path.open(newline="", encoding=encoding) as file:
-            first = file.readline()
+            first, skipped = file.readline(), 0
+            while first and not first.strip():
+                first, skipped = file.readline(), skipped + 1
             named = first.rstrip("\r\n").lower()
-            skipped = int(len(named) == 5 and named.startswith("sep="))
-            sample = file.read(_BLOCK) if skipped else first + file.read(_BLOCK)
+            is_named = len(named) == 5 and named.startswith("sep=")
+            skipped += is_named
+            sample = file.read(_BLOCK) if is_named else first + file.read(_BLOCK)
     except LookupError:
         raise TableError(
             f"encoding: wanted a name such as 'utf-8' or 'latin-1', got {encoding!r}"
@@ -144,7 +148,7 @@ def open_table(
     except UnicodeError as error:
         raise TableError(f"{path}: wanted {encoding} text, got {error}") from None
     if delimiter is None:
-        delimiter = named[4] if skipped else _delimiter(sample, columns)
+        delimiter = named[4] if is_named else _delimiter(sample, columns)
     rows = _rows(sample, delimiter)
     header = tuple(cell.strip() for cell in rows[0]) if rows else ()
     return TextTable(path, header, delimiter, encoding, skipped)

@@ -91,7 +91,7 @@ def settle_copies(
     if policy == "warn":
         return dict(parts), [
             f"{found}. A copy is found first by any model, and one on both sides of the hold-out has been seen: "
-            "data.options.duplicates drop leaves copies out"
+            "data.duplicates drop leaves them out"
         ]
     dropped: dict[str, set[int]] = defaultdict(set)
     for group in groups:

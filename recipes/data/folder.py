@@ -58,9 +58,7 @@ def load_folder(
     classes, left_out = read_tree(
         base, readable_suffixes(), stray=stray, links=links, within=root, note=format_note
     )
-    hierarchy = Hierarchy.from_paths(
-        ("/".join(found.chain) for found in classes), level_names=level_names
-    )
+    hierarchy = Hierarchy.from_paths((found.chain for found in classes), level_names=level_names)
     paths = [path for found in classes for path in found.files]
     labels = [index for index, found in enumerate(classes) for _ in found.files]
     data = ImageDataset(paths, hierarchy.table[labels], hierarchy, **items)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pml_suprank.hierarchy.builders import path_names
 from pml_suprank.hierarchy.files import chain_of_cells, check_order
 from pml_suprank.integrations import require
 from pml_suprank.recipes.data.assembly import assemble
@@ -39,7 +40,8 @@ def load_table(
     """Images listed in a text file (CSV and its relatives) or a Parquet file.
 
     Args:
-        root: folder that the paths in the table are relative to (absolute paths stay).
+        root: folder that the paths in the table are relative to (absolute paths stay). Backslashes separate folders
+            where there is no file with such a name.
         split: keep the rows with this value in ``split_column``; None keeps all.
         table: the file, below ``root`` or absolute; ".parquet" and ".pq" are read by pandas.
         levels: the columns with the classes, finest first. Empty cells (in Parquet: nulls) at
@@ -94,7 +96,7 @@ def load_table(
             raise ValueError(f"{where}: wanted a path in {path_column!r}, got an empty cell")
         chain = chain_of_cells(cells[1 : 1 + len(levels)], where)
         caption = cells[1 + len(levels)] if caption_column else ""
-        rows.append(_Row(Path(root) / cells[0], chain, caption, f"{kind} {number}"))
+        rows.append(_Row(_file(root, cells[0]), chain, caption, f"{kind} {number}"))
     if not rows and splits:
         raise ValueError(
             f"{file}: wanted at least one image of the split, got none of {split!r} in {split_column!r}, which has "
@@ -121,6 +123,12 @@ def load_table(
     return assemble([row.path for row in rows], [row.chain for row in rows], names, file, items)
 
 
+def _file(root: PathLike, cell: str) -> Path:
+    """An image of a table; one that was written on Windows separates folders by backslashes."""
+    path = Path(root) / cell
+    return Path(root) / cell.replace("\\", "/") if "\\" in cell and not path.exists() else path
+
+
 class _Row(NamedTuple):
     path: Path
     chain: tuple[str, ...]
@@ -141,7 +149,7 @@ def _listed_once(rows: list[_Row], file: Path, duplicates: str) -> list[_Row]:
     torn = [group for group in twice if len({row.chain for row in group}) > 1]
     if twice and duplicates != "drop":
         group = (torn or twice)[0]
-        classes = {"/".join(row.chain): None for row in group}
+        classes = dict.fromkeys(path_names(row.chain for row in group))
         raise ValueError(
             f"{file}: wanted each image once, got {len(twice):,} twice, {len(torn):,} of them in two classes, such as "
             f"{str(group[0].path)!r} in {' and '.join(row.where for row in group[:2])} "

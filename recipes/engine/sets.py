@@ -1,7 +1,8 @@
 """The training and test images that the settings ask for."""
 
 import inspect
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,13 @@ def check_data(settings: DataSettings) -> None:
         raise ConfigError(
             f"data.root: wanted the folder of the data set for {settings.name}, got null"
         )
+    try:
+        (settings.root or "").encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            "data.root: wanted a folder whose path is UTF-8, so that the run can name it, got "
+            f"{settings.root!r}"
+        ) from None
     if (settings.train_split is None) != (settings.test_split is None):
         raise ConfigError(
             "data.test_split: wanted both data.train_split and data.test_split or neither, "
@@ -147,9 +155,12 @@ def _load_sets(settings: Settings, progress: bool) -> Sets:
         train, test = halve(parts["all"], data.test_share, settings.training.seed)
         parts = {"train": train, "test": test}
         notes.append(share_note(train, test, data.hold_out, data.test_share))
+    found = {name: _broken(part, data, name == "train", progress) for name, part in parts.items()}
+    if data.on_error == "raise" and not data.check_images:
+        _refuse_broken(list(itertools.chain(*found.values())), sum(map(len, parts.values())))
     broken = 0
-    for name, part in parts.items():
-        bad = _broken(part, data, name == "train", progress)
+    for name, bad in found.items():
+        part = parts[name]
         if bad and data.on_error == "skip" and name == "train" and not data.check_images:
             notes.append(f"other images are shown in place of {describe_broken(bad, len(part))}")
             continue
@@ -158,8 +169,8 @@ def _load_sets(settings: Settings, progress: bool) -> Sets:
     if (
         policy == "warn" and data.name in OWN_IMAGES
     ):  # copies on both sides of the hold-out are the worst
-        parts, found = settle_copies(parts, policy, progress=progress)
-        notes += found
+        parts, copies = settle_copies(parts, policy, progress=progress)
+        notes += copies
     train, test, gallery = parts["train"], parts["test"], parts.get("gallery")
     if gallery is not None:
         test, gallery = with_one_taxonomy(test, gallery)
@@ -174,20 +185,23 @@ def _load_sets(settings: Settings, progress: bool) -> Sets:
 
 
 def _broken(part: Any, data: DataSettings, is_train: bool, progress: bool) -> list[BrokenImage]:
-    """Images that cannot be read: all of them where they are decoded, else those whose files do not begin as images do.
-
-    Raises:
-        BrokenImageError: there are some, and nothing says what to do with them.
-    """
+    """Images that cannot be read: all where they are decoded, else those whose files do not begin as images do."""
     # an evaluation must not show an image in another's place, so broken ones are left out before
     if data.check_images or (data.on_error == "skip" and not is_train):
         return check_images(part, progress=progress)
-    found = broken_files(part, progress=progress) if has_files(part) else []
-    if found and data.on_error == "raise":
+    return broken_files(part, progress=progress) if has_files(part) else []
+
+
+def _refuse_broken(broken: Sequence[BrokenImage], total: int) -> None:
+    """Name the broken images of all parts in one error.
+
+    Raises:
+        BrokenImageError: there are some.
+    """
+    if broken:
         raise BrokenImageError(
-            f"data: wanted a readable image, got none in {describe_broken(found, len(part))}"
+            f"data: wanted a readable image, got none in {describe_broken(broken, total)}"
         )
-    return found
 
 
 def _check_parts(train: Any, test: Any, gallery: Any, data: DataSettings) -> None:

@@ -1,6 +1,7 @@
 """Levels that say nothing about the held-out images are named, and are no success."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ pytest.importorskip("accelerate", reason="needs the recipes extra")
 from PIL import Image
 
 from pml_suprank.recipes.__main__ import main as suprank
+from pml_suprank.recipes.data.images import BrokenImageError
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
 from pml_suprank.recipes.engine.evaluation import check_monitor
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
@@ -193,3 +195,27 @@ def test_copies_in_a_run(uneven: Path, tmp_path: Path, hold_out: str) -> None:
     assert "Left out: 48 images" in dropped.notes[0]
     with pytest.raises(ConfigError, match="data: duplicates: wanted no image twice, got 48"):
         sets_of("refuse")
+
+
+def test_the_option_that_a_note_names_is_one(uneven: Path, tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    shutil.copytree(uneven, root)
+    first = next(root.glob("**/*.png"))
+    shutil.copy(first, first.with_name("copy.png"))
+    raw = content(root, data={"test_share": 0.5})
+    (note,) = [n for n in load_sets(settings_from(raw), progress=False).notes if "bytes" in n]
+    assert "data.duplicates drop" in note
+    raw["data"]["duplicates"] = "drop"
+    assert "Left out: 1 images" in load_sets(settings_from(raw), progress=False).notes[0]
+
+
+def test_broken_images_of_all_parts_are_in_one_error(uneven: Path, tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    shutil.copytree(uneven, root)
+    firsts = [min(folder.glob("*.png")) for folder in root.glob("**/") if any(folder.glob("*.png"))]
+    for path in firsts:
+        path.write_bytes(b"no image")
+    total = len(list(root.glob("**/*.png")))
+    wanted = rf"got none in {len(firsts)} of {total} files"
+    with pytest.raises(BrokenImageError, match=wanted):
+        load_sets(settings_from(content(root, data={"test_share": 0.5})), progress=False)

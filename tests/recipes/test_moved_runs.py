@@ -1,6 +1,7 @@
 """A run is used from any folder, and says where it looked for images that have moved."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pml_suprank.recipes.embeddings import EmbeddingSet
 from pml_suprank.recipes.engine.encoder import read_settings
 from pml_suprank.recipes.engine.parsing import parse_settings
 from pml_suprank.recipes.engine.run_paths import below, placed, resolved, split_root
+from tests.recipes.data.trees import picture
 from tests.recipes.engine.tiny_runs import content
 
 PICTURE = "data:image/jpeg;base64,"
@@ -182,3 +184,35 @@ def test_paths_of_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert placed(["w.pt"], ".") == (("w.pt",), str(tmp_path))
     assert placed(["grinning (Twemoji)"], ".") == (("grinning (Twemoji)",), "")
     assert placed([], None) == ((), "")
+
+
+def test_names_that_are_no_utf8_are_trained_searched_and_shown(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, odd = home / "photos", os.fsdecode(b"caf\xe9")
+    try:
+        for number in range(4):
+            picture(photos / "tool" / odd / f"{odd}{number}.png", number)
+    except OSError:
+        pytest.skip("the file system takes UTF-8 alone")
+    (home / "odd.yaml").write_text(yaml.safe_dump(content(photos, training={"epochs": 1})))
+    run, index = str(tmp_path / "odd"), str(tmp_path / "index")
+    assert suprank(["finetune", "--config", str(home / "odd.yaml"), "--output", run]) == 0
+    assert suprank(["embed", run, str(photos), "--output", "all.npz"]) == 0
+    assert suprank(["search", "build", "all.npz", "--output", index]) == 0
+    words = ["search", "query", index, "--embedding", "all.npz", "--top", "3"]
+    assert suprank([*words, "--output", "found.html"]) == 0
+    assert "tool/caf\\udce9/caf\\udce90.png" in capsys.readouterr().out
+    assert suprank(["evaluate", "all.npz", "--output", "evaluation"]) == 0
+    assert PICTURE in Path("found.html").read_text()
+    assert "caf\\udce9" in Path("evaluation/queries.csv").read_text()
+    found = EmbeddingSet.load(Path("all.npz"))
+    assert all(found.path(row) for row in range(len(found)))
+
+
+def test_a_root_that_the_settings_cannot_hold_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["finetune", "--output", str(tmp_path / "run"), "--data.root", "caf\udce9", "--check"]
+    assert suprank(words) == 2
+    assert "data.root: wanted a folder whose path is UTF-8" in capsys.readouterr().err

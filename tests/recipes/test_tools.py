@@ -196,10 +196,11 @@ def test_search_by_image_and_by_embedding(
     with Image.open(picture) as sheet:
         assert sheet.size == (11 * 120 + 16, 72 * 120 + 8)
 
+    assert suprank([*words[:-1], "99"]) == 0  # more than there are: all
+    assert capsys.readouterr().out.splitlines()[-1].split()[0] == "72"
     for more, message in (
         (["--text", "a fox"], "text: wanted a model with a text tower"),
         (["--image", "none.png"], "--image: wanted an image, got 'none.png'"),
-        (["--image", str(image), "--top", "99"], "k: wanted 1..72"),
         (["--image", str(image), "--output", "a.pdf"], r"--output: wanted *.html or *.png"),
         ([], "wanted --image, --text or --embedding, got none"),
     ):

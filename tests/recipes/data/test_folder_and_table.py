@@ -221,3 +221,36 @@ def test_a_name_with_a_slash_stays_one_name(tmp_path: Path) -> None:
     data = load_table(tmp_path, levels=["band", "genre"])
     assert data.hierarchy.class_names == (r"rock/AC\/DC", r"rock\/AC/DC")
     assert names(data, 0) == ("AC/DC", "rock")
+
+
+def test_empty_lines_before_the_header(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    for start in ("\n", "\n  \r\n", "\nsep=,\n"):
+        write(tmp_path / "images.csv", f"{start}path,species,kind\na.png,pug,dog\n")
+        assert names(load_table(tmp_path, levels=LEVELS), 0) == ("pug", "dog")
+    write(tmp_path / "images.csv", "\n\npath,species,kind\na.png,pug\n")
+    with pytest.raises(ValueError, match=r"images.csv, line 4: wanted 3 cells"):
+        load_table(tmp_path, levels=LEVELS)
+
+
+def test_paths_that_were_written_on_windows(tmp_path: Path) -> None:
+    picture(tmp_path / "dogs/a.png")
+    picture(tmp_path / "dogs\\b.png")  # a name with a backslash is possible elsewhere
+    rows = "dogs\\a.png,pug,dog\ndogs\\b.png,pug,dog\n"
+    write(tmp_path / "images.csv", f"path,species,kind\n{rows}")
+    data = load_table(tmp_path, levels=LEVELS)
+    assert [path.name for path in data.paths] == ["a.png", "dogs\\b.png"]
+
+
+def test_a_class_in_an_error_is_written_as_in_class_names(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    write(tmp_path / "images.csv", "path,band,genre\na.png,AC/DC,rock\na.png,AC/DC,rock\n")
+    with pytest.raises(ValueError, match=r"'rock/AC\\\\/DC'"):
+        load_table(tmp_path, levels=["band", "genre"])
+
+
+def test_a_folder_may_end_with_a_backslash(tmp_path: Path) -> None:
+    picture(tmp_path / "a\\/b/1.png")
+    picture(tmp_path / "a/c/1.png")
+    data = load_folder(tmp_path)
+    assert [names(data, i) for i in (0, 1)] == [("c", "a"), ("b", "a\\")]
