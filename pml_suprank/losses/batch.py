@@ -81,7 +81,7 @@ def checked_batch(
         ignore_index: finest label of the samples to leave out; None for none.
         needs_ref_labels: whether references go with labels.
         finds_own: set ``self_indices`` where the references are the embeddings.
-        checks_own: check ``self_indices`` where they are given.
+        checks_own: look at the values of ``self_indices`` on an accelerator too, which has to be waited for.
 
     Raises:
         ValueError: embeddings that are empty, not finite or not of one width, a malformed tuple, references without
@@ -95,8 +95,11 @@ def checked_batch(
         pairs = checked_tuple(indices_tuple, shape, embeddings.device)
     if finds_own and (ref_emb is None or ref_emb is embeddings):
         self_indices = torch.arange(len(embeddings), device=embeddings.device)
-    elif checks_own and self_indices is not None:
-        self_indices = _checked_self_indices(self_indices, embeddings, shape[1])
+    elif self_indices is not None:
+        looks = (
+            checks_own or embeddings.device.type == "cpu"
+        )  # elsewhere, waiting for the device costs
+        self_indices = _checked_self_indices(self_indices, embeddings, shape[1], looks=looks)
     if ref_emb is embeddings and (ref_labels is None or ref_labels is labels):
         ref_emb = ref_labels = None
     batch = Batch(embeddings, labels, pairs, ref_emb, ref_labels, self_indices)
@@ -196,13 +199,15 @@ def _sides(columns: Sequence[Tensor]) -> list[int]:
     return [0, 1, 1] if len(columns) == 3 else [0, 1, 0, 1]
 
 
-def _checked_self_indices(self_indices: Any, embeddings: Tensor, num_refs: int) -> Tensor:
+def _checked_self_indices(
+    self_indices: Any, embeddings: Tensor, num_refs: int, *, looks: bool
+) -> Tensor:
+    """Return the places on the device of the embeddings, or raise a ValueError unless they are places."""
     if (
         not torch.is_tensor(self_indices)
         or self_indices.dtype != torch.long
         or self_indices.shape != (len(embeddings),)
-        or int(self_indices.min()) < -1
-        or int(self_indices.max()) >= num_refs
+        or (looks and (int(self_indices.min()) < -1 or int(self_indices.max()) >= num_refs))
     ):
         got = self_indices
         if torch.is_tensor(got):

@@ -27,8 +27,8 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
 
     Without a miner the losses of this library rank the whole memory; an ``indices_tuple`` then says what is ranked of
     the batch, and all older slots are. With a miner, they rank what it pairs with the query, and what the tuple pairs
-    with it in the batch. (PML's losses get the tuple's pairs on top of all others; as in PML, its second members are then
-    slots of the queue, counted from 0, not places in the batch.)
+    with it in the batch. (PML's losses get the tuple's pairs on top of all others; as in PML, its second members are
+    then slots of the queue, counted from 0, not places in the batch.)
 
     In ``eval()`` the loss is the same, and nothing is stored: a validation batch leaves no trace.
 
