@@ -67,7 +67,6 @@ def checked_batch(
     ignore_index: int | None = None,
     needs_ref_labels: bool = False,
     finds_own: bool = False,
-    checks_own: bool = False,
 ) -> Batch:
     """Return a batch without its ignored samples.
 
@@ -81,7 +80,6 @@ def checked_batch(
         ignore_index: finest label of the samples to leave out; None for none.
         needs_ref_labels: whether references go with labels.
         finds_own: set ``self_indices`` where the references are the embeddings.
-        checks_own: check ``self_indices`` where they are given.
 
     Raises:
         ValueError: embeddings that are empty, not finite or not of one width, a malformed tuple, references without
@@ -95,7 +93,7 @@ def checked_batch(
         pairs = checked_tuple(indices_tuple, shape, embeddings.device)
     if finds_own and (ref_emb is None or ref_emb is embeddings):
         self_indices = torch.arange(len(embeddings), device=embeddings.device)
-    elif checks_own and self_indices is not None:
+    elif self_indices is not None:
         self_indices = _checked_self_indices(self_indices, embeddings, shape[1])
     if ref_emb is embeddings and (ref_labels is None or ref_labels is labels):
         ref_emb = ref_labels = None
@@ -208,6 +206,7 @@ def _sides(columns: Sequence[Tensor]) -> list[int]:
 
 
 def _checked_self_indices(self_indices: Any, embeddings: Tensor, num_refs: int) -> Tensor:
+    """Return the places on the device of the embeddings, or raise a ValueError unless they are places."""
 
     def complain() -> None:
         got = self_indices

@@ -27,7 +27,8 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
 
     Without a miner the losses of this library rank the whole memory; an ``indices_tuple`` then says what is ranked of
     the batch, and all older slots are. With a miner, they rank what it pairs with the query, and what the tuple pairs
-    with it in the batch. (PML's losses get the tuple's pairs on top of all others, as in PML.)
+    with it in the batch. (PML's losses get the tuple's pairs on top of all others; as in PML, its second members are
+    then slots of the queue, counted from 0, not places in the batch.)
 
     In ``eval()`` the loss is the same, and nothing is stored: a validation batch leaves no trace.
 
@@ -174,6 +175,15 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
     def _num_filled(self) -> int:
         return self.memory_size if self.has_been_filled else self.queue_idx
 
+    @property
+    def _pairs_as_pml(self) -> bool:
+        return not takes_self_indices(self.loss) and not mines_without_self(self.miner)
+
+    def _num_paired(self, batch_size: int) -> int:
+        """Return PML's range for its losses and miners: there, the second members of a tuple are slots."""
+        as_pml = self._pairs_as_pml and self.ignore_index is None
+        return self.memory_size if as_pml else batch_size
+
     def _pairs(
         self,
         embeddings: Tensor,
@@ -184,7 +194,7 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
         slots: Tensor | None,
     ) -> Sequence[Tensor]:
         """Return PML's own pairs for PML's losses and miners, to the bit."""
-        if takes_self_indices(self.loss) or mines_without_self(self.miner):
+        if not self._pairs_as_pml:
             return super()._pairs(embeddings, labels, indices_tuple, memory, memory_labels, slots)
         return self.create_indices_tuple(
             embeddings, labels, memory, memory_labels, indices_tuple, slots is not None

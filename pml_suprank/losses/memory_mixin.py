@@ -196,12 +196,17 @@ class MemoryMixin:
             )
         return labels
 
+    def _num_paired(self, batch_size: int) -> int:
+        """Return how many items the second members of a tuple choose from: those of the batch."""
+        return batch_size
+
     def _kept(
         self, labels: Tensor, indices_tuple: Sequence[Tensor] | None
     ) -> tuple[Tensor | None, Sequence[Tensor] | None]:
         """Return which samples are not ignored, (B,), None for all, and the tuple of those alone, checked."""
         if indices_tuple is not None:
-            indices_tuple = checked_tuple(indices_tuple, (len(labels),) * 2, labels.device)
+            shape = len(labels), self._num_paired(len(labels))
+            indices_tuple = checked_tuple(indices_tuple, shape, labels.device)
         ignored = ignored_rows(labels, self.ignore_index)
         if ignored is None or not bool(ignored.any()):
             return None, indices_tuple

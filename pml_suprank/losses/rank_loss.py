@@ -114,7 +114,6 @@ class QueryLoss(BaseMetricLossFunction):
                 self_indices,
                 ignore_index=self.ignore_index,
                 finds_own=True,
-                checks_own=True,
             )
             columns, ref_columns = level_labels(batch, self.hierarchy)
         warn_of_own_copies(self, batch, columns, ref_columns)

@@ -113,7 +113,6 @@ class HierarchicalMiner(BaseMiner):
                 ignore_index=self.ignore_index,
                 needs_ref_labels=True,
                 finds_own=True,
-                checks_own=True,
             )
             items = batch.embeddings if batch.ref_emb is None else batch.ref_emb
             both = as_joint_labels(

@@ -97,6 +97,28 @@ def test_references_of_pair_losses(name, references, message):
         make(name)(EMBEDDINGS, LABELS, **references)
 
 
+@pytest.mark.parametrize("name", [*RANK_LOSSES, "CalibrationLoss", "ROADMAPLoss", "HAPPIERLoss"])
+@pytest.mark.parametrize(
+    ("places", "got"),
+    [
+        (list(range(8)), r"\[0, 1"),
+        (torch.arange(8).int(), r"torch.int32 of shape \(8,\)"),
+        (torch.arange(8.0), "torch.float32"),
+        (torch.ones(8, dtype=torch.bool), "torch.bool"),
+        (torch.arange(5), r"torch.int64 of shape \(5,\), 0..4"),
+        (torch.arange(8)[:, None], r"torch.int64 of shape \(8, 1\)"),
+        (torch.arange(8) + 4, r"torch.int64 of shape \(8,\), 4..11"),
+        (torch.arange(8) - 5, r"torch.int64 of shape \(8,\), -5..2"),
+    ],
+)
+def test_places_among_the_references(name, places, got):
+    wanted = r"self_indices: wanted int64 of shape \(8,\), each -1 or an index of one of the 9"
+    with pytest.raises(ValueError, match=f"{wanted} references, got {got}"):
+        make(name)(
+            EMBEDDINGS, LABELS, None, EMBEDDINGS[[0, *range(8)]], LABELS[[0, *range(8)]], places
+        )
+
+
 @pytest.mark.parametrize("name", ["SupHAPLoss", "SupNDCGLoss", "HAPPIERLoss"])
 def test_a_class_with_two_parents_in_the_labels(name):
     rows = torch.tensor([[0, 0, 0], [0, 1, 0], [1, 0, 0], [1, 1, 0]]).repeat(2, 1)

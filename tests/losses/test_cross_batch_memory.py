@@ -68,6 +68,8 @@ def test_enqueue_mask_and_input_tuple_as_in_pml(name):
         options = {"enqueue_mask": torch.arange(10) % 2 == 0} if step % 2 else {}
         if step == 2:
             options = {"indices_tuple": miners.MultiSimilarityMiner()(embeddings, labels)}
+        if step == 4:  # PML takes the second members for slots: here those of past batches
+            options = {"indices_tuple": tuple(map(torch.tensor, ([0, 1], [12, 20], [3, 4])))}
         values = []
         for memory_loss in (theirs, ours):
             torch.manual_seed(0)
