@@ -64,7 +64,7 @@ def hierarchical_average_precision(
     assert found.hrank is not None
     total = total.to(found.rank.dtype)
     score = _sum_of_queries(found.hrank / found.rank, found.query, len(scores))
-    return torch.where(total > 0, score / total.masked_fill(total == 0, 1.0), 0.0)
+    return score / total.masked_fill(total == 0, 1.0)  # 0 where nothing is relevant
 
 
 def _sum_of_queries(values: Tensor, query: Tensor, num_queries: int) -> Tensor:

@@ -54,6 +54,45 @@ def cosine_scores(queries: Tensor, references: Tensor) -> Tensor:
     return scores
 
 
+def cosines_of(rows: Tensor) -> Tensor:
+    """Return the cosine similarities of rows (B, D) with one another, (B, B); gradients as of :func:`cosine_scores`."""
+    (scores,) = apply(_CosinesOfRows(), rows)
+    return scores
+
+
+class _CosinesOfRows(Operation):
+    """Products of unit rows, in a third of the kernels that autograd takes."""
+
+    norm: Tensor
+    unit: Tensor
+
+    def value(self, rows: Tensor) -> tuple[Tensor]:
+        """Return the scores, (B, B)."""
+        norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+        self.norm = norm.clamp_(min=_SMALLEST_NORM)
+        self.unit = rows / self.norm
+        return (self.unit @ self.unit.T,)
+
+    def gradient(
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        wanted: Sequence[bool],
+    ) -> tuple[Tensor]:
+        """Return the gradient of the rows."""
+        (grad,) = grads
+        pull = (grad + grad.T) @ self.unit
+        along = (pull * self.unit).sum(dim=1, keepdim=True)  # a row does not gain by its length
+        pull.addcmul_(self.unit, along, value=-1).div_(self.norm)
+        return (pull.masked_fill_(self.norm < SHORTEST, 0.0),)
+
+    def definition(self, rows: Tensor) -> tuple[Tensor]:
+        """Return the scores in operations of torch."""
+        unit = unit_rows(rows)
+        return (unit @ unit.T,)
+
+
 class _CosineScores(Operation):
     """Products of unit queries with references, divided by the norms of these."""
 

@@ -12,7 +12,7 @@ from pml_suprank.functional.ranks import LevelRelevance
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.hierarchy.labels import checked_ignore_index
 from pml_suprank.losses.batch import checked_batch, level_labels, reduced, warn_of_own_copies
-from pml_suprank.losses.cosine import cosine_scores, with_direction_for
+from pml_suprank.losses.cosine import cosine_scores, cosines_of, with_direction_for
 from pml_suprank.losses.retrieval_set import RetrievalSet, retrieval_set
 from pml_suprank.pml import BaseDistance, BaseMetricLossFunction, CosineSimilarity
 
@@ -207,13 +207,15 @@ class RankLoss(QueryLoss):
         return CosineSimilarity()
 
     def scores(self, embeddings: Tensor, ref_emb: Tensor) -> Tensor:
-        """Return the similarities, (B, N); faster for PML's cosine to references."""
+        """Return the similarities, (B, N); faster for PML's cosine."""
         distance = self.distance
         plain = type(distance) is CosineSimilarity and not distance.collect_stats
-        if ref_emb is embeddings or not plain or (distance.p, distance.power) != (2, 1):
+        if not plain or (distance.p, distance.power) != (2, 1):
             return super().scores(embeddings, ref_emb)
         dtype = _dtype_of_scores(embeddings, ref_emb)
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
+            if ref_emb is embeddings:
+                return cosines_of(embeddings.to(dtype))
             return cosine_scores(embeddings.to(dtype), ref_emb.to(dtype))
 
     def query_scores(self, scores: Tensor, items: RetrievalSet, relevance: Any) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import normalize
 
 from pml_suprank import losses
-from pml_suprank.losses.cosine import cosine_scores
+from pml_suprank.losses.cosine import cosine_scores, cosines_of
 
 
 def both(queries, references, weights):
@@ -56,3 +56,29 @@ def test_distances_with_settings_of_their_own_are_left_alone():
     powered = losses.SupAPLoss(distance=distances(power=3))
     changed = powered(points, labels, ref_emb=references, ref_labels=ref_labels)
     assert (changed - plain).abs() > 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_cosines_of_a_batch_are_those_of_pml(dtype):
+    torch.manual_seed(2)
+    rows = (torch.randn(9, 8) * torch.logspace(-4, 5, 9).unsqueeze(1)).to(dtype)
+    weights = torch.randn(9, 9).to(dtype)
+    results = []
+    for function in (cosines_of, losses.SupAPLoss().distance):
+        point = rows.clone().requires_grad_()
+        scores = function(point)
+        (scores * weights).sum().backward()
+        results.append((scores.detach(), point.grad * rows.norm(dim=1, keepdim=True)))
+    torch.testing.assert_close(*results)
+
+
+def test_cosines_of_a_batch_have_all_derivatives():
+    torch.manual_seed(3)
+    rows = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(cosines_of, rows)
+    assert torch.autograd.gradgradcheck(cosines_of, rows)
+    scores = cosines_of(rows)
+    first, second = (
+        torch.autograd.grad(scores.sum(), rows, retain_graph=True)[0] for _ in range(2)
+    )
+    assert torch.equal(first, second)
