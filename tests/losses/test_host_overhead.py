@@ -221,12 +221,12 @@ def test_waits_on_a_gpu(name):
     points = embeddings().detach().cuda().requires_grad_()
     loss_fn(points, *labels).backward()
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
             loss_fn(points, *labels).backward()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    waits = [str(each.message) for each in caught if "synchroniz" in str(each.message)]
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    waits = [each.filename for each in caught if "called a synchronizing" in str(each.message)]
     assert 0 < len(waits) <= 5, waits
