@@ -116,10 +116,8 @@ class WeightedRelevance:
                 f"weights: wanted one weight for each of the {num_levels} levels, "
                 f"got {len(self.weights)}"
             )
-        device = level_counts.device
-        weights = torch.tensor(self.weights, dtype=torch.float64)
-        weights = weights.to(device, non_blocking=device.type == "cuda")  # else the host waits
         at_least = level_counts[:, 1:].flip(1).cumsum(1).flip(1)
+        weights = constants(self.weights, at_least, torch.float64)
         increments = torch.where(at_least > 0, weights / at_least, 0.0)
         return torch.nn.functional.pad(increments.cumsum(1), (1, 0))
 
@@ -137,6 +135,13 @@ class ExponentialGain:
         """Return the table of gains, float64, for ``level_counts`` of shape (B, L+1)."""
         depth = torch.arange(level_counts.shape[1], dtype=torch.float64, device=level_counts.device)
         return (2.0**depth - 1).expand(level_counts.shape).clone()
+
+
+def constants(values: Sequence[float], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Return a few numbers on the device of a tensor, and in its dtype if none is given, without waiting for it."""
+    device = like.device
+    found = torch.tensor(values, dtype=dtype or like.dtype)
+    return found.to(device, non_blocking=device.type == "cuda")
 
 
 _RIGHT = (PopulationRelevance, WeightedRelevance, ExponentialGain)

@@ -53,6 +53,16 @@ ANSWERS = {
     Tensor.is_cpu.__get__: False,
 }
 """What a tensor pretends."""
+FACTORIES = {
+    torch.arange,
+    torch.empty,
+    torch.from_numpy,
+    torch.full,
+    torch.ones,
+    torch.tensor,
+    torch.zeros,
+}
+"""They make tensors on the host unless they are given a device."""
 
 
 class Counted:
@@ -155,10 +165,13 @@ class _Pretended(TorchFunctionMode):
             self.counted.wait("to the host")
             return self.counted.host(func(*args, **kwargs))
         if on_host and func is Tensor.to and _device(args[1:], kwargs) == "cuda":
-            self.counted.wait("from the host")
+            if not kwargs.get("non_blocking"):
+                self.counted.wait("from the host")
             return func(own, *map(_real, args[1:]), **_all_real(kwargs)).clone()
         result = func(*map(_real, args), **_all_real(kwargs))
-        if func is torch.tensor and _device((), kwargs) == "cuda":
+        if func in FACTORIES and _device((), kwargs) != "cuda":
+            self.counted.on_host[result] = True
+        elif func is torch.tensor:
             self.counted.wait("from the host")
         return result
 

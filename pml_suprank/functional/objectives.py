@@ -13,7 +13,7 @@ from pml_suprank.checks import checked_depths
 from pml_suprank.functional.operation import untraced
 from pml_suprank.functional.ranks import LevelRelevance, target_ranks
 from pml_suprank.functional.steps import HardRank, Surrogate, sigmoid
-from pml_suprank.relevance import level_counts
+from pml_suprank.relevance import constants, level_counts
 
 __all__ = ["average_precision", "hierarchical_average_precision", "ndcg", "recall_at_k"]
 
@@ -169,11 +169,11 @@ def recall_at_k(
     )
     count = found.query.new_zeros(len(scores))
     count = count.index_add(0, found.query, torch.ones_like(found.query))
-    score = found.rank.new_zeros(len(scores))
-    for cut in cuts:
-        within = _sum_of_queries(sigmoid(cut - found.rank, temperature), found.query, len(scores))
-        score = score + within / count.clamp(min=1, max=cut)
-    return score / len(cuts)
+    cut = constants(cuts, found.rank).unsqueeze(1)
+    within = sigmoid(cut - found.rank, temperature)  # (K, T)
+    most = torch.minimum(count.clamp(min=1), cut)  # (K, B), what a perfect ranking has within
+    shares = (within / most[:, found.query]).sum(dim=0)
+    return _sum_of_queries(shares, found.query, len(scores)) / len(cuts)
 
 
 @untraced

@@ -10,6 +10,7 @@ import torch
 from pml_suprank import Hierarchy, losses
 from pml_suprank.functional._backends import choice, fused
 from pml_suprank.hierarchy import labels as label_forms
+from pml_suprank.relevance import WeightedRelevance
 from tests.synchronisations import Counted
 
 MOST_WAITS = 3
@@ -28,7 +29,7 @@ STEPS = {
     ),
     "SupAP": (losses.SupAPLoss, (CLASSES,), 81),
     "SupNDCG": (losses.SupNDCGLoss, (ROWS,), 115),
-    "SupRecall": (losses.SupRecallLoss, (CLASSES,), 191),
+    "SupRecall": (losses.SupRecallLoss, (CLASSES,), 88),
     "SmoothHAP": (losses.SmoothHAPLoss, (ROWS,), 92),
     "HAPPIER": (functools.partial(losses.HAPPIERLoss, 64, 32), (ROWS,), 196),
 }
@@ -69,6 +70,23 @@ def test_a_step_in_the_batch(name, on_a_gpu):
     counted = step(make(), *(each.clone() for each in labels))
     assert counted.num_waits <= MOST_WAITS + 2 * (name == "HAPPIER"), counted.waits
     assert counted.num_kernels <= most_kernels, counted.kernels
+
+
+def test_a_relevance_of_ones_own_is_looked_at_once(on_a_gpu):
+    counted = step(losses.SupHAPLoss(relevance=WeightedRelevance([1, 2, 3])), ROWS.clone())
+    assert counted.num_waits <= MOST_WAITS, counted.waits
+    own = losses.SupHAPLoss(relevance=lambda counts: torch.ones_like(counts).cumsum(1) - 1.0)
+    assert step(own, ROWS.clone()).num_waits <= MOST_WAITS + 1
+    wrong = losses.SupHAPLoss(relevance=lambda counts: counts * torch.nan)
+    with pytest.raises(ValueError, match="relevance: wanted finite entries"), Counted():
+        wrong(embeddings(), ROWS)
+
+
+def test_labels_on_the_host_are_copied_once(on_a_gpu):
+    for loss_fn, labels in ((losses.SupHAPLoss(), ROWS), (losses.SupAPLoss(), CLASSES)):
+        with Counted() as counted:
+            loss_fn(embeddings(), counted.host(labels)).backward()
+        assert counted.num_waits <= MOST_WAITS + 1, counted.waits
 
 
 @pytest.mark.parametrize("of_memory", [False, True])
@@ -171,8 +189,9 @@ def test_the_count_sees_waits():
         lambda: x.nonzero(),
         lambda: x.unique(),
         lambda: torch.equal(x, x + 1),
-        lambda: x.repeat_interleave(torch.arange(4)),
+        lambda: x.repeat_interleave(torch.arange(4, device=x.device)),
         lambda: torch.tensor([1.0], device=x.device),
+        lambda: torch.tensor([1.0]).to(x.device),
     ):
         with Counted() as counted:
             wait()
@@ -181,6 +200,7 @@ def test_the_count_sees_waits():
         host = x.cpu()
         assert (host.device.type, x.device.type, x.is_cuda) == ("cpu", "cuda", True)
         host.tolist()
+        torch.tensor([1.0]).to(x.device, non_blocking=True)
         torch.zeros(3, device=x.device) + x[:3].where(x[:3] > 0, 1.0)
         with pytest.raises(TypeError, match="can't convert"):
             x.numpy()
@@ -201,12 +221,12 @@ def test_waits_on_a_gpu(name):
     points = embeddings().detach().cuda().requires_grad_()
     loss_fn(points, *labels).backward()
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
             loss_fn(points, *labels).backward()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    waits = [str(each.message) for each in caught if "synchroniz" in str(each.message)]
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    waits = [each.filename for each in caught if "called a synchronizing" in str(each.message)]
     assert 0 < len(waits) <= 5, waits

@@ -38,11 +38,11 @@ _logged: set[tuple[str, str]] = set()
 def choose(request: RankRequest) -> str:
     """Return the fastest backend for a request, by device and size, and log each choice once."""
     device = request.scores.device.type
-    num_queries, num_items = request.scores.shape
-    size = f"{num_queries} queries, {num_items} items, {request.num_targets} of them to rank"
     backend, because = _by_size(request, LIMITS.get(device, LIMITS["cpu"]))
     if (device, backend) not in _logged:
         _logged.add((device, backend))
+        num_queries, num_items = request.scores.shape
+        size = f"{num_queries} queries, {num_items} items, {request.num_targets} of them to rank"
         reasons = "; ".join([size, *because])
         _LOGGER.info("backend 'auto' takes %r on %s: %s", backend, device, reasons)
     return backend
