@@ -16,7 +16,7 @@ from pml_suprank.functional._backends.exponentials.comparators import (
 from pml_suprank.functional._backends.exponentials.sums import (
     SortedRows,
     slopes_of_competitors,
-    sort_rows,
+    sorted_rows,
     sums_of_targets,
 )
 from pml_suprank.functional._backends.operation import RankOperation
@@ -48,7 +48,6 @@ class ExponentialRanks(RankOperation):
     def value(self, scores: Tensor) -> tuple[Tensor, ...]:
         """Return the ranks."""
         num_queries, num_items = scores.shape
-        self.levels = self.request.levels
         self.place = self.query * num_items + self.item
         self.chunks = self._chunks(num_queries, num_items)
         found = [scores.new_empty(len(self.place)) for _ in self.comparators]
@@ -90,13 +89,11 @@ class ExponentialRanks(RankOperation):
         ]
 
     def _sorted(self, scores: Tensor, rows: slice, order: Tensor | None = None) -> SortedRows:
+        scores, levels = scores[rows], self.request.levels[rows]
+        if self.request.masked:  # they count for nothing, but infinite distances would
+            scores = scores.masked_fill(levels < 0, 0.0)
         relevance = None if self.relevance is None else self.relevance[rows]
-        num_levels = self.request.num_levels
-        if order is None:
-            return sort_rows(scores[rows], self.levels[rows], num_levels, relevance)
-        wide = order.long()
-        values, levels = scores[rows].gather(1, wide), self.levels[rows].gather(1, wide)
-        return SortedRows(values, levels, order, num_levels, relevance)
+        return sorted_rows(scores, levels, self.request.num_levels, relevance, order)
 
     def gradient(
         self,

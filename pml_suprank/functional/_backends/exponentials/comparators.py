@@ -18,7 +18,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pml_suprank.functional._backends.exponentials.series import coefficients
+from pml_suprank.functional._backends.exponentials.series import (
+    coefficients,
+    slope_coefficients,
+)
 from pml_suprank.functional.steps import HardRank, HRankStep, SmoothRank, SupRank
 
 NONE, LOWER, EVERY, HIGHER = range(4)
@@ -94,9 +97,8 @@ def numbers_of(comparator: Comparator, dtype: torch.dtype, device: torch.device)
     numbers = [inverse * math.log2(math.e), inverse, *others]
     numbers += [0.0] * (NUM_NUMBERS - len(numbers))
     terms = comparator.terms(dtype)
-    series = coefficients(terms)
-    steep = [k * weight for k, weight in enumerate(series, start=1)]
-    for columns in (series, steep):
+    rounding = torch.finfo(dtype).eps / 4
+    for columns in (coefficients(terms), slope_coefficients(terms, rounding)):
         numbers += [0.0, *columns, *[0.0] * (OTHER_COLUMNS - 1)]
     with torch.inference_mode(False):
         return torch.tensor(numbers, dtype=dtype, device=device)

@@ -1,4 +1,4 @@
-"""Sums of comparators over sorted rows, in Triton: blocks by themselves, a walk over the blocks, and every item.
+r"""Sums of comparators over sorted rows, in Triton: blocks by themselves, a walk over the blocks, and every item.
 
 Every kernel serves both ways. Forward, items of the retrieval set are sources (as competitors) and targets receive a
 value and its slope; on the way back, targets are sources, with their weights, and items receive the slope.
@@ -6,7 +6,7 @@ value and its slope; on the way back, targets are sources, with their weights, a
 A state sums the sources behind, or ahead, of an edge of a block, at distances d from that edge, for one level of
 receivers. Its columns:
 
-* 0: their weights; 1 to K: weights times :math:`e^{-k d / \\tau}`, see :mod:`.series`;
+* 0: their weights; 1 to K: weights times :math:`e^{-k d / \tau}`, see :mod:`.series`;
 * K + 1: weights of those that tie with the edge, the limit of k without end. Forward, behind: of the steps;
 * K + 2: weights times d;
 * K + 3: forward, ahead: weights of the steps.
@@ -29,7 +29,9 @@ HIGHER = tl.constexpr(comparators.HIGHER)
 
 
 @triton.jit
-def _split(target, competitor, target_relevance, relevance, SMOOTH: tl.constexpr, WEIGHTED: tl.constexpr):
+def _split(
+    target, competitor, target_relevance, relevance, SMOOTH: tl.constexpr, WEIGHTED: tl.constexpr
+):
     """Return the weights of pairs of levels in the smooth sum, and in the sum of steps."""
     weight = tl.where((target > 0) & (competitor >= 0), 1.0, 0.0).to(relevance.dtype)
     if WEIGHTED:
@@ -123,8 +125,8 @@ def sum_blocks(
     last = tl.load(values + start + tl.minimum(block * BLOCK + BLOCK - 1, num_items - 1))
     tl.store(edges + 2 * row * num_blocks + block, first)
     tl.store(edges + (2 * row + 1) * num_blocks + block, last)
-    score = tl.load(values + start + position, mask=inside, other=0.0)
-    score = tl.where(inside, score, last)
+    # what is beyond the last item stands with it, and counts for nothing
+    score = tl.load(values + start + tl.minimum(position, num_items - 1))
     level = tl.load(levels + start + position, mask=inside, other=-1).to(tl.int32)
     relevant = tl.zeros([BLOCK], values.dtype.element_ty)
     if WEIGHTED:
@@ -232,10 +234,16 @@ def _cut(score, inside, block, edges, numbers, num_blocks, num_halvings, BACK: t
         edge = tl.load(edges + middle, mask=open_, other=0.0)
         if BACK:
             found = _is_beyond(score - edge, numbers)
-            low, high = tl.where(open_ & found, middle + 1, low), tl.where(open_ & (found == 0), middle, high)
+            low, high = (
+                tl.where(open_ & found, middle + 1, low),
+                tl.where(open_ & (found == 0), middle, high),
+            )
         else:
             found = _is_beyond(edge - score, numbers)
-            low, high = tl.where(open_ & (found == 0), middle + 1, low), tl.where(open_ & found, middle, high)
+            low, high = (
+                tl.where(open_ & (found == 0), middle + 1, low),
+                tl.where(open_ & found, middle, high),
+            )
     if BACK:
         low -= 1
     return low
@@ -277,7 +285,7 @@ def finish(
     position = block * BLOCK + tl.arange(0, BLOCK)
     inside = position < num_items
     start = row * num_items
-    score = tl.load(values + start + position, mask=inside, other=0.0)
+    score = tl.load(values + start + tl.minimum(position, num_items - 1))
     level = tl.load(levels + start + position, mask=inside, other=-1).to(tl.int32)
     own = tl.zeros([BLOCK], values.dtype.element_ty)
     if WEIGHTED:
@@ -290,12 +298,16 @@ def finish(
     if BACK:
         weight = tl.load(weights + start + position, mask=inside, other=0.0)
         t = score[:, None] - score[None, :]
-        smooth, steps = _split(level[None, :], level[:, None], own[None, :], own[:, None], SMOOTH, WEIGHTED)
+        smooth, steps = _split(
+            level[None, :], level[:, None], own[None, :], own[:, None], SMOOTH, WEIGHTED
+        )
         smooth *= weight[None, :]
     else:
         receives = receives & (level > 0)
         t = score[None, :] - score[:, None]
-        smooth, steps = _split(level[:, None], level[None, :], own[:, None], own[None, :], SMOOTH, WEIGHTED)
+        smooth, steps = _split(
+            level[:, None], level[None, :], own[:, None], own[None, :], SMOOTH, WEIGHTED
+        )
     near, near_slope = _before(t, numbers, K > 0)
     if LINE:
         line, rho = _beyond(t, numbers)
@@ -335,7 +347,16 @@ def finish(
         if K > 0:
             total += n_ahead + tl.sum((far_behind - far_ahead) * coefficient, axis=1)
     if LINE:
-        cut = _cut(score, receives, block, firsts if BACK else lasts, numbers, num_blocks, num_halvings, BACK)
+        cut = _cut(
+            score,
+            receives,
+            block,
+            firsts if BACK else lasts,
+            numbers,
+            num_blocks,
+            num_halvings,
+            BACK,
+        )
         has_cut = receives & (cut >= 0) & (cut < num_blocks)
         cut = tl.minimum(tl.maximum(cut, 0), num_blocks - 1)
         # the block in which it begins
@@ -345,15 +366,21 @@ def finish(
         other_level = tl.load(levels + start + column, mask=there, other=-1).to(tl.int32)
         other = tl.zeros([BLOCK, BLOCK], values.dtype.element_ty)
         if WEIGHTED:
-            other = tl.load(relevance + row * num_columns + other_level, mask=other_level > 0, other=0.0)
+            other = tl.load(
+                relevance + row * num_columns + other_level, mask=other_level > 0, other=0.0
+            )
         if BACK:
             t = score[:, None] - other_score
-            smooth, steps = _split(other_level, level[:, None], other, own[:, None], SMOOTH, WEIGHTED)
+            smooth, steps = _split(
+                other_level, level[:, None], other, own[:, None], SMOOTH, WEIGHTED
+            )
             smooth *= tl.load(weights + start + column, mask=there, other=0.0)
             edge, state_base = tl.load(firsts + cut), base
         else:
             t = other_score - score[:, None]
-            smooth, steps = _split(level[:, None], other_level, own[:, None], other, SMOOTH, WEIGHTED)
+            smooth, steps = _split(
+                level[:, None], other_level, own[:, None], other, SMOOTH, WEIGHTED
+            )
             edge, state_base = tl.load(lasts + cut), ahead_base
         smooth = tl.where(there & _is_beyond(t, numbers), smooth, 0.0)
         near, near_slope = _before(t, numbers, K > 0)

@@ -32,12 +32,21 @@ class SortedRows(NamedTuple):
     """(R, L + 1) by level, in the dtype of the scores; 0 at level 0."""
 
 
-def sort_rows(
-    scores: Tensor, levels: Tensor, num_levels: int, relevance: Tensor | None
+def sorted_rows(
+    scores: Tensor,
+    levels: Tensor,
+    num_levels: int,
+    relevance: Tensor | None,
+    order: Tensor | None = None,
 ) -> SortedRows:
-    """Return rows (R, N) in order."""
-    values, order = torch.sort(scores, dim=1, stable=True)
-    return SortedRows(values, levels.gather(1, order), order.int(), num_levels, relevance)
+    """Return rows (R, N) in order; an order that is known spares the sort."""
+    if order is None:
+        values, places = torch.sort(scores.contiguous(), dim=1, stable=True)
+        order = places.int()
+    else:
+        places = order.long()
+        values = scores.gather(1, places)
+    return SortedRows(values, levels.gather(1, places), order, num_levels, relevance)
 
 
 def sums_of_targets(rows: SortedRows, comparator: Comparator) -> tuple[Tensor, Tensor]:
@@ -138,5 +147,5 @@ def _launch(
             LINE=comparator.line,
             **which,
             **shape,
-            num_warps=4,
+            **wide,
         )

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pml_suprank.functional._backends import fused
+from pml_suprank.functional._backends import blocked, fused
 from pml_suprank.functional._backends.exponentials import ExponentialRanks
 from pml_suprank.functional._backends.fast.chunk import Chunk, SortedChunk
 from pml_suprank.functional._backends.fast.grid import MAX_CELLS, Grid, num_cells
@@ -35,6 +35,8 @@ def why_not(request: RankRequest) -> str | None:
     surrogate = request.surrogate
     if not isinstance(surrogate, HardRank | SmoothRank | SupRank):
         return f"it knows HardRank, SmoothRank and SupRank, not {type(surrogate).__name__}"
+    if request.num_targets == 0:
+        return None
     if not isinstance(surrogate, HardRank) and not _has_kernels(request):
         low, high = (float(score) for score in request.scores.detach().aminmax())
         cells = num_cells(high - low, surrogate.tau)
@@ -53,6 +55,8 @@ def why_not(request: RankRequest) -> str | None:
 
 def ranks(request: RankRequest) -> TargetRanks:
     """Rank every positive item."""
+    if request.num_targets == 0:
+        return blocked.ranks(request)
     if _has_kernels(request):
         return ExponentialRanks(request, level_relevance(request)).ranks()
     return _FastRanks(request).ranks()
