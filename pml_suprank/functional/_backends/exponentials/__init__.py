@@ -48,14 +48,13 @@ class ExponentialRanks(RankOperation):
     def value(self, scores: Tensor) -> tuple[Tensor, ...]:
         """Return the ranks."""
         num_queries, num_items = scores.shape
-        self.place = self.query * num_items + self.item
         self.chunks = self._chunks(num_queries, num_items)
-        found = [scores.new_empty(len(self.place)) for _ in self.comparators]
+        found = [scores.new_empty(len(self.query)) for _ in self.comparators]
         self.slopes = [torch.empty_like(found[n]) for n in self._smooth]
         self.orders: list[Tensor] = []
         for rows, part in self.chunks:
             chunk = self._sorted(scores.detach(), rows)
-            place = self.place[part] - rows.start * num_items
+            place = self._places(rows, part, num_items)
             slopes = iter(self.slopes)
             for n, comparator in enumerate(self.comparators):
                 value, slope = sums_of_targets(chunk, comparator)
@@ -79,14 +78,18 @@ class ExponentialRanks(RankOperation):
         size = max(1, CHUNK_ITEMS // states)
         starts = list(range(0, num_queries, size))
         if len(starts) < 2:
-            return [(slice(0, num_queries), slice(0, len(self.place)))]
+            return [(slice(0, num_queries), slice(0, len(self.query)))]
         first_rows = torch.tensor(starts[1:], device=self.query.device)
         ends = torch.searchsorted(self.query, first_rows).tolist()
-        targets = zip([0, *ends], [*ends, len(self.place)], strict=True)
+        targets = zip([0, *ends], [*ends, len(self.query)], strict=True)
         return [
             (slice(start, min(start + size, num_queries)), slice(*of_targets))
             for start, of_targets in zip(starts, targets, strict=True)
         ]
+
+    def _places(self, rows: slice, part: slice, num_items: int) -> Tensor:
+        """Return where the targets of a chunk are in its items, flat."""
+        return (self.query[part] - rows.start) * num_items + self.item[part]
 
     def _sorted(self, scores: Tensor, rows: slice, order: Tensor | None = None) -> SortedRows:
         scores, levels = scores[rows], self.request.levels[rows]
@@ -107,7 +110,7 @@ class ExponentialRanks(RankOperation):
         gradient = torch.zeros_like(scores, memory_format=torch.contiguous_format)
         for (rows, part), order in zip(self.chunks, self.orders, strict=False):
             chunk = self._sorted(scores, rows, order)
-            place = self.place[part] - rows.start * scores.shape[1]
+            place = self._places(rows, part, scores.shape[1])
             here = gradient[rows]
             for n, pull, slope in zip(self._smooth, grads, self.slopes, strict=False):
                 weights = torch.zeros_like(here)

@@ -151,7 +151,7 @@ def sum_blocks(
         behind = tl.where(k == K + 1, steps, smooth) * at_last
         tl.store(sums + place, tl.sum(behind, axis=0)[None, :])
         ahead = tl.where(k == K + 3, steps, smooth) * at_first
-        place += num_states * num_blocks * COLUMNS
+        place = (((2 * row + 1) * num_states + state) * num_blocks + block) * COLUMNS + k
         tl.store(sums + place, tl.sum(ahead, axis=0)[None, :])
 
 
@@ -324,7 +324,7 @@ def finish(
     leak, jump, rise = tl.load(numbers + 2), tl.load(numbers + 3), tl.load(numbers + 4)
     firsts, lasts = edges + 2 * row * num_blocks, edges + (2 * row + 1) * num_blocks
     base = (2 * row * num_states + state) * num_blocks * COLUMNS
-    ahead_base = base + num_states * num_blocks * COLUMNS
+    ahead_base = ((2 * row + 1) * num_states + state) * num_blocks * COLUMNS
     to_first = score - tl.load(firsts + block)
     to_last = tl.load(lasts + block) - score
     here = block * COLUMNS + k

@@ -1,5 +1,7 @@
 """Near-linear ranks: one sort and prefix sums for steps and lines, a grid for the sigmoid.
 
+On CUDA devices with Triton it is one sort and sums of exponentials instead, see :mod:`..exponentials`.
+
 Cost per query is that of a sort and some passes over its N items, whatever the number of positives. Value and
 gradient agree with the definition to about 1e-6 of their largest entry.
 """
