@@ -52,8 +52,9 @@ bench-gpu: $(READY)
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict $(ARGS)
 
+# one test process for each core, one thread each: small tensors gain nothing from more
 test: $(READY)
-	$(RUN) -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto $(ARGS)
 
 lint: $(READY)
 	$(RUN) -m ruff check .
@@ -73,7 +74,7 @@ test-oldest:
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --disable-pip-version-check \
 		"torch==2.4.*" "torchvision==0.19.*" "pytorch-metric-learning==2.6.*" "numpy<2" -e ".[dev]"
-	.venv-oldest/bin/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n auto $(ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-oldest build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

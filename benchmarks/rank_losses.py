@@ -31,7 +31,7 @@ class Problem(NamedTuple):
 def problem(num_references: int, per_class: int | None = None) -> Problem:
     """Return a batch and its references, or the batch alone for 0."""
     generator = torch.Generator().manual_seed(0)
-    size = num_references or BATCH
+    size = num_references + BATCH  # the queries are none of the references
     num_classes = 300 if per_class is None else max(300, size // per_class)
     classes = torch.randint(0, num_classes, (size,), generator=generator)
     rows = torch.stack([classes, classes // 10, classes * 3 // num_classes], dim=1)
@@ -41,14 +41,17 @@ def problem(num_references: int, per_class: int | None = None) -> Problem:
     points = normalize(points + 2 * torch.randn(size, DIM, generator=generator), dim=1)
     if not num_references:
         return Problem(points, rows, None, None)
-    return Problem(points[:BATCH].clone(), rows[:BATCH], points, rows)
+    return Problem(points[:BATCH], rows[:BATCH], points[BATCH:], rows[BATCH:])
 
 
-def step(loss_fn: torch.nn.Module, data: Problem) -> tuple[Tensor, Tensor]:
-    """Return the loss and the gradient of the queries; references get theirs too."""
+def step(
+    loss_fn: torch.nn.Module, data: Problem, places: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the loss and the gradient of the queries, which are the references at some ``places``."""
     queries = data.queries.clone().requires_grad_()
     references = None if data.references is None else data.references.clone().requires_grad_()
-    loss = loss_fn(queries, data.labels, None, references, data.ref_labels)
+    own = {} if places is None else {"self_indices": places}
+    loss = loss_fn(queries, data.labels, None, references, data.ref_labels, **own)
     loss.backward()
     return loss.detach(), queries.grad
 
@@ -82,9 +85,11 @@ def check_parity(data: Problem, *loss_fns: torch.nn.Module) -> None:
     items = data.queries if data.references is None else data.references
     count = min(8, max(1, 131072 // len(items)))
     few = data._replace(queries=data.queries[:count], labels=data.labels[:count])
+    places = None
     if few.references is None:
         few = few._replace(references=data.queries, ref_labels=data.labels)
-    results = [step(loss_fn, few) for loss_fn in loss_fns]
+        places = torch.arange(count, device=data.queries.device)
+    results = [step(loss_fn, few, places) for loss_fn in loss_fns]
     for loss, gradient in results[1:]:
         torch.testing.assert_close(loss, results[0][0], rtol=1e-5, atol=1e-6)
         scale = results[0][1].abs().max()

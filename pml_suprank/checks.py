@@ -2,10 +2,71 @@
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
+
+_Action = Callable[[], None]
+_Pending = list[tuple[torch.Tensor, _Action, _Action]]
+_pending: ContextVar[_Pending | None] = ContextVar("pending", default=None)
+
+
+@contextmanager
+def one_look() -> Iterator[None]:
+    """Look at what was demanded of an accelerator within the block when it ends, so that the host waits once.
+
+    What stands in the block has to stand values that are not checked yet. The CPU is asked at once.
+    """
+    if _pending.get() is not None:
+        yield
+        return
+    token = _pending.set([])
+    try:
+        yield
+        look_now()
+    finally:
+        _pending.reset(token)
+
+
+def look_now() -> None:
+    """Look at what was demanded so far in :func:`one_look`, if that is where this is called."""
+    pending = _pending.get()
+    if not pending:
+        return
+    demands, pending[:] = list(pending), []
+    all_hold = len(demands) > 1 and bool(_together([holds for holds, _, _ in demands]))
+    for holds, complain, settle in demands:
+        if all_hold or bool(holds):
+            settle()
+        else:
+            complain()
+
+
+def _together(flags: list[torch.Tensor]) -> torch.Tensor:
+    devices = {flag.device for flag in flags}
+    if len(devices) > 1:  # labels on another accelerator
+        flags = [flag.to(flags[0].device) for flag in flags]
+    return torch.stack(flags).all()
+
+
+def demand(holds: bool | torch.Tensor, complain: _Action, settle: _Action = lambda: None) -> None:
+    """Call ``complain``, which raises, unless a condition holds; an accelerator's may be looked at later.
+
+    Args:
+        holds: the condition, a boolean or such a tensor without dimensions.
+        complain: finds out what is wrong and raises; it may find nothing.
+        settle: called once it is known that the condition holds.
+    """
+    pending = _pending.get()
+    if pending is not None and isinstance(holds, torch.Tensor) and holds.device.type != "cpu":
+        pending.append((holds, complain, settle))
+    elif bool(holds):
+        settle()
+    else:
+        complain()
 
 
 def check_embeddings(name: str, embeddings: Any) -> None:
@@ -17,20 +78,29 @@ def check_embeddings(name: str, embeddings: Any) -> None:
             f"{name}: wanted a floating tensor of shape (n, D), neither 0, "
             f"got {embeddings.dtype} of shape {tuple(embeddings.shape)}"
         )
-    if all_finite(embeddings):
-        return
-    bad = (~torch.isfinite(embeddings).all(dim=1)).nonzero().flatten()
-    if len(bad):
-        raise ValueError(
-            f"{name}: wanted finite numbers, got NaN or infinity in {len(bad)} of "
-            f"{len(embeddings)} rows, first in row {int(bad[0])}"
-        )
+
+    def complain() -> None:
+        bad = (~torch.isfinite(embeddings).all(dim=1)).nonzero().flatten()
+        if len(bad):
+            raise ValueError(
+                f"{name}: wanted finite numbers, got NaN or infinity in {len(bad)} of "
+                f"{len(embeddings)} rows, first in row {int(bad[0])}"
+            )
+
+    demand(has_finite_sum(embeddings), complain)
 
 
 def all_finite(tensor: torch.Tensor) -> bool:
     """Return whether there is no NaN and no infinity, in one pass over the tensor."""
-    # a NaN or an infinity stays in the sum; the sum of finite numbers may still overflow
-    return bool(torch.isfinite(tensor.detach().sum()) or torch.isfinite(tensor).all())
+    return bool(has_finite_sum(tensor)) or bool(torch.isfinite(tensor).all())
+
+
+def has_finite_sum(tensor: torch.Tensor) -> bool | torch.Tensor:
+    """Return whether the sum is finite, on an accelerator as a tensor; if not, finite numbers may have overflowed."""
+    total = tensor.detach().sum()
+    if total.device.type == "cpu":
+        return math.isfinite(total.item())
+    return total - total == 0  # half the kernels of isfinite
 
 
 def checked_depths(k: Any, name: str = "k") -> tuple[int, ...]:

@@ -1,6 +1,8 @@
 """What a module says of a name that it does not have: where PyTorch Metric Learning (PML) has it."""
 
+import sys
 from importlib import import_module
+from types import FrameType
 
 PML_MODULES = (
     "datasets", "distances", "losses", "miners", "reducers", "regularizers", "samplers", "testers", "trainers", "utils",
@@ -8,14 +10,17 @@ PML_MODULES = (
 """Where PML's users look for names."""
 
 
-def missing_name(module: str, name: str) -> AttributeError:
+def missing_name(module: str, name: str) -> AttributeError | ImportError:
     """Return the error for ``module.name``; where PML has such a name, it says what to import.
+
+    Called by the ``__getattr__`` of the module. In ``from module import name``, Python drops the message of an
+    AttributeError: where PML has the name, that statement gets an ImportError.
 
     Args:
         module: a module of this library, under the name that PML's module has: "pml_suprank.losses", say.
         name: what was looked for in it.
     """
-    message = f"module {module!r} has no attribute {name!r}"
+    message = unknown = f"module {module!r} has no attribute {name!r}"
     part = module.partition(".")[2]
     theirs = f"pytorch_metric_learning.{part}" if part else "pytorch_metric_learning"
     if name.startswith("_"):
@@ -32,4 +37,12 @@ def missing_name(module: str, name: str) -> AttributeError:
                 f": this library's {part} stand beside PML's, not in their place; "
                 f"write `from {theirs} import {name}`"
             )
+    if message != unknown and _is_import(sys._getframe(2)):
+        return ImportError(message, name=module)
     return AttributeError(message, name=name)
+
+
+def _is_import(asking: FrameType) -> bool:
+    """Whether the frame that asks a package for an attribute is that of ``from package import name``."""
+    code = asking.f_code
+    return code.co_name == "_handle_fromlist" and "importlib" in code.co_filename

@@ -20,10 +20,10 @@ def _check_version() -> None:
     match = re.match(r"(\d+)\.(\d+)", found)
     if match and (2, 6) <= (int(match[1]), int(match[2])) < (3, 0):
         return
-    from pml_suprank import __version__
+    import pml_suprank
 
     raise ImportError(
-        f"pml-suprank {__version__} wants pytorch-metric-learning {PML_VERSIONS}, found {found}. "
+        f"pml-suprank {pml_suprank.__version__} wants pytorch-metric-learning {PML_VERSIONS}, found {found}. "
         f'Install one that works: pip install "pytorch-metric-learning{PML_VERSIONS}"'
     )
 

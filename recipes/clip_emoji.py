@@ -23,6 +23,7 @@ from pml_suprank.recipes.config import at_least, fraction, positive
 from pml_suprank.recipes.engine.checkpoints import LAST, CheckpointError
 from pml_suprank.recipes.engine.encoder import load_encoder, read_settings
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
+from pml_suprank.recipes.engine.run_paths import resolved
 from pml_suprank.recipes.engine.sets import load_sets
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.files import write_atomic, write_csv, write_json, write_text
@@ -107,7 +108,7 @@ def run_arm(settings: Settings, folder: Path) -> dict[str, dict[str, float]]:
         ConfigError: the folder holds a run of other settings.
     """
     results = folder / "retrieval.json"
-    if (folder / LAST).exists() and read_settings(folder) != settings:
+    if (folder / LAST).exists() and read_settings(folder) != resolved(settings):
         raise ConfigError(f"--output: {folder} holds a run of other settings; use another folder")
     if results.exists():
         return read_json(results)

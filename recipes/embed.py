@@ -18,16 +18,17 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from pml_suprank.hierarchy import Hierarchy, HierarchyError
-from pml_suprank.hierarchy.files import IMAGE_EXTENSIONS
+from pml_suprank.hierarchy import HierarchyError
 from pml_suprank.integrations.plain_files import PlainDataError, json_data
 from pml_suprank.recipes.config import at_least, positive
+from pml_suprank.recipes.data.folder import all_images
 from pml_suprank.recipes.data.images import BrokenImageError, ImageDataset
 from pml_suprank.recipes.data.registry import LOADERS, load
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.encoder import Encoder, load_encoder
 from pml_suprank.recipes.engine.parsing import ConfigError
+from pml_suprank.recipes.engine.run_paths import placed
 from pml_suprank.recipes.engine.sets import check_loader_options
 
 __all__ = ["all_images", "embed_images", "main"]
@@ -94,13 +95,8 @@ def embed_images(
             f"images: wanted an image that can be read, got {len(data)} broken ones"
         )
     tree = data.hierarchy
-    paths = [_relative(data.paths[index], root) for index in kept]
-    found = EmbeddingSet(
-        torch.cat(parts),
-        paths=tuple(paths),
-        root="" if root is None else str(root),
-        model=encoder.identity,
-    )
+    paths, base = placed([data.paths[index] for index in kept], root)
+    found = EmbeddingSet(torch.cat(parts), paths=paths, root=base, model=encoder.identity)
     if labelled:
         found = replace(
             found,
@@ -109,30 +105,6 @@ def embed_images(
             node_names=names_of_nodes(tree),
         )
     return found, broken
-
-
-def all_images(folder: Path) -> ImageDataset:
-    """Every image below a folder, in the order of the paths, all of one class.
-
-    Raises:
-        FileNotFoundError: no such folder, or no image in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"images: wanted a folder, got {str(folder)!r}")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
-    if not paths:
-        raise FileNotFoundError(f"images: wanted images below {str(folder)!r}, got none")
-    return ImageDataset(
-        paths, torch.zeros(len(paths), 1, dtype=torch.long), Hierarchy.from_paths(["image"])
-    )
-
-
-def _relative(path: Path, root: Path | None) -> str:
-    path = path.resolve() if path.exists() else path  # emoji have names, no files
-    if root is not None and path.is_relative_to(root):
-        return path.relative_to(root).as_posix()
-    return str(path)
 
 
 def _mapping(text: str) -> dict[str, Any]:
@@ -178,9 +150,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_loader_options(options.loader, options.options, "--options")
             data = load(options.loader, options.images, options.split, **options.options)
         encoder = load_encoder(options.run, options.device, options.scales)
-        root = options.images.resolve()
+        data.background = encoder.background
         found, broken = embed_images(
-            encoder, data, labelled=not options.unlabelled, root=root, workers=options.workers
+            encoder,
+            data,
+            labelled=not options.unlabelled,
+            root=options.images,
+            workers=options.workers,
         )
         found.save(options.output)
     except (

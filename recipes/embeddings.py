@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,31 @@ class EmbeddingSet:
             return None
         path = Path(self.root) / self.paths[row]
         return path if path.is_file() else None
+
+    def at_root(self, root: Path | None) -> "EmbeddingSet":
+        """The same embeddings, their images in another folder; None changes nothing."""
+        return self if root is None else replace(self, root=os.path.abspath(root))
+
+    def lost(self, rows: Iterable[int]) -> str:
+        """What to tell about images that are not where they were; empty where all are, or where they have no files.
+
+        Args:
+            rows: whose images are shown.
+        """
+        rows = list(rows)
+        gone = [row for row in rows if self.has_file(row) and self.path(row) is None]
+        if not gone:
+            return ""
+        assert self.paths is not None
+        place = os.path.abspath(Path(self.root) / self.paths[gone[0]])
+        return (
+            f"{len(gone):,} of {len(rows):,} images to show not found, the first at {place!r}; "
+            "pass --data.root with the folder where they are"
+        )
+
+    def has_file(self, row: int) -> bool:
+        """Whether the image of a row is, or was, a file; others are kept in packages and have names."""
+        return self.paths is not None and bool(self.root or os.path.isabs(self.paths[row]))
 
     def names_of_levels(self) -> tuple[str, ...]:
         """Level names, or level_0, ... where there are none."""

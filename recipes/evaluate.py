@@ -28,7 +28,7 @@ from pml_suprank.recipes.data.assembly import label_chains
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.files import write_csv, write_json, write_text
 from pml_suprank.recipes.levels import LevelFact, level_facts, telling
-from pml_suprank.recipes.pages.worst_page import render_worst
+from pml_suprank.recipes.pages.worst_page import render_worst, worst_queries
 from pml_suprank.recipes.retrievals import first_results, shared_levels
 
 __all__ = ["NAMES", "Evaluated", "evaluate_embeddings", "evaluate_labels", "main"]
@@ -240,23 +240,27 @@ def per_query(found: Evaluated) -> list[dict[str, Any]]:
     return rows
 
 
-def _read(path: Path, labels: Path | None, device: str, repeated_names: bool) -> EmbeddingSet:
+def _read(path: Path, labels: Path | None, options: argparse.Namespace) -> EmbeddingSet:
     """A file of embeddings, or the held-out images of a run folder."""
+    root, device = options.data_root, options.device
     if not path.is_dir():
-        found = EmbeddingSet.load(path)
+        found = EmbeddingSet.load(path).at_root(root)
         if labels is None:
             return found
-        return found.with_labels(labels, repeated_names=repeated_names)
+        return found.with_labels(labels, repeated_names=options.repeated_names)
     from pml_suprank.recipes.embed import embed_images
     from pml_suprank.recipes.engine.encoder import load_encoder, read_settings
+    from pml_suprank.recipes.engine.run_paths import at_root
     from pml_suprank.recipes.engine.sets import load_sets
 
-    sets = load_sets(read_settings(path))
+    settings = at_root(read_settings(path), root)
+    sets = load_sets(settings)
     if sets.gallery is not None:
         raise EmbeddingError(
             f"queries: wanted a run without a gallery split, got {path}; use suprank embed"
         )
-    found, broken = embed_images(load_encoder(path, device), sets.test)
+    folder = None if settings.data.root is None else Path(settings.data.root)
+    found, broken = embed_images(load_encoder(path, device), sets.test, root=folder)
     if broken:
         print(f"{len(broken)} broken images left out", file=sys.stderr)
     return found
@@ -285,15 +289,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--output", type=Path, default=Path("evaluation"), help="folder (evaluation)")
     add("--k", nargs="+", type=at_least(1), default=[1, 5, 10], help="depths of recall (1 5 10)")
     add("--worst", type=at_least(1), default=20, help="queries on the page (20)")
+    add("--data.root", dest="data_root", type=Path, help="folder of the images, where they moved")
     add("--device", default="cpu", help="where to embed a run's images (cpu)")
     options = parser.parse_args(argv)
     try:
-        queries = _read(options.queries, options.labels, options.device, options.repeated_names)
+        queries = _read(options.queries, options.labels, options)
         gallery = None
         if options.gallery is not None:
-            gallery = _read(
-                options.gallery, options.gallery_labels, options.device, options.repeated_names
-            )
+            gallery = _read(options.gallery, options.gallery_labels, options)
         found = evaluate_embeddings(
             queries, gallery, k=options.k, allow_other_model=options.allow_other_model
         )
@@ -307,6 +310,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_csv(output / "queries.csv", per_query(found))
     write_text(output / "worst.html", render_worst(found, options.worst))
     write_json(output / "metrics.json", to_json(found))
+    lost = found.queries.lost(worst_queries(found, options.worst))
+    if lost:
+        print(f"suprank evaluate: {lost}", file=sys.stderr)
     print(f"\n{'metric':<34}{'level':<16}{'mean':>8}{'queries':>10}{'left out':>10}")
     for row in rows:
         mean = f"{'–':>8}" if row["note"] else f"{row['mean']:>8.4f}"

@@ -32,6 +32,7 @@ from pml_suprank.recipes.engine.encoder import (
 from pml_suprank.recipes.engine.evaluation import facts_of_sets
 from pml_suprank.recipes.engine.parsing import ConfigError, parse_settings, to_yaml
 from pml_suprank.recipes.engine.results import write_after, write_before
+from pml_suprank.recipes.engine.run_paths import at_root, resolved, same_but_root, split_root
 from pml_suprank.recipes.engine.sets import Sets, load_sets
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.engine.trainer import Trainer, make_accelerator
@@ -70,6 +71,7 @@ def finetune(
         ConfigError: settings that are wrong or do not fit the data, before training.
         CheckpointError: a checkpoint that cannot be written, or is of another run.
     """
+    settings = resolved(settings)  # the run is found again from any folder
     training = settings.training
     if training.threads is not None:
         torch.set_num_threads(training.threads)
@@ -96,6 +98,7 @@ def finetune(
     if resume and (output / LAST).exists():
         trainer.load(output / LAST)
         if is_main:
+            write_text(output / "config.yaml", to_yaml(settings))  # the images may have moved
             print(f"going on after epoch {trainer.epoch}, step {trainer.step}", flush=True)
     else:
         if is_main:
@@ -112,7 +115,9 @@ def finetune(
         accelerator.wait_for_everyone()
         return {}
     load_best(model, output)
-    metrics = write_after(output, trainer, trainer.measure(), test, notes=sets.notes)
+    metrics = write_after(
+        output, trainer, trainer.measure(), test, notes=sets.notes, left_out=sets.left_out
+    )
     write_report([output], output / "report.html")
     accelerator.wait_for_everyone()
     return metrics
@@ -157,11 +162,15 @@ def _settings(options: argparse.Namespace, words: list[str]) -> Settings:
             "or another folder"
         )
     stored = read_settings(options.output)
-    if words and parse_settings(words) != stored:
+    root, others = split_root(words)
+    if not others:
+        return at_root(stored, root)
+    given = resolved(parse_settings(words))
+    if not same_but_root(given, stored):
         raise ConfigError(
             f"--resume: wanted no settings or those of {options.output / 'config.yaml'}, got others"
         )
-    return stored
+    return given if given.data.root is not None else stored
 
 
 def main(argv: Sequence[str] | None = None) -> int:

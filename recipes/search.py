@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from pml_suprank.integrations.faiss_index import KINDS, GalleryIndex, IndexFileError
@@ -25,6 +24,7 @@ from pml_suprank.integrations.model_identity import (
     check_same_model,
 )
 from pml_suprank.recipes.config import at_least
+from pml_suprank.recipes.data.pictures import BrokenImageError, read_picture
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
 from pml_suprank.recipes.files import write_atomic, write_text
 from pml_suprank.recipes.pages.results_page import Query, render_picture, render_results
@@ -92,7 +92,7 @@ def _encode(
 ) -> tuple[Tensor, list[Query]]:
     """Embeddings of what is asked for, by the model of the index, and how it is shown."""
     if options.embedding is not None:
-        found = EmbeddingSet.load(options.embedding)
+        found = EmbeddingSet.load(options.embedding).at_root(options.data_root)
         _check_model(found.model, of_index, options.allow_other_model)
         shown = [
             Query("" if found.paths is None else found.paths[row], found.path(row))
@@ -113,11 +113,10 @@ def _encode(
         images = []
         for path in options.image:
             try:
-                with Image.open(path) as image:
-                    images.append(image.convert("RGB"))
-            except (OSError, UnidentifiedImageError) as error:
+                images.append(read_picture(path, encoder.background))
+            except BrokenImageError as error:
                 raise ValueError(
-                    f"--image: wanted an image, got {str(path)!r} ({error})"
+                    f"--image: wanted an image, got {str(path)!r} ({error.reason})"
                 ) from error
             shown.append(Query(path.name, path))
         parts.append(encoder.encode_images(images))
@@ -138,6 +137,7 @@ def _query(options: argparse.Namespace) -> None:
     gallery, index = _read_index(options.index)
     embeddings, shown = _encode(options, index.model)
     scores, indices = index.search(embeddings, options.top)
+    gallery = gallery.at_root(options.data_root)
     for query, own_scores, own in zip(shown, scores.tolist(), indices.tolist(), strict=True):
         print(f"\n{query.title}" if query.title else "")
         found = [(score, row) for score, row in zip(own_scores, own, strict=True) if row >= 0]
@@ -151,6 +151,9 @@ def _query(options: argparse.Namespace) -> None:
     output = options.output
     if output is None:
         return
+    lost = gallery.lost(dict.fromkeys(indices.flatten().tolist()))
+    if lost:
+        print(f"suprank search: {lost}", file=sys.stderr)
     if output.suffix == ".png":
         picture = render_picture(shown, gallery, indices)
         write_atomic(output, lambda file: picture.save(file, "PNG"))
@@ -183,6 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="store_true",
         help="search although another model has made the index",
     )
+    add("--data.root", dest="data_root", type=Path, help="folder of the images, where they moved")
     add("--device", default="cpu", help="where to compute (cpu)")
     options = parser.parse_args(argv)
     try:

@@ -4,6 +4,7 @@ import copy
 import itertools
 import pickle
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from pml_suprank.hierarchy import (
     check_tree,
     common_levels,
     ignored_rows,
+    known_trees,
 )
 from pml_suprank.hierarchy import labels as label_forms
 from pml_suprank.hierarchy.labels import index_tensor, integer_tensor
@@ -466,3 +468,76 @@ class TestTableChecks:
     def test_inner_node_with_two_parents(self):
         with pytest.raises(HierarchyError, match="got 0 of column 1 under 0 and 1 of column 2"):
             self.make([[0, 0, 0], [1, 0, 1]])
+
+
+class TestKnownTrees:
+    """What has been checked is not checked again, unless it changed."""
+
+    @pytest.fixture
+    def looks(self, monkeypatch):
+        looks, is_tree = [], label_forms.is_tree
+        monkeypatch.setattr(label_forms, "is_tree", lambda rows: looks.append(1) or is_tree(rows))
+        return looks
+
+    def rows(self):
+        return torch.tensor([[0, 0], [1, 0], [2, 1]])
+
+    def test_a_tensor_is_checked_once(self, looks):
+        rows, others = self.rows(), self.rows()
+        for _ in range(3):
+            as_level_labels(rows)
+            as_joint_labels(rows, rows)
+        assert len(looks) == 1
+        for _ in range(2):
+            as_joint_labels(rows, others)
+        assert len(looks) == 2
+        as_level_labels(others)
+        as_joint_labels(others, rows)
+        as_level_labels(rows, ignore_index=2)
+        assert len(looks) == 5
+
+    @pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
+    def test_a_change_in_place_is_seen(self, dtype, looks):
+        by_torch, array = self.rows().to(dtype), self.rows().to(dtype).numpy()
+        by_numpy = torch.from_numpy(array)
+        for rows in (by_torch, by_numpy):
+            as_level_labels(rows)
+            as_level_labels(rows)
+        assert len(looks) == 2
+        by_torch[2, 0] = 0
+        array[2, 0] = 0
+        for rows in (by_torch, by_numpy):
+            with pytest.raises(HierarchyError, match="wanted a tree"):
+                as_level_labels(rows)
+
+    def test_what_is_no_tree_is_refused_again(self):
+        rows = torch.tensor([[0, 0], [0, 1]])
+        for _ in range(2):
+            with pytest.raises(HierarchyError, match="wanted a tree"):
+                as_level_labels(rows)
+            with pytest.raises(HierarchyError, match="wanted a tree"):
+                as_joint_labels(self.rows(), rows)
+
+    def test_what_cannot_be_told_is_checked_each_time(self, looks, monkeypatch):
+        monkeypatch.setattr(known_trees, "MOST_ON_CPU", 6)
+        with torch.inference_mode():
+            unversioned = self.rows()
+        large = torch.cat([self.rows(), self.rows()])
+        for rows in (unversioned, large, self.rows().tolist()):
+            as_level_labels(rows)
+            as_level_labels(rows)
+        assert len(looks) == 6
+
+    def test_labels_are_not_kept_alive(self):
+        rows = self.rows()
+        as_level_labels(rows)
+        gone = weakref.ref(rows)
+        del rows
+        assert gone() is None
+
+    def test_the_last_few_are_remembered(self, looks):
+        several = [self.rows() for _ in range(known_trees.KEPT)]
+        for _ in range(2):
+            for rows in several:
+                as_level_labels(rows)
+        assert len(looks) == len(known_trees._known) == known_trees.KEPT

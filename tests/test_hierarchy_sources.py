@@ -132,34 +132,54 @@ class TestFromFolder:
         touch(tmp_path, "a/x.npy", "b/x.npy")
         assert Hierarchy.from_folder(tmp_path, extensions=None).num_classes == 2
         assert Hierarchy.from_folder(tmp_path, extensions=[".NPY"]).num_classes == 2
-        with pytest.raises(HierarchyError, match=r"with image files .* with 1 other entries"):
+        with pytest.raises(
+            HierarchyError, match=r"(?s)with image files .* got none.*2  files \.npy"
+        ):
             Hierarchy.from_folder(tmp_path)
 
-    def test_leaf_without_files(self, tmp_path):
+    def test_a_leaf_without_files_is_left_out(self, tmp_path, caplog):
         touch(tmp_path, "a/x.png")
         (tmp_path / "b").mkdir()
-        with pytest.raises(HierarchyError, match=r"root: .* got '.*b' with 0 other entries"):
-            Hierarchy.from_folder(tmp_path)
+        assert Hierarchy.from_folder(tmp_path).class_names == ("a",)
+        assert "1  folders without a file to read: b" in caplog.text
 
     def test_files_beside_folders(self, tmp_path):
-        touch(tmp_path, "a/b/x.png", "a/y.png")
-        with pytest.raises(HierarchyError, match=r"got 'y.png' beside the folder 'b'"):
+        touch(tmp_path, "a/b/x.png", "a/y.png", "c/d/x.png", "c/z.png", "c/e/.z.png", "logo.png")
+        with pytest.raises(HierarchyError, match=r"(?s)got both in 2 folders .*'a': 1 files .*'c'"):
             Hierarchy.from_folder(tmp_path)
+        assert Hierarchy.from_folder(tmp_path, stray="skip").class_names == ("a/b", "c/d")
+        tree = Hierarchy.from_folder(tmp_path, stray="class")
+        assert tree.class_names == ("a", "a/b", "c", "c/d")
+        assert tree.common_levels([0, 0], [0, 1]).tolist() == [[2, 1], [2, 1]]
+        with pytest.raises(ValueError, match="stray: wanted one of 'refuse', .* got 'x'"):
+            Hierarchy.from_folder(tmp_path, stray="x")
 
     def test_no_class_folders(self, tmp_path):
         touch(tmp_path, "x.png")
-        with pytest.raises(HierarchyError, match=r"wanted class folders in .* got none"):
+        with pytest.raises(
+            HierarchyError,
+            match=r"wanted class folders with image files in .* got 1 files in no folder",
+        ):
             Hierarchy.from_folder(tmp_path)
         with pytest.raises(HierarchyError, match="root: wanted a folder, got"):
             Hierarchy.from_folder(tmp_path / "nowhere")
 
-    def test_links(self, tmp_path):
+    def test_links(self, tmp_path, caplog):
         touch(tmp_path, "real/a/x.png", "data/b/x.png")
-        (tmp_path / "data" / "a").symlink_to(tmp_path / "real" / "a", target_is_directory=True)
-        assert Hierarchy.from_folder(tmp_path / "data").class_names == ("a", "b")
-        (tmp_path / "data" / "c").symlink_to(tmp_path / "data", target_is_directory=True)
-        with pytest.raises(HierarchyError, match=r"got the link .*c' back up"):
-            Hierarchy.from_folder(tmp_path / "data")
+        data = tmp_path / "data"
+        (data / "a").symlink_to(tmp_path / "real" / "a", target_is_directory=True)
+        (data / "b" / "y.png").symlink_to(tmp_path / "nothing.png")
+        assert Hierarchy.from_folder(data).class_names == ("b",)
+        assert "1  links that leave the folder (links 'follow' reads them): a" in caplog.text
+        assert "1  links to nothing: b/y.png" in caplog.text
+        assert Hierarchy.from_folder(data, links="follow").class_names == ("a", "b")
+        (data / "c").symlink_to(data, target_is_directory=True)
+        (data / "b" / "up").symlink_to(tmp_path, target_is_directory=True)
+        caplog.clear()
+        assert Hierarchy.from_folder(data, links="follow").class_names == ("a", "b")
+        assert "links to folders that are read anyway: b/up/data, b/up/real/a, c" in caplog.text
+        with pytest.raises(ValueError, match="links: wanted one of 'inside', 'follow', got 'all'"):
+            Hierarchy.from_folder(data, links="all")
 
 
 class TestFromCsv:

@@ -108,8 +108,14 @@ def test_a_class_of_pml_is_not_here_and_the_error_says_where_it_is(module, name)
     with pytest.raises(AttributeError) as caught:
         module.Nothing  # noqa: B018
     assert str(caught.value) == f"module {module.__name__!r} has no attribute 'Nothing'"
+    with pytest.raises(ImportError, match=re.escape(f"`from {theirs} import {name}`")):
+        exec(f"from {module.__name__} import {name}")
+    with pytest.raises(ImportError, match="cannot import name 'Nothing'"):
+        exec(f"from {module.__name__} import Nothing")
 
 
 def test_a_module_of_pml_is_not_here_and_the_error_says_where_it_is():
     with pytest.raises(AttributeError, match="`from pytorch_metric_learning import distances`"):
         pml_suprank.distances  # noqa: B018
+    with pytest.raises(ImportError, match="`from pytorch_metric_learning import distances`"):
+        from pml_suprank import distances  # noqa: F401

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pml_suprank.checks import demand
 from pml_suprank.hierarchy.labels import (
     HierarchyError,
     as_level_labels,
@@ -217,14 +218,17 @@ class ClassTree:
         table, known = self._on_device[ids.device]
         rows = ids if self._contiguous else torch.searchsorted(known, ids.contiguous())
         rows = rows.clamp(0, self.num_classes - 1)
-        unknown = known[rows] != ids
-        if bool(unknown.any()):
-            offenders = ids[unknown].unique().tolist()
+        is_known = known[rows] == ids
+
+        def complain() -> None:
+            offenders = ids[~is_known].unique().tolist()
             listed = ", ".join(map(str, offenders[:5])) + (", ..." if len(offenders) > 5 else "")
             raise HierarchyError(
                 f"{name}: wanted ids of the {self.num_classes} classes of the hierarchy "
                 f"({int(known[0])}..{int(known[-1])}), got {len(offenders)} unknown: {listed}"
             )
+
+        demand(is_known.all(), complain)
         return table[rows]
 
     def common_levels(self, labels: Any, ref_labels: Any = None) -> Tensor:

@@ -1,67 +1,13 @@
-"""Trees that lie on disk: nested folders and tables."""
+"""Trees that lie on disk as tables."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from pml_suprank.hierarchy.builders import Chains, path_names
 from pml_suprank.hierarchy.labels import HierarchyError
 from pml_suprank.hierarchy.text_tables import open_table
-
-IMAGE_EXTENSIONS = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
-
-
-def chains_from_folder(root: str | os.PathLike[str], extensions: Collection[str] | None) -> Chains:
-    """Chains of the leaf folders under a root."""
-    root = Path(root)
-    if not root.is_dir():
-        raise HierarchyError(f"root: wanted a folder, got {str(root)!r}")
-    if extensions is not None:
-        extensions = {extension.lower() for extension in extensions}
-    chains: list[tuple[str, ...]] = []
-    _walk(root, (), (root.resolve(),), extensions, chains)
-    names = ["/".join(chain) for chain in chains]
-    return Chains([*chains], list(range(len(chains))), names)
-
-
-def _walk(
-    folder: Path,
-    chain: tuple[str, ...],
-    above: tuple[Path, ...],
-    extensions: Collection[str] | None,
-    chains: list[tuple[str, ...]],
-) -> None:
-    entries = sorted(e for e in folder.iterdir() if not e.name.startswith("."))
-    folders = [entry for entry in entries if entry.is_dir()]
-    files = [
-        entry
-        for entry in entries
-        if entry.is_file() and (extensions is None or entry.suffix.lower() in extensions)
-    ]
-    wanted = "files" if extensions is None else "image files"
-    if not folders and (not files or not chain):
-        raise HierarchyError(
-            f"root: wanted a class folder with {wanted} at every end of the tree, "
-            f"got {str(folder)!r} with {len(entries)} other entries"
-            if chain
-            else f"root: wanted class folders in {str(folder)!r}, got none"
-        )
-    if folders and files:
-        raise HierarchyError(
-            f"root: wanted {wanted} in leaf folders only, got {files[0].name!r} beside the "
-            f"folder {folders[0].name!r} in {str(folder)!r}: it belongs to no class"
-        )
-    if not folders:
-        chains.append(chain)
-    for entry in folders:
-        real = entry.resolve()
-        if real in above:
-            raise HierarchyError(f"root: wanted a tree, got the link {str(entry)!r} back up")
-        _walk(entry, (*chain, entry.name), (*above, real), extensions, chains)
 
 
 def chains_from_csv(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 import operator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from pml_suprank.checks import demand
+from pml_suprank.hierarchy.known_trees import is_known, remember
 
 if TYPE_CHECKING:
     from pml_suprank.hierarchy.class_tree import ClassTree
@@ -128,12 +132,15 @@ def common_levels(
             f"ref_labels: wanted {labels.shape[1]} levels as in labels, got {ref_labels.shape[1]}"
         )
     shape = len(labels), len(ref_labels)
-    levels = torch.zeros(shape, dtype=torch.int8, device=labels.device)
-    if labels.shape[1] > 127:
+    if labels.shape[1] == 0:
+        return torch.zeros(shape, dtype=dtype, device=labels.device)
+    pairs = list(zip(labels.unsqueeze(1).unbind(2), ref_labels.unbind(1), strict=True))
+    levels = (pairs[0][0] == pairs[0][1]).view(torch.int8)
+    if len(pairs) > 127:
         levels = levels.long()
-    same = torch.empty(shape, dtype=torch.bool, device=labels.device)
-    for column, ref_column in zip(labels.unbind(1), ref_labels.unbind(1), strict=True):
-        levels += torch.eq(column[:, None], ref_column, out=same).view(torch.int8)
+    same = torch.empty(shape, dtype=torch.bool, device=labels.device) if len(pairs) > 1 else None
+    for column, ref_column in pairs[1:]:
+        levels += torch.eq(column, ref_column, out=same).view(torch.int8)
     return levels.to(dtype)
 
 
@@ -171,6 +178,7 @@ def as_level_labels(
         >>> as_level_labels(torch.tensor([7, 9])).tolist()
         [[7], [9]]
     """
+    given = labels
     labels = label_tensor(labels, name=name, length=length)
     ignored = ignored_rows(labels, ignore_index)
     if labels.ndim == 1:
@@ -189,9 +197,20 @@ def as_level_labels(
             f"{name}: wanted {hierarchy.num_levels} columns, one per level of the hierarchy, "
             f"or 1-D class ids, got {labels.shape[1]} columns{_one_hot_hint(labels, name)}"
         )
-    if check:
-        check_tree(labels if ignored is None else labels[~ignored], name)
+    if check and labels.shape[1] > 1 and not is_known((given,), ignore_index):
+        _demand_tree(
+            labels if ignored is None else labels[~ignored],
+            lambda rows: check_tree(rows, name),
+            lambda: remember((given,), ignore_index),
+        )
     return labels
+
+
+def _demand_tree(
+    rows: Tensor, complain: Callable[[Tensor], None], settle: Callable[[], None]
+) -> None:
+    """Demand that rows be a tree; unlike ``check_tree``, in :func:`one_look` an accelerator is asked later."""
+    demand(is_tree(rows), lambda: complain(rows), settle)
 
 
 def as_joint_labels(
@@ -218,6 +237,7 @@ def as_joint_labels(
         HierarchyError: as :func:`as_level_labels`; different numbers of columns; an id under two parents, one of
             them among the references perhaps.
     """
+    raw = (labels,) if ref_labels is labels else (labels, ref_labels)
     given: list[Tensor] = []
     for name, values, length in zip(
         ("labels", "ref_labels"), (labels, ref_labels), lengths, strict=True
@@ -237,16 +257,25 @@ def as_joint_labels(
         )
     if queries.shape[1] == 1 or (hierarchy is not None and given[0].ndim == given[1].ndim == 1):
         return queries, references
+    as_they_came = all(each.ndim == 2 for each in given)
+    if as_they_came and is_known(raw, ignore_index):
+        return queries, references
     rows = []
-    for raw, each in ((given[0], queries), (given[1], references)):
-        ignored = ignored_rows(raw, ignore_index)
-        rows.append(each if ignored is None else each[~ignored])
-    if references is queries:
+    for each, expanded in ((given[0], queries), (given[1], references)):
+        ignored = ignored_rows(each, ignore_index)
+        rows.append(expanded if ignored is None else expanded[~ignored])
+
+    def complain(both: Tensor) -> None:
         check_tree(rows[0])
-    elif not is_tree(both := torch.cat([rows[0], rows[1].to(rows[0].device)])):
-        check_tree(rows[0])
-        check_tree(rows[1], "ref_labels")
-        check_tree(both, "labels and ref_labels")
+        if references is not queries:
+            check_tree(rows[1], "ref_labels")
+            check_tree(both, "labels and ref_labels")
+
+    both = rows[0]
+    if references is not queries:
+        both = torch.cat([rows[0], rows[1].to(rows[0].device)])
+    settle = (lambda: remember(raw, ignore_index)) if as_they_came else (lambda: None)
+    _demand_tree(both, complain, settle)
     return queries, references
 
 
@@ -299,17 +328,16 @@ def checked_ignore_index(ignore_index: Any) -> int | None:
         ) from None
 
 
-def is_tree(labels: Tensor) -> bool:
-    """Whether no id stands under two different ids of the next coarser column; one look at the device.
+def is_tree(labels: Tensor) -> Tensor:
+    """Whether no id stands under two different ids of the next coarser column, as a boolean on the device.
 
     Args:
         labels: (n, L) integers, column 0 finest.
     """
-    torn = []
-    for fine, coarse in itertools.pairwise(labels.unbind(1)):
-        fine, order = fine.sort()
-        torn.append(((fine.diff() == 0) & (coarse[order].diff() != 0)).any())
-    return not torn or not bool(torch.stack(torn).any())
+    columns = labels.T.contiguous()
+    fine, order = columns[:-1].sort(dim=1)
+    coarse = columns[1:].gather(1, order)
+    return ((fine[:, 1:] != fine[:, :-1]) | (coarse[:, 1:] == coarse[:, :-1])).all()
 
 
 def check_tree(labels: Tensor, name: str = "labels") -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pml_suprank.hierarchy import builders, files
+from pml_suprank.hierarchy import builders, files, folders
 from pml_suprank.hierarchy.labels import HierarchyError, check_tree, integer_tensor
 from pml_suprank.hierarchy.tools import TreeTools
 
@@ -138,24 +138,34 @@ class Hierarchy(TreeTools):
         root: str | os.PathLike[str],
         level_names: Sequence[str] | None = None,
         *,
-        extensions: Collection[str] | None = files.IMAGE_EXTENSIONS,
+        extensions: Collection[str] | None = folders.IMAGE_EXTENSIONS,
+        stray: str = "refuse",
+        links: str = "inside",
     ) -> Hierarchy:
         """The tree of nested image folders; every leaf folder is a class.
+
+        Hidden files and folders, those of systems (``__MACOSX``, ``Thumbs.db``), files of other formats or at the root,
+        and folders without a file that counts are left out, and so are pipes, sockets and devices; all are logged
+        together, once, with counts and reasons.
 
         Args:
             root: the folder above the coarsest nodes (itself no node).
             level_names: one name per level, finest first.
-            extensions: the files that count; None counts all. Hidden files and folders never do.
+            extensions: the files that count; None counts all.
+            stray: for a folder with files beside folders: "refuse" lists all such folders in one error, "class" makes
+                each a class of its own, "skip" leaves the files beside folders out.
+            links: "inside" follows links that stay below the root, "follow" follows all.
 
         Returns:
-            Class ids number the leaf folders in the sorted order of their paths, name by name;
+            Class ids number the class folders in the sorted order of their paths, name by name;
             class names are the paths below ``root``, joined by "/".
 
         Raises:
-            HierarchyError: no such folder, a leaf folder without files (its class would have
-                no image), files beside folders (they would have no class), a link back up.
+            HierarchyError: no such folder, no class in it, or files beside folders with ``stray="refuse"``.
+            ValueError: another ``stray`` or ``links``.
         """
-        return cls._from_chains(files.chains_from_folder(root, extensions), level_names)
+        chains = folders.chains_from_folder(root, extensions, stray, links)
+        return cls._from_chains(chains, level_names)
 
     @classmethod
     def from_csv(

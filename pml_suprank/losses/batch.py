@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pml_suprank.checks import check_embeddings
+from pml_suprank.checks import check_embeddings, demand, look_now
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.hierarchy.labels import (
     as_joint_labels,
@@ -27,6 +27,7 @@ __all__ = [
     "Batch",
     "check_references",
     "checked_batch",
+    "checked_tuple",
     "in_whole_batch",
     "level_labels",
     "reduced",
@@ -91,7 +92,7 @@ def checked_batch(
     shape = len(embeddings), len(embeddings if ref_emb is None else ref_emb)
     pairs = None
     if indices_tuple is not None:
-        pairs = _checked_tuple(indices_tuple, shape, embeddings.device)
+        pairs = checked_tuple(indices_tuple, shape, embeddings.device)
     if finds_own and (ref_emb is None or ref_emb is embeddings):
         self_indices = torch.arange(len(embeddings), device=embeddings.device)
     elif checks_own and self_indices is not None:
@@ -99,7 +100,10 @@ def checked_batch(
     if ref_emb is embeddings and (ref_labels is None or ref_labels is labels):
         ref_emb = ref_labels = None
     batch = Batch(embeddings, labels, pairs, ref_emb, ref_labels, self_indices)
-    return batch if ignore_index is None else _without_ignored(batch, shape, ignore_index)
+    if ignore_index is None:
+        return batch
+    look_now()  # the indices are put to use
+    return _without_ignored(batch, shape, ignore_index)
 
 
 def _without_ignored(batch: Batch, shape: tuple[int, int], ignore_index: int) -> Batch:
@@ -158,10 +162,10 @@ def _members(indices_tuple: Sequence[Any], both: tuple[Tensor, Tensor]) -> list[
     return [queries, references] * (len(indices_tuple) // 2)
 
 
-def _checked_tuple(
+def checked_tuple(
     indices_tuple: Sequence[Any], shape: tuple[int, int], device: torch.device
 ) -> tuple[Tensor, ...]:
-    """Return triplets or pairs as int64 on a device, within (B, N)."""
+    """Return triplets or pairs as int64 on a device, whose members are in ``shape``, (B, N), or raise a ValueError."""
     if len(indices_tuple) not in (3, 4):
         raise ValueError(
             f"indices_tuple: wanted 3 tensors of triplets or 4 of pairs, got {len(indices_tuple)}"
@@ -178,16 +182,24 @@ def _checked_tuple(
                 "indices_tuple: wanted pairs of equal length, got "
                 + " and ".join(map(str, lengths))
             )
-    filled = [(column, side) for column, side in zip(columns, _sides(columns), strict=True)]
-    filled = [(column, side) for column, side in filled if len(column)]
-    if filled:
-        bounds = torch.stack([torch.stack(column.aminmax()) for column, _ in filled]).tolist()
-        for (least, largest), (_, side) in zip(bounds, filled, strict=True):
-            if not 0 <= least <= largest < shape[side]:
-                raise ValueError(
-                    f"indices_tuple: wanted indices in 0..{shape[side] - 1}, got {least}..{largest}"
-                )
+    for column, side in zip(columns, _sides(columns), strict=True):
+        if len(column):
+            _demand_indices(column, shape[side])
     return columns
+
+
+def _demand_indices(column: Tensor, size: int) -> None:
+    least, largest = column.aminmax()
+
+    def complain() -> None:
+        raise ValueError(
+            f"indices_tuple: wanted indices in 0..{size - 1}, got {int(least)}..{int(largest)}"
+        )
+
+    if column.device.type == "cpu":
+        demand(int(least) >= 0 and int(largest) < size, complain)
+    else:
+        demand((least >= 0) & (largest < size), complain)
 
 
 def _sides(columns: Sequence[Tensor]) -> list[int]:
@@ -196,13 +208,8 @@ def _sides(columns: Sequence[Tensor]) -> list[int]:
 
 
 def _checked_self_indices(self_indices: Any, embeddings: Tensor, num_refs: int) -> Tensor:
-    if (
-        not torch.is_tensor(self_indices)
-        or self_indices.dtype != torch.long
-        or self_indices.shape != (len(embeddings),)
-        or int(self_indices.min()) < -1
-        or int(self_indices.max()) >= num_refs
-    ):
+
+    def complain() -> None:
         got = self_indices
         if torch.is_tensor(got):
             got = f"{got.dtype} of shape {tuple(got.shape)}, {got.min()}..{got.max()}"
@@ -210,6 +217,11 @@ def _checked_self_indices(self_indices: Any, embeddings: Tensor, num_refs: int) 
             f"self_indices: wanted int64 of shape ({len(embeddings)},), each -1 or an index of one of "
             f"the {num_refs} references, got {got}"
         )
+
+    is_long = torch.is_tensor(self_indices) and self_indices.dtype == torch.long
+    demand(is_long and self_indices.shape == (len(embeddings),), complain)
+    least, largest = self_indices.aminmax()
+    demand((least >= -1) & (largest < num_refs), complain)
     return self_indices.to(embeddings.device)
 
 

@@ -110,8 +110,8 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
 
         Raises:
             ValueError: embeddings that are not finite or of another width, labels or a mask of another length,
-                labels of another form than those stored, more embeddings than slots, or both of
-                ``indices_tuple`` and ``enqueue_mask``. The memory is then as it was, as it is when the loss or the
+                labels of another form than those stored, more embeddings than slots, a malformed tuple, or both of
+                it and ``enqueue_mask``. The memory is then as it was, as it is when the loss or the
                 miner raises.
         """
         labels, enqueue_mask = self._checked(embeddings, labels, indices_tuple, enqueue_mask)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from pml_suprank.checks import one_look
 from pml_suprank.functional.operation import untraced
 from pml_suprank.hierarchy import Hierarchy, HierarchyError, check_tree
 from pml_suprank.hierarchy.labels import as_level_labels, checked_ignore_index
@@ -116,10 +117,11 @@ class CSLLoss(BaseMetricLossFunction):
                 raise ValueError(f"{name}: CSLLoss compares with proxies alone, wanted None")
         if labels is None:
             raise ValueError("labels: wanted class labels, got None")
-        batch = checked_batch(embeddings, labels, ignore_index=self.ignore_index)
+        with one_look():
+            batch = checked_batch(embeddings, labels, ignore_index=self.ignore_index)
+            kept = batch.embeddings
+            labels = as_level_labels(batch.labels, self.hierarchy, length=len(kept), check=False)
         notice_untrained(self)
-        kept = batch.embeddings
-        labels = as_level_labels(batch.labels, self.hierarchy, length=len(kept), check=False)
         labels = labels.to(embeddings.device)
         if batch.is_empty:
             loss_dict = self.zero_losses()

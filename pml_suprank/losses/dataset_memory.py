@@ -136,8 +136,8 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
         Raises:
             ValueError: embeddings that are not finite or of another width, labels or indices of another length or
                 dtype, labels of another form than those stored, an index outside 0..num_samples-1 or twice
-                in the batch, tensors of different devices (labels and indices may be on the CPU). The
-                memory is then as it was, as it is when the loss or the miner raises.
+                in the batch, a malformed tuple, tensors of different devices (labels and indices may be on the
+                CPU). The memory is then as it was, as it is when the loss or the miner raises.
         """
         rows = gather_rows(lambda: self._checked(embeddings, labels, indices))
         num_processes = len(rows)

@@ -81,7 +81,8 @@ class DecomposableRankLoss(BaseMetricLossFunction):
         arguments: tuple[Any, ...]
         arguments = (embeddings, labels, indices_tuple, ref_emb, ref_labels, self_indices)
         if self.ignore_index is not None:
-            batch = checked_batch(*arguments, ignore_index=self.ignore_index)
+            is_own = ref_emb is embeddings  # which what is left of them no longer tells
+            batch = checked_batch(*arguments, ignore_index=self.ignore_index, finds_own=is_own)
             if batch.is_empty:
                 return (embeddings * 0).sum()
             arguments = batch[:6]
@@ -114,7 +115,7 @@ def _call(
         return loss(embeddings, labels)
     if takes_self_indices(loss):
         return loss(embeddings, labels, indices_tuple, ref_emb, ref_labels, self_indices)
-    if self_indices is not None and indices_tuple is None:
+    if ref_emb is not None and self_indices is not None and indices_tuple is None:
         indices_tuple = pairs_without_self(labels, ref_labels, self_indices)
     return loss(embeddings, labels, indices_tuple, ref_emb, ref_labels)
 

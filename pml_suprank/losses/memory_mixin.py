@@ -9,6 +9,7 @@ from torch import Tensor
 from pml_suprank.checks import check_embeddings, checked_level
 from pml_suprank.hierarchy import as_level_labels
 from pml_suprank.hierarchy.labels import checked_ignore_index, ignored_rows, label_tensor
+from pml_suprank.losses.batch import checked_tuple
 from pml_suprank.losses.calibration_loss import CalibrationLoss
 from pml_suprank.losses.decomposable_rank_loss import DecomposableRankLoss, takes_self_indices
 from pml_suprank.losses.one_level import pairs_without_self
@@ -107,6 +108,8 @@ class MemoryMixin:
         pairs = None
         if self.miner is not None or indices_tuple is not None:
             pairs = self._pairs(*batch)
+        if slots is None:  # nowhere, which the loss need not ask about
+            slots = torch.full((len(embeddings),), -1, device=embeddings.device)
         return self.loss(embeddings, labels, pairs, memory, memory_labels, slots)
 
     def _pairs(
@@ -196,7 +199,9 @@ class MemoryMixin:
     def _kept(
         self, labels: Tensor, indices_tuple: Sequence[Tensor] | None
     ) -> tuple[Tensor | None, Sequence[Tensor] | None]:
-        """Return which samples are not ignored, (B,), None for all, and the tuple of those alone."""
+        """Return which samples are not ignored, (B,), None for all, and the tuple of those alone, checked."""
+        if indices_tuple is not None:
+            indices_tuple = checked_tuple(indices_tuple, (len(labels),) * 2, labels.device)
         ignored = ignored_rows(labels, self.ignore_index)
         if ignored is None or not bool(ignored.any()):
             return None, indices_tuple
@@ -318,8 +323,8 @@ def _of_kept(indices_tuple: Sequence[Tensor], kept: Tensor) -> Sequence[Tensor]:
     parts = [indices_tuple] if len(indices_tuple) == 3 else [indices_tuple[:2], indices_tuple[2:]]
     found: list[Tensor] = []
     for members in parts:
-        whole = torch.stack([kept[member.to(kept.device)] for member in members]).all(dim=0)
-        found += [place[member.to(kept.device)[whole]] for member in members]
+        whole = torch.stack([kept[member] for member in members]).all(dim=0)
+        found += [place[member[whole]] for member in members]
     return found
 
 

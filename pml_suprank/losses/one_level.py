@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pml_suprank.checks import checked_level
+from pml_suprank.checks import checked_level, one_look
 from pml_suprank.functional.operation import untraced
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.hierarchy.labels import checked_ignore_index
@@ -60,20 +60,23 @@ class OneLevelMixin:
         self_indices: Tensor | None = None,
     ) -> Tensor:
         """Return the reduced loss; see :meth:`pml_suprank.losses.QueryLoss.forward` for the arguments."""
-        batch = checked_batch(
-            embeddings,
-            labels,
-            indices_tuple,
-            ref_emb,
-            ref_labels,
-            self_indices,
-            ignore_index=self.ignore_index,
-            needs_ref_labels=indices_tuple is None,
-        )
+        with one_look():
+            batch = checked_batch(
+                embeddings,
+                labels,
+                indices_tuple,
+                ref_emb,
+                ref_labels,
+                self_indices,
+                ignore_index=self.ignore_index,
+                needs_ref_labels=indices_tuple is None,
+                finds_own=ref_emb is embeddings and not isinstance(self, WeightMixin),
+            )
+            both = level_labels(batch, self.hierarchy)
         notice_untrained(self)
-        column, ref_column, pairs = self._columns(batch)
+        column, ref_column, pairs = self._columns(batch, *both)
         warn_of_own_copies(self, batch, column, ref_column)
-        if batch.self_indices is not None and pairs is None:
+        if batch.ref_emb is not None and batch.self_indices is not None and pairs is None:
             pairs = pairs_without_self(column, ref_column, batch.self_indices)
         queries = self._rows(batch.embeddings)
         references = None if batch.ref_emb is None else self._rows(batch.ref_emb)
@@ -113,10 +116,9 @@ class OneLevelMixin:
         return reduced(loss, loss_dict, batch, at_least_float32(embeddings), column)
 
     def _columns(
-        self, batch: Batch
+        self, batch: Batch, labels: Tensor | None, ref_labels: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None, Sequence[Tensor] | None]:
         """Return the label column of queries and of references, and the tuple as the labels have it."""
-        labels, ref_labels = level_labels(batch, self.hierarchy)
         column = None if labels is None else self._column("labels", labels)
         pairs: Sequence[Tensor] | None = batch.indices_tuple
         takes_pairs = pairs is not None and not isinstance(self, WeightMixin)  # but no weights

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pml_suprank.checks import demand
 from pml_suprank.losses.cosine import with_direction
 from pml_suprank.losses.one_level import OneLevelMixin
 from pml_suprank.losses.rank_loss import check_similarity
@@ -85,14 +86,20 @@ class ProxyClusterLoss(OneLevelMixin, NormalizedSoftmaxLoss):
             raise ValueError(
                 f"embeddings: wanted {self.embedding_size} dimensions, got {embeddings.shape[1]}"
             )
-        if labels is not None and not (
-            int(labels.min()) >= 0 and int(labels.max()) < self.num_classes
-        ):
+        if labels is not None:
+            self._demand_classes(labels)
+        return super().compute_loss(embeddings, labels, indices_tuple, ref_emb, ref_labels)
+
+    def _demand_classes(self, labels: Tensor) -> None:
+        least, largest = labels.aminmax()
+
+        def complain() -> None:
             raise ValueError(
                 f"labels: wanted classes 0..{self.num_classes - 1} at level {self.level}, "
-                f"got {int(labels.min())}..{int(labels.max())}"
+                f"got {int(least)}..{int(largest)}"
             )
-        return super().compute_loss(embeddings, labels, indices_tuple, ref_emb, ref_labels)
+
+        demand((least >= 0) & (largest < self.num_classes), complain)
 
     def cast_types(self, dtype: torch.dtype, device: torch.device) -> None:
         """Move the proxies, but only where they are elsewhere: torch.func lets nobody write to parameters."""

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pml_suprank.checks import checked_level
+from pml_suprank.checks import checked_level, one_look
 from pml_suprank.functional.operation import untraced
 from pml_suprank.functional.ranks import LevelRelevance
 from pml_suprank.hierarchy import Hierarchy
@@ -104,17 +104,19 @@ class QueryLoss(BaseMetricLossFunction):
                 labels of several levels contradict.
         """
         self.reset_stats()
-        batch = checked_batch(
-            embeddings,
-            labels,
-            indices_tuple,
-            ref_emb,
-            ref_labels,
-            self_indices,
-            ignore_index=self.ignore_index,
-            finds_own=True,
-        )
-        columns, ref_columns = level_labels(batch, self.hierarchy)
+        with one_look():
+            batch = checked_batch(
+                embeddings,
+                labels,
+                indices_tuple,
+                ref_emb,
+                ref_labels,
+                self_indices,
+                ignore_index=self.ignore_index,
+                finds_own=True,
+                checks_own=True,
+            )
+            columns, ref_columns = level_labels(batch, self.hierarchy)
         warn_of_own_copies(self, batch, columns, ref_columns)
         if batch.is_empty:
             loss_dict = self.zero_losses()
@@ -149,14 +151,16 @@ class QueryLoss(BaseMetricLossFunction):
         if isinstance(relevance, LevelRelevance):
             relevant = relevance.total > 0
         else:
-            relevant = (relevance > 0).any(dim=1)
+            relevant = (relevance if relevance.dtype == torch.bool else relevance > 0).any(dim=1)
         valid = relevant.nonzero().flatten()
         if self.collect_stats:
             self.num_queries_without_positives = len(query) - len(valid)
         if len(valid) == 0:
             return self.zero_losses()
-        losses = self.query_losses(scores, items, relevance)[valid]
-        return {"loss": {"losses": losses, "indices": query[valid], "reduction_type": "element"}}
+        losses = self.query_losses(scores, items, relevance)
+        if len(valid) < len(query):
+            losses, query = losses[valid], query[valid]
+        return {"loss": {"losses": losses, "indices": query, "reduction_type": "element"}}
 
     def retrieval(
         self,

@@ -72,17 +72,13 @@ def retrieval_set(
     mask = None if pairs is None else pairs[0] | pairs[1]
     if self_indices is None:
         return RetrievalSet(levels, num_levels, mask)
-    query = (self_indices >= 0).nonzero().flatten()
-    own = query, self_indices[query]
-    if include_self:
-        if pairs is not None:
-            levels = levels.index_put(own, torch.full_like(query, num_levels, dtype=levels.dtype))
-            mask = pairs[0] | pairs[1]
-            mask[own] = True
-    else:
-        if mask is None:
-            mask = torch.ones(shape, dtype=torch.bool, device=levels.device)
-        mask[own] = False
+    place = torch.arange(shape[1], device=levels.device)
+    others = self_indices.to(levels.device).unsqueeze(1) != place  # -1 is no place
+    if not include_self:
+        mask = others if mask is None else mask & others
+    elif mask is not None:
+        levels = torch.where(others, levels, num_levels)
+        mask = mask | ~others
     return RetrievalSet(levels, num_levels, mask)
 
 

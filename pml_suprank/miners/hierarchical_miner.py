@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pml_suprank.checks import checked_level, checked_per_level, has_items
+from pml_suprank.checks import checked_level, checked_per_level, has_items, one_look
 from pml_suprank.functional.operation import plain, untraced
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.hierarchy.labels import as_joint_labels, checked_ignore_index
@@ -102,25 +102,26 @@ class HierarchicalMiner(BaseMiner):
         self.reset_stats()
         if torch.is_tensor(ref_emb) and torch.is_tensor(embeddings):
             ref_emb = embeddings if is_same_data(embeddings, ref_emb) else ref_emb
-        batch = checked_batch(
-            embeddings,
-            labels,
-            None,
-            ref_emb,
-            ref_labels,
-            self_indices,
-            ignore_index=self.ignore_index,
-            needs_ref_labels=True,
-            finds_own=True,
-            checks_own=True,
-        )
-        items = batch.embeddings if batch.ref_emb is None else batch.ref_emb
-        both = as_joint_labels(
-            batch.labels,
-            batch.labels if batch.ref_emb is None else batch.ref_labels,
-            self.hierarchy,
-            lengths=(len(batch.embeddings), len(items)),
-        )
+        with one_look():
+            batch = checked_batch(
+                embeddings,
+                labels,
+                None,
+                ref_emb,
+                ref_labels,
+                self_indices,
+                ignore_index=self.ignore_index,
+                needs_ref_labels=True,
+                finds_own=True,
+                checks_own=True,
+            )
+            items = batch.embeddings if batch.ref_emb is None else batch.ref_emb
+            both = as_joint_labels(
+                batch.labels,
+                batch.labels if batch.ref_emb is None else batch.ref_labels,
+                self.hierarchy,
+                lengths=(len(batch.embeddings), len(items)),
+            )
         columns = [rows.to(embeddings.device) for rows in both]
         with torch.no_grad():
             output = self.mine(batch.embeddings, columns[0], items, columns[1], batch.self_indices)

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from pml_suprank.integrations import package_folder, require
+from pml_suprank.recipes.data.pictures import as_shown, read_picture
 
 __all__ = [
     "LICENCES",
@@ -131,15 +132,13 @@ def rasterise(path: Path, size: int) -> np.ndarray:
         png = resvg.svg_to_bytes(
             svg_path=str(path), width=size, height=size, skip_system_fonts=True
         )
-        image = Image.open(io.BytesIO(bytes(png)))
+        with Image.open(io.BytesIO(bytes(png))) as image:
+            drawing = as_shown(image)
     else:
-        image = Image.open(path)
-    drawing = image.convert("RGBA")
-    canvas = Image.new("RGBA", drawing.size, "white")
-    canvas.alpha_composite(drawing)
-    if canvas.size != (size, size):
-        canvas = canvas.resize((size, size), Image.Resampling.LANCZOS)
-    return np.asarray(canvas.convert("RGB"))
+        drawing = read_picture(path)
+    if drawing.size != (size, size):
+        drawing = drawing.resize((size, size), Image.Resampling.LANCZOS)
+    return np.asarray(drawing)
 
 
 def package_versions() -> dict[str, str]:

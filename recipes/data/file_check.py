@@ -1,14 +1,13 @@
 """Look at all image files of a data set before training, cheaply: are they there, do they begin as images do?"""
 
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
 from pml_suprank.recipes.data.images import BrokenImage, ImageDataset
+from pml_suprank.recipes.data.pictures import BrokenImageError, check_header
 
 __all__ = ["broken_files", "describe_broken", "has_files", "missing_files"]
 
@@ -21,7 +20,7 @@ def has_files(data: ImageDataset) -> bool:
 
 
 def broken_files(data: ImageDataset, *, progress: bool = True) -> list[BrokenImage]:
-    """Images that are missing, empty, or do not begin as an image of their format does. No pixel is decoded.
+    """Images that are missing, empty, too large, or of no format that is read. No pixel is decoded, but SVG is drawn.
 
     Args:
         data: of image files.
@@ -30,9 +29,7 @@ def broken_files(data: ImageDataset, *, progress: bool = True) -> list[BrokenIma
     Returns:
         The broken images, by index.
     """
-    Image.init()
-    with warnings.catch_warnings(), ThreadPoolExecutor(_THREADS) as pool:
-        warnings.simplefilter("ignore")  # of Pillow, of large images and odd headers
+    with ThreadPoolExecutor(_THREADS) as pool:
         reasons = tqdm(
             pool.map(_reason, data.paths, chunksize=256),
             total=len(data),
@@ -70,13 +67,7 @@ def describe_broken(broken: Sequence[BrokenImage], total: int, most: int = 5) ->
 def _reason(path: Path) -> str:
     """What is wrong with a file; empty where nothing is."""
     try:
-        if not path.is_file():
-            return "no such file"
-        if not path.stat().st_size:
-            return "an empty file"
-        if path.suffix.lower() not in Image.registered_extensions():
-            return ""  # of a format that others read
-        with Image.open(path) as image:
-            return "" if min(image.size) else "an image without pixels"
-    except Exception as error:  # damaged files raise nearly anything in Pillow's plugins
-        return f"{type(error).__name__}: {error}"
+        check_header(path)
+    except BrokenImageError as error:
+        return error.reason
+    return ""

@@ -1,15 +1,22 @@
 """Anybody's images in nested folders: ``root/animal/dog/husky/*.jpg``."""
 
+import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.hierarchy.files import IMAGE_EXTENSIONS
+from pml_suprank.hierarchy.folders import LeftOut, describe, read_files, read_tree
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.layout import PathLike, need
+from pml_suprank.recipes.data.pictures import format_note, readable_suffixes
 
-__all__ = ["load_folder"]
+__all__ = ["all_images", "load_folder"]
+
+_log = logging.getLogger(__name__)
 
 
 def load_folder(
@@ -17,37 +24,69 @@ def load_folder(
     split: str | None = None,
     *,
     level_names: Sequence[str] | None = None,
+    stray: str = "refuse",
+    links: str = "inside",
     **items: Any,
 ) -> ImageDataset:
     """Images of nested folders; every leaf folder is a class, the folders above it its parents.
+
+    What can be read is read: every format of Pillow for photographs and drawings, SVG where resvg-py is installed, HEIC
+    where pillow-heif is. All that is left out is logged together, once, with counts and reasons, and kept as
+    ``left_out`` of the data set: hidden files and folders, those of systems (``__MACOSX``, ``@eaDir``, ``Thumbs.db``),
+    other formats, folders without an image, images at the root, links that leave the root, pipes and devices.
 
     Args:
         root: the folder above the coarsest classes, or, with a split, above the splits.
         split: name of the folder below ``root`` to read, such as "train"; None reads ``root``.
         level_names: finest first; "level_0", ... by default.
+        stray: for a folder with images beside folders with images, whose labels are ambiguous: "refuse" lists all
+            such folders in one error, "class" makes each a class of its own, "skip" leaves the images beside
+            folders out.
+        links: "inside" follows links that stay below ``root``, "follow" follows all.
         **items: arguments of :class:`ImageDataset`, such as ``transform``.
 
     Returns:
-        Images in the sorted order of their paths. Every split has its own taxonomy, of the
+        Images in the sorted order of their classes and names. Every split has its own taxonomy, of the
         classes that it holds.
 
     Raises:
         FileNotFoundError: no such folder.
-        HierarchyError: no class folders, an empty one, or images beside folders
-            (:meth:`Hierarchy.from_folder`).
+        HierarchyError: no image in a class folder, or images beside folders with ``stray="refuse"``.
+        ValueError: another ``stray`` or ``links``.
     """
     base = need(root, split or "")
-    hierarchy = Hierarchy.from_folder(base, level_names)
-    paths: list[Path] = []
-    classes: list[int] = []
-    for index, name in enumerate(hierarchy.class_names or ()):
-        files = [path for path in sorted((base / name).iterdir()) if _is_image(path)]
-        paths += files
-        classes += [index] * len(files)
-    return ImageDataset(paths, hierarchy.table[classes], hierarchy, **items)
+    classes, left_out = read_tree(
+        base, readable_suffixes(), stray=stray, links=links, within=root, note=format_note
+    )
+    hierarchy = Hierarchy.from_paths(
+        ("/".join(found.chain) for found in classes), level_names=level_names
+    )
+    paths = [path for found in classes for path in found.files]
+    labels = [index for index, found in enumerate(classes) for _ in found.files]
+    data = ImageDataset(paths, hierarchy.table[labels], hierarchy, **items)
+    return _noted(data, left_out, base)
 
 
-def _is_image(path: Path) -> bool:
-    """The rule of :meth:`Hierarchy.from_folder`."""
-    hidden = path.name.startswith(".")
-    return not hidden and path.suffix.lower() in IMAGE_EXTENSIONS and path.is_file()
+def all_images(folder: PathLike, links: str = "inside") -> ImageDataset:
+    """Every image below a folder, in the order of the paths, all of one class; left out is what ``load_folder`` does.
+
+    Raises:
+        FileNotFoundError: no such folder, or no image in it.
+        ValueError: another ``links``.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"images: wanted a folder, got {str(folder)!r}")
+    paths, left_out = read_files(folder, readable_suffixes(), links=links, note=format_note)
+    if not paths:
+        told = f"\n{describe(left_out, str(folder))}" if left_out else ""
+        raise FileNotFoundError(f"images: wanted images below {str(folder)!r}, got none{told}")
+    labels = torch.zeros(len(paths), 1, dtype=torch.long)
+    return _noted(ImageDataset(paths, labels, Hierarchy.from_paths(["image"])), left_out, folder)
+
+
+def _noted(data: ImageDataset, left_out: tuple[LeftOut, ...], folder: Path) -> ImageDataset:
+    data.left_out = left_out
+    if left_out and os.environ.get("RANK", "0") == "0":  # once, not in every process that trains
+        _log.warning("%s", describe(left_out, str(folder)))
+    return data

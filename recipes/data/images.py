@@ -2,8 +2,6 @@
 
 import copy
 import logging
-import struct
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +13,19 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.hierarchy.folders import LeftOut
 from pml_suprank.recipes.data.paths import IdPaths
+from pml_suprank.recipes.data.pictures import (
+    WHITE,
+    BrokenImageError,
+    check_background,
+    read_picture,
+)
 
 __all__ = ["BrokenImage", "BrokenImageError", "ImageDataset"]
 
 Self = TypeVar("Self", bound="ImageDataset")
 _log = logging.getLogger(__name__)
-_READ_ERRORS: tuple[type[Exception], ...] = (
-    *(OSError, ValueError, SyntaxError, EOFError),
-    *(struct.error, zlib.error, Image.DecompressionBombError),
-)
-
-
-class BrokenImageError(OSError):
-    """An image that is missing or cannot be decoded; the message names the file."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +57,14 @@ class ImageDataset(Dataset[Any]):
         return_index: whether an item ends with its index.
         on_error: "raise" or "skip".
         captions: [N] texts that say what the images show; None for none.
+        background: colour behind the transparent parts of images, a name or "#rrggbb".
 
     Attributes:
         broken: index to reason, of the images found broken so far in this process.
+        left_out: what the loader has found beside the images and not read.
 
     Raises:
-        ValueError: another label_form or on_error, or labels that do not fit the paths or tree.
+        ValueError: another label_form, on_error or background, or labels that do not fit the paths or tree.
     """
 
     def __init__(
@@ -79,7 +78,9 @@ class ImageDataset(Dataset[Any]):
         return_index: bool = False,
         on_error: str = "raise",
         captions: Sequence[str] | None = None,
+        background: str = WHITE,
     ):
+        check_background(background)
         if label_form not in ("class", "levels"):
             raise ValueError(f"label_form: wanted 'class' or 'levels', got {label_form!r}")
         if on_error not in ("raise", "skip"):
@@ -108,7 +109,9 @@ class ImageDataset(Dataset[Any]):
         self.label_form = label_form
         self.return_index = return_index
         self.on_error = on_error
+        self.background = background
         self.broken: dict[int, str] = {}
+        self.left_out: tuple[LeftOut, ...] = ()
 
     @property
     def level_labels(self) -> Tensor:
@@ -119,9 +122,8 @@ class ImageDataset(Dataset[Any]):
         return len(self.paths)
 
     def decode(self, index: int) -> Image.Image:
-        """Read one image, RGB; what a data set that keeps its images otherwise overrides."""
-        with Image.open(self.paths[index]) as image:
-            return image.convert("RGB")
+        """Read one image as a viewer shows it, RGB; what a data set that keeps its images otherwise overrides."""
+        return read_picture(self.paths[index], self.background)
 
     def image(self, index: int) -> Image.Image:
         """The untransformed image.
@@ -131,11 +133,13 @@ class ImageDataset(Dataset[Any]):
         """
         try:
             return self.decode(index)
-        except _READ_ERRORS as error:
-            self._report(index, f"{type(error).__name__}: {error}")
+        except (OSError, ValueError) as error:
+            told = f"{type(error).__name__}: {error}"
+            self._report(index, getattr(error, "reason", told))
             raise BrokenImageError(
                 f"image {index}: wanted a readable image, got {str(self.paths[index])!r} "
-                f"({self.broken[index]})"
+                f"({self.broken[index]})",
+                self.broken[index],
             ) from error
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.hierarchy.chains import chain_rows
 from pml_suprank.recipes.data.images import ImageDataset
 
 __all__ = [
@@ -67,28 +66,24 @@ def class_families(tree: Hierarchy, classes: Sequence[int]) -> list[list[int]]:
     Returns:
         Families of classes that stand below one node together, those of a subtree one after the other.
     """
-    chains = chain_rows(tree)
-    children: dict[Any, dict[Any, int | None]] = {(): {}}
-    for label in classes:
-        above: Any = ()
-        *parents, own = chains[label]
-        for node in parents:
-            children.setdefault(above, {}).setdefault(node, None)
-            above = node
-        children.setdefault(above, {})[own, label] = label
+    top = tree.num_levels
+    children: dict[tuple[int, int], dict[int, None]] = {(top, 0): {}}
+    for row in tree.table[list(classes)].tolist():
+        for level, (child, parent) in enumerate(zip(row, [*row[1:], 0], strict=True), 1):
+            children.setdefault((level, parent), {})[child] = None
     families: list[list[int]] = []
 
-    def gather(node: Any) -> list[int]:
-        """The classes below a node that found no siblings further down."""
-        alone: list[int] = []
-        for child, label in children[node].items():
-            alone += gather(child) if label is None else [label]
+    def gather(level: int, node: int) -> list[int]:
+        """The classes below a node that found no siblings further down; a short branch's own nodes hold one each."""
+        if level == 0:
+            return [node]
+        alone = [label for child in children[level, node] for label in gather(level - 1, child)]
         if len(alone) > 1:
             families.append(alone)
             return []
         return alone
 
-    rest = gather(())
+    rest = gather(top, 0)
     return [*families, rest] if rest else families
 
 

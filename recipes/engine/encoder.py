@@ -12,8 +12,10 @@ from pml_suprank.integrations.fine_tuning import freeze_batch_norm
 from pml_suprank.integrations.model_identity import ModelIdentity
 from pml_suprank.integrations.multi_scale import MultiScale
 from pml_suprank.integrations.plain_files import PlainDataError, read_yaml
+from pml_suprank.recipes.data.pictures import WHITE, as_shown
 from pml_suprank.recipes.engine.checkpoints import BEST, CheckpointError, read_checkpoint
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
+from pml_suprank.recipes.engine.run_paths import resolved
 from pml_suprank.recipes.engine.settings import ModelSettings, Settings
 
 __all__ = [
@@ -78,7 +80,7 @@ def model_transforms(model: Any, settings: ModelSettings) -> tuple[Callable, Cal
 
 
 def read_settings(run: Path) -> Settings:
-    """The settings of a run folder.
+    """The settings of a run folder; relative paths in it start from that folder, not from where one stands.
 
     Raises:
         CheckpointError: there are none, or they are damaged.
@@ -88,7 +90,7 @@ def read_settings(run: Path) -> Settings:
         content = read_yaml(path)
     except (OSError, PlainDataError) as error:
         raise CheckpointError(f"{path}: wanted the settings of a run, got {error}") from error
-    return settings_from({} if content is None else content, str(path))
+    return resolved(settings_from({} if content is None else content, str(path)), run)
 
 
 class Encoder:
@@ -101,6 +103,7 @@ class Encoder:
         batch_size: images or texts at a time.
         scales: factors of the image's sides; embeddings of several are averaged, see :class:`MultiScale`.
         identity: which model this is; embeddings keep it.
+        background: colour behind transparent parts of images, as in training.
     """
 
     def __init__(
@@ -111,8 +114,9 @@ class Encoder:
         batch_size: int = 64,
         scales: Sequence[float] = (1.0,),
         identity: ModelIdentity | None = None,
+        background: str = WHITE,
     ):
-        self.identity = identity
+        self.identity, self.background = identity, background
         self.model = model.to(device).eval()
         self.describe: Any = self.model if tuple(scales) == (1.0,) else MultiScale(model, scales)
         self.transform, self.device, self.batch_size = transform, torch.device(device), batch_size
@@ -123,10 +127,11 @@ class Encoder:
         return _normalised([self.describe(part.to(self.device)) for part in self._parts(images)])
 
     def encode_images(self, images: Sequence[Any]) -> Tensor:
-        """Embeddings [n, D] of PIL images."""
+        """Embeddings [n, D] of PIL images of any mode."""
         parts = self._parts(images)
-        shown = (torch.stack([self.transform(i.convert("RGB")) for i in part]) for part in parts)
-        return torch.cat([self.encode_tensors(part) for part in shown])
+        shown = ([as_shown(image, self.background) for image in part] for part in parts)
+        stacked = (torch.stack([self.transform(image) for image in part]) for part in shown)
+        return torch.cat([self.encode_tensors(part) for part in stacked])
 
     @torch.inference_mode()
     def encode_text(self, texts: Sequence[str]) -> Tensor:
@@ -160,31 +165,39 @@ def load_encoder(
     Raises:
         CheckpointError: settings or weights are missing, damaged or do not fit each other.
     """
-    settings = read_settings(run).model
-    model = build_model(settings, with_weights=False)
+    settings = read_settings(run)
+    model = build_model(settings.model, with_weights=False)
     load_best(model, Path(run))
-    transform = model_transforms(model, settings)[1]
+    transform = model_transforms(model, settings.model)[1]
     identity = model_identity(model, settings, run, scales)
-    return Encoder(model, transform, device, scales=scales, identity=identity)
+    return Encoder(
+        model,
+        transform,
+        device,
+        scales=scales,
+        identity=identity,
+        background=settings.data.background,
+    )
 
 
 def model_identity(
-    model: Any, settings: ModelSettings, run: Path, scales: Sequence[float] = (1.0,)
+    model: Any, settings: Settings, run: Path, scales: Sequence[float] = (1.0,)
 ) -> ModelIdentity:
     """Which model a run has: its weights as they are, and how it prepares images.
 
     Args:
         model: retrieval model.
-        settings: of the model.
+        settings: of the run.
         run: its folder, for the name.
         scales: see :class:`Encoder`.
     """
     preprocessing = {
         **model.preprocessing,
-        "image_size": settings.image_size,
-        **settings.eval_transform,
+        "image_size": settings.model.image_size,
+        "background": settings.data.background,
+        **settings.model.eval_transform,
     }
-    name = f"{settings.library} {settings.name} of {run}"
+    name = f"{settings.model.library} {settings.model.name} of {run}"
     return ModelIdentity.of(model, name, preprocessing, scales)
 
 

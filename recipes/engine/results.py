@@ -12,6 +12,7 @@ from pml_suprank.recipes.embeddings import EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.encoder import model_identity
 from pml_suprank.recipes.engine.evaluation import Evaluation
+from pml_suprank.recipes.engine.run_paths import placed
 from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.pages.sheets import contact_sheet
 from pml_suprank.recipes.retrievals import choose_queries, retrieve
@@ -46,7 +47,13 @@ def read_before(folder: Path) -> dict[str, Any]:
 
 
 def write_after(
-    folder: Path, trainer: Any, found: Evaluation, test: Any, *, notes: Sequence[str] = ()
+    folder: Path,
+    trainer: Any,
+    found: Evaluation,
+    test: Any,
+    *,
+    notes: Sequence[str] = (),
+    left_out: Sequence[Any] = (),
 ) -> dict[str, Any]:
     """Write ``metrics.json``, ``sheets.json`` and ``embeddings.npz``.
 
@@ -56,19 +63,22 @@ def write_after(
         found: evaluation of the best weights.
         test: the held-out images.
         notes: what the reader of the results has to know about the data.
+        left_out: what lay beside the images and was not read, :class:`LeftOut`.
 
     Returns:
         The content of ``metrics.json``.
     """
     before = read_before(folder)
     tree = test.hierarchy
+    paths, base = placed(test.paths, trainer.settings.data.root)
     EmbeddingSet(
         found.embeddings,
         found.labels,
-        paths=tuple(str(path) for path in test.paths),
+        paths=paths,
         level_names=tree.level_names,
         node_names=names_of_nodes(tree),
-        model=model_identity(trainer.model.model, trainer.settings.model, folder),
+        root=base,
+        model=model_identity(trainer.model.model, trainer.settings, folder),
     ).save(folder / "embeddings.npz")
     if before["sheets"] is not None:
         rows = {
@@ -90,6 +100,7 @@ def write_after(
         "training_images": len(trainer.items),
         "iterations": trainer.global_step,
         "training_seconds": round(sum(row["seconds"] for row in trainer.log.history), 1),
+        "left_out": [asdict(item) for item in left_out],
     }
     write_json(folder / "metrics.json", metrics)  # last: its presence says that the run is whole
     return metrics

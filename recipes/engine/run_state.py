@@ -13,8 +13,10 @@ __all__ = ["identity", "restore", "run_state"]
 def identity(trainer: Any) -> dict[str, Any]:
     """What a checkpoint belongs to, and the best evaluation so far."""
     data: Any = trainer.items.data
+    settings = asdict(trainer.settings)
+    settings["data"].pop("root")  # the images may have moved
     return {
-        "settings": asdict(trainer.settings),
+        "settings": settings,
         "processes": trainer.accelerator.num_processes,
         "num_samples": len(trainer.items),
         "labels": zlib.crc32(trainer.plan.labels.numpy().tobytes()),

@@ -6,17 +6,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from pml_suprank.hierarchy import HierarchyError
+from pml_suprank.hierarchy.folders import LeftOut, merged
 from pml_suprank.recipes.data.assembly import with_one_taxonomy
 from pml_suprank.recipes.data.duplicates import settle_copies
 from pml_suprank.recipes.data.file_check import broken_files, describe_broken, has_files
 from pml_suprank.recipes.data.image_check import check_images
 from pml_suprank.recipes.data.images import BrokenImage, BrokenImageError
+from pml_suprank.recipes.data.pictures import check_background
 from pml_suprank.recipes.data.registry import LOADERS, load
 from pml_suprank.recipes.data.splits import share_note, split_classes, split_images
 from pml_suprank.recipes.engine.parsing import ConfigError, nearest
+from pml_suprank.recipes.engine.run_paths import check_root
 from pml_suprank.recipes.engine.settings import DataSettings, Settings
 
 __all__ = ["Sets", "check_data", "check_loader_options", "load_sets"]
+
+
+OWN_IMAGES = ("folder", "table")
+"""Loaders of anybody's images, which are searched for copies unasked; published data sets are large and known."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,7 @@ class Sets:
         gallery: where to search; None for the queries.
         broken: number of images that were found broken and left out.
         notes: sentences about the data that the reader of a result has to know.
+        left_out: what lies beside the images and is not read, of all splits.
     """
 
     train: Any
@@ -36,6 +44,7 @@ class Sets:
     gallery: Any = None
     broken: int = 0
     notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def check_data(settings: DataSettings) -> None:
@@ -69,6 +78,10 @@ def check_data(settings: DataSettings) -> None:
         raise ConfigError("data.gallery_split: wanted null without data.test_split")
     if not 0 < settings.test_share < 1:
         raise ConfigError(f"data.test_share: wanted a number in (0, 1), got {settings.test_share}")
+    try:
+        check_background(settings.background)
+    except ValueError as error:
+        raise ConfigError(f"data.{error}") from None
     if settings.workers < 0:
         raise ConfigError(f"data.workers: wanted an integer >= 0, got {settings.workers}")
 
@@ -107,14 +120,18 @@ def load_sets(settings: Settings, *, progress: bool = True) -> Sets:
 def _load_sets(settings: Settings, progress: bool) -> Sets:
     data = settings.data
     check_data(data)
+    if inspect.signature(LOADERS[data.name]).parameters["root"].default is inspect.Parameter.empty:
+        check_root(data)
     options = dict(data.options)
     if "duplicates" in inspect.signature(LOADERS[data.name]).parameters:
         options.setdefault("duplicates", data.duplicates)
     policy = options.get("duplicates", data.duplicates)
+    left_out: list[LeftOut] = []
 
     def split(name: str | None) -> Any:
         found = load(data.name, data.root, name, **options)
-        found.on_error = data.on_error
+        found.on_error, found.background = data.on_error, data.background
+        left_out.extend(found.left_out)
         return found
 
     names = {"train": data.train_split, "gallery": data.gallery_split, "test": data.test_split}
@@ -138,7 +155,9 @@ def _load_sets(settings: Settings, progress: bool) -> Sets:
             continue
         broken += len(bad)
         parts[name] = part.without(bad) if bad else part
-    if policy == "warn":  # after it: copies on both sides of it are the worst
+    if (
+        policy == "warn" and data.name in OWN_IMAGES
+    ):  # copies on both sides of the hold-out are the worst
         parts, found = settle_copies(parts, policy, progress=progress)
         notes += found
     train, test, gallery = parts["train"], parts["test"], parts.get("gallery")
@@ -151,7 +170,7 @@ def _load_sets(settings: Settings, progress: bool) -> Sets:
     for part in (test, gallery):
         if part is not None:
             part.on_error = "raise"
-    return Sets(train, test, gallery, broken, tuple(filter(None, notes)))
+    return Sets(train, test, gallery, broken, tuple(filter(None, notes)), merged(left_out))
 
 
 def _broken(part: Any, data: DataSettings, is_train: bool, progress: bool) -> list[BrokenImage]:

@@ -37,8 +37,10 @@ class DataSettings:
             all decoded before and the broken ones left out.
         check_images: decode all images before training and leave the broken ones out; otherwise it is only looked
             whether each file is there and begins as an image does.
-        duplicates: what to do with image files of equal content: count them, keep one of each (none where their
-            classes differ), or stop. A file that a table lists twice stops unless copies are dropped.
+        duplicates: what to do with image files of equal content: count them (for folder and table), keep one of each
+            (none where their classes differ), or stop. A file that a table lists twice stops unless copies are dropped.
+        background: colour behind transparent parts of images, a name or "#rrggbb"; searches and evaluations of the run
+            have the same.
         workers: processes that load images; 0 loads in the training process.
     """
 
@@ -53,6 +55,7 @@ class DataSettings:
     on_error: Literal["raise", "skip"] = "raise"
     check_images: bool = False
     duplicates: Literal["warn", "drop", "refuse"] = "warn"
+    background: str = "white"
     workers: int = 0
 
 

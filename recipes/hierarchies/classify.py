@@ -1,5 +1,6 @@
 """Step *classify*: the images of classes without a name, each put into a group of names."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -83,6 +84,7 @@ def classify(
         raise TableError(
             f"{images}: wanted classes of names.csv, got {len(unknown)} others: {unknown[:5]}"
         )
+    root = Path(os.path.abspath(root))  # *vote* may be run from elsewhere
     settings = {
         "root": str(root),
         "encoder": encoder,

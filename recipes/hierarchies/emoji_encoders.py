@@ -11,6 +11,7 @@ from pml_suprank.recipes.embeddings import EmbeddingSet
 from pml_suprank.recipes.engine.checkpoints import LAST
 from pml_suprank.recipes.engine.encoder import Encoder, build_model, model_transforms, read_settings
 from pml_suprank.recipes.engine.parsing import ConfigError
+from pml_suprank.recipes.engine.run_paths import resolved
 from pml_suprank.recipes.engine.settings import ModelSettings
 from pml_suprank.recipes.finetune import finetune
 from pml_suprank.recipes.hierarchies.rules import RULES
@@ -53,7 +54,7 @@ def train_tower(
     settings = settings_of("start", options, seed, folder)
     if cache_dir is not None:
         settings = replace(settings, data=replace(settings.data, root=str(cache_dir)))
-    if (folder / LAST).exists() and read_settings(folder) != settings:
+    if (folder / LAST).exists() and read_settings(folder) != resolved(settings):
         raise ConfigError(f"output: {folder} holds a run of other settings; use another folder")
 
     def train() -> Path:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.recipes.data.images import ImageDataset
+from pml_suprank.recipes.data.pictures import BrokenImageError, read_picture
 from pml_suprank.recipes.embed import embed_images
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
 from pml_suprank.recipes.engine.encoder import Encoder
@@ -86,10 +86,9 @@ def can_be_read(paths: Iterable[Path]) -> bool:
     """Whether any of the files is an image that can be read."""
     for path in paths:
         try:
-            with Image.open(path) as image:
-                image.convert("RGB")
+            read_picture(path)
             return True
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        except BrokenImageError:
             continue
     return False
 
@@ -97,7 +96,8 @@ def can_be_read(paths: Iterable[Path]) -> bool:
 def _embed(encoder: Encoder, paths: list[Path], workers: int) -> tuple[np.ndarray, np.ndarray]:
     """[n, D] float16 and which can be read; D is 0 where none can."""
     labels = torch.zeros(len(paths), 1, dtype=torch.long)
-    data = ImageDataset(paths, labels, Hierarchy.from_paths(["image"]))
+    tree = Hierarchy.from_paths(["image"])
+    data = ImageDataset(paths, labels, tree, background=encoder.background)
     whole = np.ones(len(paths), dtype=bool)
     half = torch.autocast(encoder.device.type, torch.float16, encoder.device.type != "cpu")
     try:

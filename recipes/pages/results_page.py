@@ -6,11 +6,12 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, NamedTuple
 
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 from torch import Tensor
 
+from pml_suprank.recipes.data.pictures import BrokenImageError, read_picture
 from pml_suprank.recipes.pages.html_page import page
-from pml_suprank.recipes.pages.sheets import thumbnail, tile
+from pml_suprank.recipes.pages.sheets import file_thumbnail, grey_cell, lost_note, tile
 
 __all__ = ["Query", "render_picture", "render_results"]
 
@@ -42,7 +43,7 @@ def render_results(queries: Sequence[Query], gallery: Any, scores: Tensor, indic
     body = []
     asked = f"{len(queries):,} {'query' if len(queries) == 1 else 'queries'}"
     for query, own_scores, own in zip(queries, scores.tolist(), indices.tolist(), strict=True):
-        picture = f'<img src="{_thumbnail(query.path)}" alt="query">' if query.path else ""
+        picture = f'<img src="{file_thumbnail(query.path)}" alt="query">' if query.path else ""
         figures = [f'<figure class="query">{picture}<b>{html.escape(query.title)}</b></figure>']
         for score, index in zip(own_scores, own, strict=True):
             if index < 0:
@@ -57,6 +58,7 @@ def render_results(queries: Sequence[Query], gallery: Any, scores: Tensor, indic
         body.append(f'<div class="sheet">{"".join(figures)}</div>')
     content = f"""<h1>Search results</h1>
 <p class="lead">{asked} in a gallery of {len(gallery):,} images; cosine similarity.</p>
+{lost_note(gallery, indices.flatten().tolist())}
 {"".join(body)}"""
     return page("Search results", content, _STYLE)
 
@@ -77,23 +79,19 @@ def render_picture(queries: Sequence[Query], gallery: Any, indices: Tensor) -> I
                 (_GAP - 3, top - 3, _GAP + _SIDE + 2, top + _SIDE + 2), outline="#0f766e", width=3
             )
         for column, index in enumerate((index for index in own if index >= 0), 1):
-            _paste(sheet, gallery.path(index), 2 * _GAP + column * step, top)
+            path = gallery.path(index)
+            lost = "not found" if gallery.has_file(index) else ""
+            _paste(sheet, path, 2 * _GAP + column * step, top, lost)
     return sheet
 
 
-def _paste(sheet: Image.Image, path: Path | None, left: int, top: int) -> None:
-    cell = Image.new("RGB", (_SIDE, _SIDE), "#f2f4f7")
+def _paste(sheet: Image.Image, path: Path | None, left: int, top: int, lost: str = "") -> None:
+    cell = grey_cell(lost if path is None else "", _SIDE)
     try:
         if path is not None:
-            with Image.open(path) as image:
-                small = image.convert("RGB")
-                small.thumbnail((_SIDE, _SIDE))
-                cell.paste(small, ((_SIDE - small.width) // 2, (_SIDE - small.height) // 2))
-    except (OSError, UnidentifiedImageError):
-        pass  # a grey cell says that there is no such image
+            small = read_picture(path)
+            small.thumbnail((_SIDE, _SIDE))
+            cell.paste(small, ((_SIDE - small.width) // 2, (_SIDE - small.height) // 2))
+    except BrokenImageError:
+        cell = grey_cell("cannot be read", _SIDE)
     sheet.paste(cell, (left, top))
-
-
-def _thumbnail(path: Path) -> str:
-    with Image.open(path) as image:
-        return thumbnail(image)

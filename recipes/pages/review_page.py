@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
 from pml_suprank.recipes.pages.html_page import page
-from pml_suprank.recipes.pages.sheets import image_tag, thumbnail
+from pml_suprank.recipes.pages.sheets import file_thumbnail, image_tag
 
 __all__ = ["render_review", "render_uncertain"]
 
@@ -119,8 +117,4 @@ def render_uncertain(
 
 
 def _thumb(path: Path) -> str:
-    try:
-        with Image.open(path) as image:
-            return image_tag(thumbnail(image, 64), path.name)
-    except (OSError, UnidentifiedImageError):
-        return ""
+    return image_tag(file_thumbnail(path, 64), path.name)

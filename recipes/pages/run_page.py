@@ -81,6 +81,8 @@ def render_run(run: RunFolder) -> str:
     if len(run.evaluations) > 1:
         lines = {titles[name][0]: _by_epoch(run, name) for name in main}
         body.append(picture(curves(lines, "epoch", "held-out images"), "Metrics by epoch"))
+    if run.metrics.get("left_out"):
+        body += ["<h2>Left out of the data</h2>", _left_out(run.metrics["left_out"])]
     body += ["<h2>Settings</h2>", _definitions(run.settings)]
     queries = run.metrics.get("queries")
     lead = f"{queries:,} queries that were not trained on" if queries else "held-out queries"
@@ -184,6 +186,17 @@ def _differences(runs: Sequence[RunFolder], head: str) -> str:
     if not rows:
         return "<p>None.</p>"
     return _wide(head, rows)
+
+
+def _left_out(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What lay beside the images and was not read: how much, why, and the first of each."""
+    lines = (
+        f'<tr><td class="number">{int(row["count"]):,}</td><td class="text">{html.escape(str(row["reason"]))}</td>'
+        f'<td class="text">{html.escape(", ".join(map(str, row["examples"])))}</td></tr>'
+        for row in rows
+    )
+    head = "<thead><tr><th>files or folders</th><th>reason</th><th>such as</th></tr></thead>"
+    return f'<div class="wide"><table>{head}<tbody>{"".join(lines)}</tbody></table></div>'
 
 
 def _wide(head: str, rows: Sequence[str]) -> str:

@@ -5,15 +5,22 @@ import functools
 import html
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageDraw
+
+from pml_suprank.recipes.data.pictures import BrokenImageError, as_shown, read_picture
 
 __all__ = [
     "contact_sheet",
     "dots",
+    "file_thumbnail",
+    "grey_cell",
     "image_tag",
     "legend",
+    "lost_note",
+    "no_image",
     "render_sheets",
     "result_row",
     "sheet",
@@ -51,7 +58,7 @@ _TEXT = ("#8a94a3", "#9a6700", "#3f7d56", "#1d857e", "#0b5d57")
 
 def thumbnail(image: Image.Image, side: int = SIDE) -> str:
     """A small JPEG of an image as a data URI."""
-    small = image.convert("RGB")
+    small = as_shown(image).copy()
     small.thumbnail((side, side))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=85)
@@ -181,20 +188,38 @@ def image_tag(source: str, text: str) -> str:
 
 
 def tile(found: Any, row: int) -> str:
-    """Thumbnail of an image of an ``EmbeddingSet``, or a grey one where the file cannot be read."""
+    """Thumbnail of an image of an ``EmbeddingSet``, or a grey one that says what is wrong with the file."""
     path = found.path(row)
     if path is None:
-        return _blank()
+        return no_image("not found" if found.has_file(row) else "")
+    return file_thumbnail(path)
+
+
+def file_thumbnail(path: Path, side: int = SIDE) -> str:
+    """Thumbnail of an image file as a data URI; a grey one where it is missing or cannot be read."""
     try:
-        with Image.open(path) as image:
-            return thumbnail(image)
-    except (OSError, UnidentifiedImageError):
-        return _blank()
+        return thumbnail(read_picture(path), side)
+    except BrokenImageError:
+        return no_image("cannot be read" if path.exists() else "not found")
+
+
+def lost_note(found: Any, rows: Iterable[int]) -> str:
+    """A paragraph about images of an ``EmbeddingSet`` that are not where they were; empty where all are."""
+    text = found.lost(dict.fromkeys(rows))
+    return f"<p><b>{html.escape(text)}</b></p>" if text else ""
 
 
 @functools.cache
-def _blank() -> str:
-    return thumbnail(Image.new("RGB", (64, 64), "#f2f4f7"))
+def no_image(text: str, side: int = SIDE) -> str:
+    """A grey thumbnail with a few words."""
+    return thumbnail(grey_cell(text, side))
+
+
+def grey_cell(text: str, side: int) -> Image.Image:
+    """What stands in the place of a picture that cannot be shown."""
+    cell = Image.new("RGB", (side, side), "#f2f4f7")
+    ImageDraw.Draw(cell).text((6, side // 2 - 6), text, fill="#5b6472")
+    return cell
 
 
 def _image(content: Mapping[str, Any], index: int) -> str:

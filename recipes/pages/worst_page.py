@@ -4,11 +4,18 @@ import html
 from typing import Any
 
 from pml_suprank.recipes.pages.html_page import page
-from pml_suprank.recipes.pages.sheets import legend, render_sheets, sheet_style, tile
+from pml_suprank.recipes.pages.sheets import legend, lost_note, render_sheets, sheet_style, tile
 
-__all__ = ["render_worst"]
+__all__ = ["render_worst", "worst_queries"]
 
 RANKED_BY = "hierarchical_average_precision"
+
+
+def worst_queries(found: Any, count: int = 20) -> list[int]:
+    """The queries of lowest H-AP, of those with a relevant item; worst first."""
+    metric = found.result[RANKED_BY]
+    rows = metric.valid.nonzero().flatten().tolist()
+    return sorted(rows, key=lambda row: float(metric.values[row]))[:count]
 
 
 def render_worst(found: Any, count: int = 20) -> str:
@@ -19,10 +26,7 @@ def render_worst(found: Any, count: int = 20) -> str:
         count: number of queries; those without any relevant item are not among them.
     """
     metric = found.result[RANKED_BY]
-    order = sorted(
-        metric.valid.nonzero().flatten().tolist(), key=lambda row: float(metric.values[row])
-    )
-    worst = order[:count]
+    worst = worst_queries(found, count)
     levels = found.queries.names_of_levels()
     offset = len(found.queries)  # queries and gallery are two sets of images on one page
     shown: dict[str, str] = {}
@@ -44,9 +48,12 @@ def render_worst(found: Any, count: int = 20) -> str:
         f"<li>{float(metric.values[row]):.3f} {html.escape(_about(found.queries, row))}</li>"
         for row in worst
     )
+    results = found.indices[worst].flatten().tolist()
+    note = lost_note(found.queries, worst) or lost_note(found.gallery, results)
     body = f"""<h1>Worst queries</h1>
 <p class="lead">The {len(worst)} queries of lowest H-AP, of {metric.num_valid:,}; the mean is
 {metric.mean():.3f}.</p>
+{note}
 {legend(levels)}
 {listing}
 <h2>In figures</h2>

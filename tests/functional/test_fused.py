@@ -145,8 +145,8 @@ def test_kernels_compile_for_a_gpu_that_is_not_here(form, dtype, monkeypatch, tm
     names = ["rank_targets", "pull_items"] if form["SMOOTH"] else ["rank_targets"]
     for name in names:
         kernel = getattr(module, name)
-        types = {"levels": "*i8", "level_of_target": "*i8"}
-        types |= dict.fromkeys(("query", "item", "first_target"), "*i64")
+        types = {"levels": "*i8", "level_of_target": "*i8", "first_target": "*i32"}
+        types |= {"query": "*i64", "item": "*i64"}
         types |= dict.fromkeys(("num_targets", "num_items", "per_split"), "i32")
         types |= dict.fromkeys(("num_columns", "item_blocks"), "i32")
         constants = {
@@ -154,6 +154,10 @@ def test_kernels_compile_for_a_gpu_that_is_not_here(form, dtype, monkeypatch, tm
         }
         types |= dict.fromkeys(constants, "constexpr")
         signature = {each: types.get(each, f"*{dtype}") for each in kernel.arg_names}
-        source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-        built = triton.compile(source, target=GPUTarget("cuda", 80, 32))
-        assert len(built.asm["cubin"]) > 1000
+        for more in ({}, {"num_items": 1}):  # a number that is 1 becomes a constant
+            signature |= dict.fromkeys(more, "constexpr")
+            source = ASTSource(fn=kernel, signature=signature, constexprs=constants | more)
+            warps = operator.WARPS if name == "rank_targets" else 4
+            target = GPUTarget("cuda", 80, 32)
+            built = triton.compile(source, target=target, options={"num_warps": warps})
+            assert len(built.asm["cubin"]) > 1000

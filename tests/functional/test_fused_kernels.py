@@ -87,10 +87,12 @@ def test_equals_the_definition(name, dtype):
 
 
 @given(problem=problems(max_queries=4, max_items=10))
-@settings(max_examples=500 if HAS_GPU else 25, deadline=None)
+@settings(max_examples=200 if HAS_GPU else 25, deadline=None)
 def test_small_problems(problem):
-    for name in ("sup", "hrank", "smooth", "hard") if HAS_GPU else ("hrank", "smooth"):
-        check(problem, SURROGATES[name])
+    # a numerator that is 1 exactly where scores tie has two slopes there, and a fused multiply-add takes either
+    hrank = F.SupRank(hrank=F.HRankStep(beta=23.7, gamma=0.47))
+    for surrogate in (hrank, F.SmoothRank(), *([F.SupRank(), F.HardRank()] if HAS_GPU else [])):
+        check(problem, surrogate)
 
 
 @pytest.mark.parametrize("num_levels", [1, 2, 8, 140])
@@ -240,6 +242,7 @@ def operator_inputs(surrogate=None, **options):
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 def test_is_an_operator_of_torch():
     torch.library.opcheck(operator.fused_ranks, operator_inputs())
+    torch.library.opcheck(operator.fused_ranks, operator_inputs(F.HardRank()))
     scores, *rest = operator_inputs()
     rank, hrank, *slopes = operator.fused_ranks(scores.detach(), *rest)
     torch.library.opcheck(
@@ -275,7 +278,7 @@ def test_the_operator_has_no_second_derivative():
     scores, *rest = operator_inputs()
     rank = operator.fused_ranks(scores, *rest)[0]
     (first,) = torch.autograd.grad((rank**2).sum(), scores, create_graph=True)
-    with pytest.raises(RuntimeError, match="can be differentiated once"):
+    with pytest.raises(RuntimeError, match="wanted at most one derivative"):
         first.sum().backward()
 
 
@@ -328,6 +331,8 @@ def test_grids_stay_within_their_limits(monkeypatch):
     for shape in ((65_537, 3), (2, 65_537)):
         scores = torch.randn(shape, device=DEVICE)
         levels = torch.randint(0, 3, shape, device=DEVICE)
+        if shape[1] > 3:
+            levels *= torch.arange(shape[1], device=DEVICE) % 100 == 0
         got = results("fused", scores, levels, surrogate=F.SupRank())
         if HAS_GPU:
             expected = results("blocked", scores.double(), levels, surrogate=F.SupRank())

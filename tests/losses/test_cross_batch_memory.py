@@ -213,7 +213,7 @@ def test_only_storing_gives_zero_with_a_graph():
     assert loss == 0
     assert memory_loss.queue_idx == 10
     nothing = torch.zeros(10, dtype=torch.bool)
-    memory_loss(embeddings, labels, enqueue_mask=nothing)
+    memory_loss(embeddings.flip(0), labels.flip(0), enqueue_mask=nothing)
     assert (memory_loss.queue_idx, memory_loss.has_been_filled) == (10, False)
     empty = losses.CrossBatchMemory(losses.SupAPLoss(), DIM, 40)
     assert empty(embeddings, labels, enqueue_mask=nothing) == 0

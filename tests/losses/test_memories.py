@@ -264,6 +264,39 @@ def test_ignored_samples_are_as_if_they_had_not_come(kind, name, form, where, mi
     assert_same_state(ignoring, plain.state_dict())
 
 
+MALFORMED = [
+    (([0], [1]), "wanted 3 tensors of triplets or 4 of pairs, got 2"),
+    (([0], [99], [1]), r"wanted indices in 0..11, got 99..99"),
+    (([0], [-1], [1]), r"wanted indices in 0..11, got -1..-1"),
+    (([0.0], [1.0], [2.0]), "wanted integers, got dtype float"),
+    (([0, 1], [1, 2], [2]), "wanted pairs of equal length, got 2 and 2 and 1"),
+]
+
+
+@each_memory
+@pytest.mark.parametrize("build", [pml_losses.ContrastiveLoss, losses.SupAPLoss])
+@pytest.mark.parametrize(("pairs", "message"), MALFORMED)
+def test_a_malformed_tuple_is_an_error_and_leaves_the_memory_as_it_was(kind, build, pairs, message):
+    memory = MEMORIES[kind](build())
+    memory(*batch(12))
+    before = state_of(memory)
+    with pytest.raises(ValueError, match=f"indices_tuple.*{message}"):
+        memory(*batch(12, seed=1), tuple(map(torch.tensor, pairs)))
+    assert_same_state(memory, before)
+
+
+@each_memory
+@pytest.mark.parametrize("build", [pml_losses.ContrastiveLoss, losses.SupAPLoss])
+def test_a_tuple_of_lists_is_that_of_tensors(kind, build):
+    found = []
+    for convert in (list, np.array, torch.tensor, lambda each: torch.tensor(each).int()):
+        memory = MEMORIES[kind](build())
+        memory(*batch(12))
+        pairs = tuple(convert(each) for each in ([0, 3], [2, 4], [1, 5]))
+        found.append(memory(*batch(12, seed=1), pairs))
+    assert all(torch.equal(found[0], other) for other in found)
+
+
 @each_memory
 def test_a_batch_of_ignored_samples_is_worth_nothing(kind):
     memory = MEMORIES[kind](losses.SupAPLoss(), ignore_index=255)

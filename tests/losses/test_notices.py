@@ -82,6 +82,27 @@ def test_when_copies_are_told_of(name, case, record):
     assert len(told(record, COPIES)) == expected
 
 
+@pytest.mark.parametrize("name", COMPARE)
+@pytest.mark.parametrize("with_ignored", [False, True])
+def test_references_that_are_the_embeddings_need_no_telling(name, with_ignored, record):
+    embeddings, labels = batch()
+    options = {}
+    if with_ignored:
+        labels[::5], options = -1, {"ignore_index": -1}
+    expected = make(name, **options)(embeddings, labels)
+    for ref_labels in (labels, labels.clone(), labels.tolist()):
+        got = make(name, **options)(embeddings, labels, ref_emb=embeddings, ref_labels=ref_labels)
+        torch.testing.assert_close(got, expected)
+    assert told(record, COPIES) == []
+
+
+@pytest.mark.parametrize("name", [*COMPARE, "HAPPIERLoss", "DecomposableRankLoss"])
+def test_places_without_references_are_those_of_the_batch(name):
+    embeddings, labels = batch()
+    got = make(name)(embeddings, labels, self_indices=torch.arange(len(labels)))
+    torch.testing.assert_close(got, make(name)(embeddings, labels))
+
+
 def test_memories_know_the_places(record):
     embeddings, labels = batch()
     losses.CrossBatchMemory(losses.SupAPLoss(), DIM, 24)(embeddings, labels)

@@ -70,6 +70,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
         {"beta": 2.0, "gamma": 0.4, "leak": 0.1},
         functional.HRankStep(beta=2.0, gamma=0.4, leak=0.1),
     ),
+    "ignore_index": (-1, -1),
     "include_self": (True, True),
     "k": ([1, 3], (1, 3)),
     "lambda_val": (2.0, 2.0),
@@ -146,7 +147,11 @@ PARTS = ("rank_loss", "decomposability_loss")
 
 def _is_shadow(owner: Any, name: str) -> bool:
     """A sum of losses is a PML loss with a reducer, distance, ... of its own, which count for nothing."""
-    return isinstance(owner, losses.DecomposableRankLoss) and name not in (*PARTS, "weight")
+    return isinstance(owner, losses.DecomposableRankLoss) and name not in (
+        *PARTS,
+        "weight",
+        "ignore_index",
+    )
 
 
 def classes(module: Any, base: type) -> list[str]:
@@ -292,4 +297,4 @@ def test_every_option_of_every_memory(tmp_path: Path) -> None:
             built = build_memory(settings.memory, loss, None, CONTEXT)
             assert held(built, option) == OPTIONS[option][1]
             found.add(option)
-    assert found == {"warmup", "batch_weight", "storage_dtype", "collect_stats"}
+    assert found == {"warmup", "batch_weight", "storage_dtype", "ignore_index", "collect_stats"}

@@ -1,7 +1,8 @@
 """Exact ranks of few positives on a GPU: every pair of a target and an item, in one kernel each way.
 
 Time B P N, memory O(B N) as for ``blocked``, which it equals. Deterministic: no sum depends on timing. The kernels are
-Triton's, which comes with torch's builds for CUDA; without a GPU its interpreter runs them, for tests.
+Triton's, which comes with torch's builds for CUDA; without a GPU its interpreter runs them, for tests. Scores in
+float64 are compared in float64, which few cards are quick at.
 """
 
 import functools
@@ -88,7 +89,5 @@ class _FusedRanks(RankOperation):
     ) -> tuple[Tensor]:
         """Return the gradient of the scores."""
         (scores,), (rank_pull, *hrank_pull) = inputs, grads
-        if not self.form.smooth:
-            return (torch.zeros_like(scores),)
         pulls = rank_pull, hrank_pull[0] if hrank_pull else rank_pull[:0]
         return (fused_ranks_backward(scores.detach(), *self._rest(), *self.slopes, *pulls),)

@@ -30,9 +30,8 @@ INTERPRETED = not isinstance(nothing, triton.JITFunction)
 def _competitor(t, step, EVERY: tl.constexpr):
     """Return C(t) and tau C'(t): SmoothRank's for every competitor, else SupRank's for those of a lower level."""
     x = tl.abs(t) * tl.load(step)
-    decay = tl.where(
-        x > 72.13475204444817, 0.0, tl.exp2(-x)
-    )  # beyond 50 temperatures there is no slope
+    # beyond 50 temperatures there is no slope
+    decay = tl.where(x > 72.13475204444817, 0.0, tl.exp2(-x))
     near = 1.0 / (1.0 + decay)
     tail = decay * near  # exact where it is small, as is the slope
     if EVERY:

@@ -21,6 +21,8 @@ PROGRAMS = 2048
 """Few targets share their items out among about so many programs."""
 RUN = 8
 """Blocks of items whose sums stay in the dtype of the scores."""
+WARPS = 8
+"""Of a program that ranks: as few instructions as with 4, half the registers of a thread."""
 BLOCKS_OF_SPLIT = 4
 """A program gets at least so many blocks of items, if there are as many."""
 
@@ -131,7 +133,7 @@ def fused_ranks(
     if num_targets == 0:
         return _empty(scores, needed, 0)
     splits, per_split = splits_of(num_targets, num_items)
-    scores, levels = scores.contiguous(), levels.contiguous()
+    scores, levels, query, item = (t.contiguous() for t in (scores, levels, query, item))
     dtype = scores.dtype if splits == 1 else torch.float64
     sums = _empty(scores, needed, splits * num_targets, dtype)
     with torch.cuda.device_of(scores):
@@ -139,8 +141,8 @@ def fused_ranks(
             scores,
             levels,
             scores if relevance is None else relevance.contiguous(),
-            query.contiguous(),
-            item.contiguous(),
+            query,
+            item,
             _on_device(tuple(step), scores.dtype, scores.device),
             *sums,
             num_targets,
@@ -153,7 +155,7 @@ def fused_ranks(
             SMOOTH_NUMERATOR=relevance is not None and smooth_numerator,
             BY_LEVEL=by_level,
             RUN=RUN,
-            num_warps=8,
+            num_warps=WARPS,
             **BLOCKS,
         )
     if splits == 1:
@@ -218,7 +220,7 @@ def fused_ranks_backward(
         relevance: see there.
         query: see there.
         item: see there.
-        form: see there; a smooth one.
+        form: see there.
         step: see there.
         rank_slope: (T,).
         hrank_slope: (T,), or (0,).
@@ -227,12 +229,13 @@ def fused_ranks_backward(
     """
     from pml_suprank.functional._backends.fused import kernels
 
-    _, every, smooth_numerator, by_level = form
+    smooth, every, smooth_numerator, by_level = form
     num_queries, num_items = scores.shape
-    if len(query) == 0:
+    if len(query) == 0 or not smooth:
         return torch.zeros_like(scores, memory_format=torch.contiguous_format)
-    scores, levels = scores.contiguous(), levels.contiguous()
-    first_target = torch.searchsorted(query, torch.arange(num_queries + 1, device=query.device))
+    scores, levels, query, item = (t.contiguous() for t in (scores, levels, query, item))
+    rows = torch.arange(num_queries + 1, device=query.device)
+    first_target = torch.searchsorted(query, rows, out_int32=True)
     place = query * num_items + item
     score_of_target, level_of_target = scores.view(-1)[place], levels.view(-1)[place]
     relevance_of_target = scores
@@ -249,7 +252,7 @@ def fused_ranks_backward(
             levels,
             scores if relevance is None else relevance,
             first_target,
-            item.contiguous(),
+            item,
             score_of_target,
             level_of_target,
             relevance_of_target,
@@ -298,8 +301,8 @@ def _pull(ctx: Any, rank_pull: Tensor | None, hrank_pull: Tensor | None, *_: Any
 
 def _refuse(ctx: Any, *_: Any) -> Any:
     raise RuntimeError(
-        "ranks of backend 'fused' can be differentiated once; for second derivatives take "
-        "backend='dense'"
+        "pml_suprank::fused_ranks: wanted at most one derivative, got asked for a second one; "
+        "functional.ranks has it"
     )
 
 
