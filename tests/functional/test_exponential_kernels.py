@@ -89,7 +89,7 @@ def test_blocks_of_their_real_size(name, kind):
 
 
 @given(problem=problems(max_queries=3, max_items=12))
-@settings(max_examples=500 if HAS_GPU else 8, deadline=None)
+@settings(max_examples=500 if HAS_GPU else 6, deadline=None)
 def test_small_problems(problem):
     for name in (*BRIEF, "hard") if HAS_GPU else ("hrank", "smooth"):
         check(problem, SURROGATES[name])
@@ -97,7 +97,7 @@ def test_small_problems(problem):
 
 @pytest.mark.parametrize(
     ("name", "num_levels"),
-    [("sup", 1), ("sup", 8), ("hrank", 2), ("hrank", 140), ("smooth", 8), ("hard", 8)],
+    [("sup", 1), ("sup", 8), ("hrank", 2), ("smooth", 8), ("hard", 8)],
 )
 def test_relevance_of_levels(name, num_levels):
     problem = problem_of("tied", 2, 30, num_levels, seed=2, masked=True, dtype=torch.float32)
@@ -118,6 +118,12 @@ def test_relevance_of_levels(name, num_levels):
         (value.sum() + 0 * scores.sum()).backward()
         found.append((value.detach(), scores.grad))
     close(*found, torch.float32)
+
+
+def test_more_levels_than_a_byte_holds():
+    problem = problem_of("tied", 1, 20, 130, seed=2, masked=True, dtype=torch.float32)
+    problem.levels[0, :2] = torch.tensor([129, 130])
+    check(problem, SURROGATES["sup"], with_relevance=False)
 
 
 @pytest.mark.parametrize("name", ["sup", "smooth", "hard"])
@@ -150,7 +156,7 @@ def test_one_item(name):
 
 
 @pytest.mark.parametrize("name", BRIEF)
-def test_rows_that_are_empty_full_tied_or_masked(name, small_blocks):
+def test_rows_that_are_empty_full_tied_or_masked(name):
     scores = 0.3 * torch.randn(6, 20, dtype=torch.float64, device=DEVICE)
     levels = torch.randint(0, 4, scores.shape, device=DEVICE)
     mask = torch.rand(scores.shape, device=DEVICE) < 0.8
@@ -172,16 +178,17 @@ def test_far_scores_outside_the_retrieval_set_change_nothing():
 
 def test_chunks_change_nothing(monkeypatch):
     problem = problem_of("spread", 3, 20, 3, seed=2, masked=True, dtype=torch.float32)
-    arguments = [tensor.to(DEVICE) for tensor in problem[:4]]
-    whole = results("fast", *arguments, surrogate=SURROGATES["hrank"])
-    for items in (1, 2 * 20 * 3):
+    scores, levels, _, mask = (tensor.to(DEVICE) for tensor in problem[:4])
+    found = []
+    for items in (1 << 20, 1, 2 * 20 * 3):
         monkeypatch.setattr(exponentials, "CHUNK_ITEMS", items)
-        parts = results("fast", *arguments, surrogate=SURROGATES["hrank"])
-        for one, other in zip(whole, parts, strict=True):
-            assert torch.equal(one, other)
+        found.append(results("fast", scores, levels, None, mask, surrogate=SURROGATES["sup"]))
+    for other in found[1:]:
+        assert torch.equal(other.rank, found[0].rank)
+        assert torch.equal(other.gradient, found[0].gradient)
 
 
-@pytest.mark.parametrize("name", BRIEF)
+@pytest.mark.parametrize("name", ["hrank", "smooth"])
 def test_layout_and_type_of_levels_change_nothing(name):
     problem = problem_of("tied", 2, 30, 3, seed=7, dtype=torch.float32)
     scores, levels, relevance = (tensor.to(DEVICE) for tensor in problem[:3])
@@ -230,7 +237,7 @@ def test_a_graph_twice_and_functions_of_torch_func():
 
 @pytest.mark.parametrize("name", SURROGATE_LOSSES)
 def test_losses(name):
-    embeddings, labels = batch(8, dtype=torch.float32)
+    embeddings, labels = batch(12 if HAS_GPU else 5, dtype=torch.float32)
     embeddings, labels = embeddings.to(DEVICE), labels.to(DEVICE)
     expected = value_and_gradient(make(name, backend="blocked"), embeddings, labels)
     got = value_and_gradient(make(name, backend="fast"), embeddings, labels)
