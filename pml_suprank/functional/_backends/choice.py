@@ -25,7 +25,8 @@ LIMITS = {
     # two cores of an AMD EPYC; dense wins up to about 20 queries and items
     "cpu": Limits(fused=0, dense=1 << 13, fast_ranked=5, fast_ranked_others=3),
     # an H100, 256 queries. fused: a prototype of it against fast, 4,096 to 1,048,576 items, 11 or a third of them
-    # ranked. Without it, dense wins in a batch of 256 (7.9 ms, 0.5 GiB; fast 32 ms), fast against more items.
+    # ranked. Without it, dense wins in a batch of 256 (7.9 ms, 0.5 GiB; fast 32 ms), fast against more items. These
+    # times of fast are of its grid; its sums of exponentials, which it takes where fused can run, are not measured.
     "cuda": Limits(fused=4e9, dense=1 << 24, fast_ranked=0, fast_ranked_others=0),
 }
 """By type of device; one that is not named takes the CPU's."""

@@ -1,15 +1,20 @@
 """Near-linear ranks: one sort and prefix sums for steps and lines, a grid for the sigmoid.
 
+On CUDA devices with Triton it is one sort and sums of exponentials instead, see :mod:`..exponentials`.
+
 Cost per query is that of a sort and some passes over its N items, whatever the number of positives. Value and
 gradient agree with the definition to about 1e-6 of their largest entry.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pml_suprank.functional._backends import blocked, fused
+from pml_suprank.functional._backends.exponentials import ExponentialRanks
 from pml_suprank.functional._backends.fast.chunk import Chunk, SortedChunk
 from pml_suprank.functional._backends.fast.grid import MAX_CELLS, Grid, num_cells
 from pml_suprank.functional._backends.fast.hrank import HigherCompetitors, step_numerator
@@ -32,7 +37,9 @@ def why_not(request: RankRequest) -> str | None:
     surrogate = request.surrogate
     if not isinstance(surrogate, HardRank | SmoothRank | SupRank):
         return f"it knows HardRank, SmoothRank and SupRank, not {type(surrogate).__name__}"
-    if not isinstance(surrogate, HardRank):
+    if request.num_targets == 0:
+        return None
+    if not isinstance(surrogate, HardRank) and not _has_kernels(request):
         low, high = (float(score) for score in request.scores.detach().aminmax())
         cells = num_cells(high - low, surrogate.tau)
         if cells > MAX_CELLS:
@@ -50,7 +57,19 @@ def why_not(request: RankRequest) -> str | None:
 
 def ranks(request: RankRequest) -> TargetRanks:
     """Rank every positive item."""
+    if request.num_targets == 0:
+        return blocked.ranks(request)
+    if _has_kernels(request):
+        return ExponentialRanks(request, level_relevance(request)).ranks()
     return _FastRanks(request).ranks()
+
+
+def _has_kernels(request: RankRequest) -> bool:
+    """Return whether Triton is there for the sums of exponentials, which need neither a grid nor a lowest tau."""
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    if request.scores.device.type != "cuda" and not interpreted:
+        return False
+    return fused.why_not(request) is None
 
 
 def level_relevance(request: RankRequest) -> Tensor | None:
