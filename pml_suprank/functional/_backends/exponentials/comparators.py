@@ -27,7 +27,7 @@ from pml_suprank.functional.steps import HardRank, HRankStep, SmoothRank, SupRan
 NONE, LOWER, EVERY, HIGHER = range(4)
 """Which competitors are smooth: none, those of a lower level than the target, all, those of a higher one."""
 TERMS = {torch.float32: 12, torch.float64: 28}
-"""Exponentials of the series: as many as round off, and with the four other columns of a state a power of two."""
+"""Exponentials of the series: its error is then no more than rounding, and the columns of a state a power of two."""
 OTHER_COLUMNS = 4
 NUM_NUMBERS = 16
 

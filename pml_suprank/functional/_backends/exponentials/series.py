@@ -19,6 +19,7 @@ References:
     (2000), algorithm 1.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -27,7 +28,8 @@ GROWTH = 3 + math.sqrt(8)
 """Each further exponential divides the error of the tail by this much."""
 
 
-def coefficients(num_terms: int) -> list[float]:
+@functools.cache
+def coefficients(num_terms: int) -> tuple[float, ...]:
     r"""Return :math:`c_1, \dots, c_n`."""
     scale = (GROWTH**num_terms + GROWTH**-num_terms) / 2
     product, weight, found = -1.0, -scale, []
@@ -35,10 +37,11 @@ def coefficients(num_terms: int) -> list[float]:
         weight = product - weight
         found.append(weight / scale)
         product *= (k + num_terms) * (k - num_terms) / ((k + 0.5) * (k + 1))
-    return found
+    return tuple(found)
 
 
-def slope_coefficients(num_terms: int, rounding: float) -> list[float]:
+@functools.cache
+def slope_coefficients(num_terms: int, rounding: float) -> tuple[float, ...]:
     r"""Return weights of the same exponentials for the slope of the sigmoid, :math:`e^{-x} / (1 + e^{-x})^2`.
 
     They are a fit by least squares, at Chebyshev's points in :math:`z = e^{-x}`, to the slope and to small weights: a
@@ -50,4 +53,4 @@ def slope_coefficients(num_terms: int, rounding: float) -> list[float]:
     cost = math.sqrt(num_points) * rounding * np.eye(num_terms)
     wanted = np.concatenate([z / (1 + z) ** 2, np.zeros(num_terms)])
     fit = np.linalg.lstsq(np.concatenate([powers, cost]), wanted, rcond=None)[0]
-    return [float(weight) for weight in fit]
+    return tuple(fit.tolist())
