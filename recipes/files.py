@@ -3,37 +3,13 @@
 import csv
 import io
 import json
-import os
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+from pml_suprank.integrations.whole_files import write_atomic
 
 __all__ = ["write_atomic", "write_csv", "write_json", "write_text"]
-
-
-def write_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file through a temporary neighbour, so that no reader ever sees half of it.
-
-    Args:
-        path: the file; its folder is made where needed.
-        write: gets the open binary file. When it fails, ``path`` keeps what it had.
-
-    Raises:
-        OSError: the folder cannot be made or written to.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -58,9 +34,3 @@ def write_csv(
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
