@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["DamagedFileError", "hash_file", "is_sealed", "write_atomic", "write_sealed"]
+__all__ = ["DamagedFileError", "is_sealed", "write_atomic", "write_sealed"]
 
 _MARK = b"sha256:"
 _SEAL = len(_MARK) + 64
@@ -86,16 +86,6 @@ def is_sealed(path: Path) -> bool:
         if _hash(file, size).encode() != seal.removeprefix(_MARK):
             raise DamagedFileError("a damaged file: its checksum is of other content")
     return True
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of the bytes of a file, as hexadecimal digits.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        return _hash(file, file.seek(0, os.SEEK_END))
 
 
 class _Sealing(io.RawIOBase):
