@@ -13,8 +13,12 @@ __all__ = ["write_atomic", "write_csv", "write_json", "write_text"]
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    write_atomic(path, lambda file: file.write(text.encode("utf-8")))
+    r"""Write UTF-8 text atomically.
+
+    A byte of a file name that is not UTF-8, which Python holds as a lone surrogate, is written as ``\udcff``: JSON
+    reads that back as it was, and all else stays readable.
+    """
+    write_atomic(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -20,6 +20,7 @@ def identity(trainer: Any) -> dict[str, Any]:
         "settings": settings,
         "processes": trainer.accelerator.num_processes,
         "num_samples": len(trainer.items),
+        "items": trainer.data.digests,
         "labels": zlib.crc32(trainer.plan.labels.numpy().tobytes()),
         "level_names": list(data.hierarchy.level_names),
         "best": trainer.best,
@@ -52,6 +53,8 @@ def restore(trainer: Any, path: Path) -> None:
     """
     content = read_checkpoint(path)
     own = identity(trainer)
+    if "items" in content or "sealed" in content:  # else of an older version
+        trainer.data.check(path, content.get("items"))
     for name in ("settings", "processes", "num_samples", "labels"):
         key, wanted, found = _first_difference(name, own[name], content.get(name))
         if key:
