@@ -4,6 +4,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from pml_suprank.recipes.files import print_any_name
+
 __all__ = ["RECIPES", "main"]
 
 RECIPES = {
@@ -34,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage)
         return 0 if arguments else 2
+    print_any_name()
     name, *rest = arguments
     if name not in RECIPES:
         print(f"suprank: wanted one of {', '.join(RECIPES)}, got {name!r}", file=sys.stderr)

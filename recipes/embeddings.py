@@ -111,11 +111,24 @@ class EmbeddingSet:
         return [name for name, _ in itertools.groupby(names)]
 
     def path(self, row: int) -> Path | None:
-        """The image of a row; None where there is no such file."""
-        if self.paths is None:
+        """The image of a row; None where there is no such file, or where it lies outside of ``root``.
+
+        A file of embeddings comes from anywhere, and pages show the images that it names: neither ``..`` nor a link
+        leads out of the folder of the images.
+        """
+        if self.paths is None or self.is_outside(row):
             return None
         path = Path(self.root) / self.paths[row]
         return path if path.is_file() else None
+
+    def is_outside(self, row: int) -> bool:
+        """Whether the path of a row leads out of the folder of the images."""
+        assert self.paths is not None
+        try:
+            base = os.path.realpath(self.root)
+            return not Path(os.path.realpath(Path(base) / self.paths[row])).is_relative_to(base)
+        except (OSError, ValueError):  # no path at all
+            return True
 
     def at_root(self, root: Path | None) -> "EmbeddingSet":
         """The same embeddings, their images in another folder; None changes nothing."""
@@ -132,6 +145,12 @@ class EmbeddingSet:
         if not gone:
             return ""
         assert self.paths is not None
+        outside = [row for row in gone if self.is_outside(row)]
+        if outside:
+            return (
+                f"{len(gone):,} of {len(rows):,} images to show not shown: {self.paths[outside[0]]!r} lies outside of "
+                f"the folder of the images, {self.root!r}"
+            )
         place = os.path.abspath(Path(self.root) / self.paths[gone[0]])
         return (
             f"{len(gone):,} of {len(rows):,} images to show not found, the first at {place!r}; "

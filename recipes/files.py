@@ -3,13 +3,21 @@
 import csv
 import io
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pml_suprank.integrations.whole_files import write_atomic
 
-__all__ = ["write_atomic", "write_csv", "write_json", "write_text"]
+__all__ = ["print_any_name", "write_atomic", "write_csv", "write_json", "write_text"]
+
+
+def print_any_name() -> None:
+    """Let file names that are not UTF-8 be printed: their odd bytes are escaped, as :func:`write_text` does."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
 
 
 def write_text(path: Path, text: str) -> None:

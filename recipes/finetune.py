@@ -31,13 +31,13 @@ from pml_suprank.recipes.engine.encoder import (
 )
 from pml_suprank.recipes.engine.evaluation import facts_of_sets
 from pml_suprank.recipes.engine.parsing import ConfigError, parse_settings, to_yaml
-from pml_suprank.recipes.engine.results import write_after, write_before
+from pml_suprank.recipes.engine.results import read_before, write_after, write_before
 from pml_suprank.recipes.engine.run_lock import only_run
 from pml_suprank.recipes.engine.run_paths import at_root, resolved, same_but_root, split_root
 from pml_suprank.recipes.engine.sets import Sets, load_sets
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.engine.trainer import Trainer, make_accelerator
-from pml_suprank.recipes.files import write_text
+from pml_suprank.recipes.files import print_any_name, write_text
 from pml_suprank.recipes.levels import notes_of_levels
 from pml_suprank.recipes.pages.run_page import metric_titles
 from pml_suprank.recipes.report import write_report
@@ -106,6 +106,7 @@ def _run(trainer: Trainer, sets: Sets, output: Path, resume: bool) -> dict[str, 
     if resume and (output / LAST).exists():
         trainer.load(output / LAST)
         if is_main:
+            read_before(output)  # rather than after the training
             trainer.data.write(output)
             write_text(output / "config.yaml", to_yaml(settings))  # the images may have moved
             print(f"going on after epoch {trainer.epoch}, step {trainer.step}", flush=True)
@@ -190,6 +191,7 @@ def _settings(options: argparse.Namespace, words: list[str]) -> Settings:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of the recipe; returns the exit status."""
+    print_any_name()
     options, words = _run_options(sys.argv[1:] if argv is None else argv)
     if {"-h", "--help"} & set(words):
         print(__doc__)

@@ -140,7 +140,7 @@ def check_room(folder: Path, content: dict[str, Any]) -> None:
         content: of a checkpoint. An optimiser that has not stepped yet is reckoned at three times the weights.
 
     Raises:
-        ConfigError: it cannot be written to, or there is too little room.
+        ConfigError: it cannot be written to, leads elsewhere, or there is too little room.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -150,6 +150,10 @@ def check_room(folder: Path, content: dict[str, Any]) -> None:
         raise ConfigError(
             f"--output: wanted a folder to write to, got {folder} ({error})"
         ) from error
+    if (folder / "tensorboard").is_symlink():  # all other files replace a link in their place
+        raise ConfigError(
+            f"--output: wanted a folder of this run alone, got a link at {folder / 'tensorboard'}"
+        )
     for stale in folder.glob(".*.pt.*"):  # of a process that was killed while it wrote
         stale.unlink(missing_ok=True)
     # last and best checkpoint, and a temporary file beside them

@@ -40,11 +40,18 @@ def read_before(folder: Path) -> dict[str, Any]:
     """
     path = folder / BEFORE
     try:
-        return read_json(path)
-    except (OSError, ValueError) as error:
+        content = read_json(path)
+        metrics, sheets = content["metrics"], content["sheets"]
+        if not all(isinstance(value, int | float) for value in metrics.values()):
+            raise TypeError("metrics that are no numbers")
+        if sheets is not None and not all(isinstance(row, int) for row in sheets["queries"]):
+            raise TypeError("queries that are no numbers")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else error
         raise CheckpointError(
-            f"{path}: wanted the evaluation before training, got {error}"
+            f"{path}: wanted the evaluation before training, got {reason}"
         ) from error
+    return content
 
 
 def write_after(

@@ -65,7 +65,7 @@ def test_the_same_images_elsewhere_and_touched_are_taken(photos: Path, tmp_path:
 
 
 def test_names_that_are_no_utf_8(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = shutil.copytree(photos, tmp_path / "photos")
     try:
@@ -78,7 +78,13 @@ def test_names_that_are_no_utf_8(
         pytest.skip("the file system takes no such names")
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(content(root, training={"epochs": 1})))
     run = tmp_path / "run"
-    assert main(["--output", str(run), "--config", str(tmp_path / "a.yaml")]) == 0
+    with (tmp_path / "log").open(
+        "w", encoding="utf-8"
+    ) as log:  # refuses surrogates, as a terminal does
+        monkeypatch.setattr("sys.stdout", log)
+        assert main(["--output", str(run), "--config", str(tmp_path / "a.yaml")]) == 0
+        print(os.fsdecode(b"\xff"))
+    monkeypatch.undo()
     assert main(["--output", str(run), "--resume"]) == 0
     items = json.loads((run / ITEMS).read_text(encoding="utf-8"))
     assert all((root / path).is_file() for part in items.values() for path, *_ in part)
@@ -86,7 +92,6 @@ def test_names_that_are_no_utf_8(
     sheets = json.loads((run / "sheets.json").read_text(encoding="utf-8"))
     assert any("\udcff" in name for names in sheets["names"].values() for name in names)
     assert "\\udcff" in (run / "report.html").read_text(encoding="utf-8")
-    capsys.readouterr()
 
     from pml_suprank.recipes.embeddings import EmbeddingSet
     from pml_suprank.recipes.evaluate import main as evaluate
