@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -143,14 +144,14 @@ class GalleryIndex:
 
     @classmethod
     def load(cls, folder: Path, embeddings: Tensor | None = None) -> "GalleryIndex":
-        """Read an index.
+        """Read an index; one from before there were checksums with a warning.
 
         Args:
             folder: that :meth:`save` wrote to.
             embeddings: those it should be of; None does not check.
 
         Raises:
-            IndexFileError: the folder holds no index, a damaged one, one without checksums, or one of other embeddings.
+            IndexFileError: the folder holds no index, a damaged one, or one of other embeddings.
         """
         folder = Path(folder)
         try:
@@ -167,9 +168,8 @@ class GalleryIndex:
     @classmethod
     def _read(cls, folder: Path) -> "GalleryIndex":
         about = read_json(folder / _ABOUT)
-        if "index" not in about or "about" not in about:
-            raise ValueError("one without checksums, of an older version or damaged; build it anew")
-        if about["about"] != _seal(about):
+        is_older = set(about) <= {*_ABOUT_INDEX, "model"}
+        if not is_older and about.get("about") != _seal(about):
             raise ValueError(f"a damaged one: {_ABOUT} is not what its checksum is of")
         for name, known in (("kind", KINDS), ("similarity", SIMILARITIES), ("checksum", None)):
             value = about[name]
@@ -178,10 +178,15 @@ class GalleryIndex:
         if not (folder / _INDEX).is_file():
             raise ValueError(f"a folder without {_INDEX}")
         data = (folder / _INDEX).read_bytes()
-        if about["index"] != hashlib.sha256(data).hexdigest():
+        if not is_older and about.get("index") != hashlib.sha256(data).hexdigest():
             raise ValueError(f"a damaged one: {_INDEX} is not what its checksum is of")
         index = faiss.deserialize_index(np.frombuffer(data, np.uint8))
         model = ModelIdentity.from_dict(about.get("model"))
+        if is_older:
+            warnings.warn(
+                f"{folder} is of an older version, without checksums: damage to it would not be noticed; build it anew",
+                stacklevel=3,
+            )
         return cls(index, about["kind"], about["similarity"], about["checksum"], model)
 
 

@@ -86,7 +86,7 @@ def test_any_damage_is_noticed(kind: str, name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"index": None}, "one without checksums, of an older version or damaged; build it anew"),
+        ({"index": None}, "a damaged one: index.faiss"),
         ({"kind": "lsh"}, "kind 'lsh', which is none of"),
         ({"similarity": 3}, "similarity 3, which is none of"),
         ({"checksum": ["x"]}, "checksum .*, which is none of text"),
@@ -106,6 +106,15 @@ def test_malformed_files(change: dict[str, Any], message: str, tmp_path: Path) -
     (tmp_path / "index.json").write_text("[1]")
     with pytest.raises(IndexFileError, match="wanted an index, got"):
         GalleryIndex.load(tmp_path)
+
+
+def test_an_index_from_before_checksums_is_read_with_a_warning(tmp_path: Path) -> None:
+    GalleryIndex.build(clusters(40)).save(tmp_path)
+    about = json.loads((tmp_path / "index.json").read_text())
+    older = {name: about[name] for name in ("kind", "similarity", "checksum")}
+    (tmp_path / "index.json").write_text(json.dumps(older))
+    with pytest.warns(UserWarning, match="older version, without checksums: .* build it anew"):
+        assert len(GalleryIndex.load(tmp_path)) == 40
 
 
 def test_planted_links_are_replaced_and_not_written_through(tmp_path: Path) -> None:
