@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch import Tensor
 from pml_suprank.integrations import require
 from pml_suprank.integrations.model_identity import ModelIdentity, check_same_model
 from pml_suprank.integrations.plain_files import read_json
+from pml_suprank.integrations.whole_files import write_atomic
 
 faiss: Any = require("faiss", extra="faiss")
 
@@ -20,6 +23,7 @@ __all__ = ["KINDS", "GalleryIndex", "IndexFileError"]
 KINDS = ("flat", "ivf", "hnsw")
 SIMILARITIES = ("cosine", "dot")
 _INDEX, _ABOUT = "index.faiss", "index.json"
+_ABOUT_INDEX = ("kind", "similarity", "checksum")
 
 
 class IndexFileError(ValueError):
@@ -123,19 +127,24 @@ class GalleryIndex:
         return torch.from_numpy(scores), torch.from_numpy(indices)
 
     def save(self, folder: Path) -> None:
-        """Write the index into a folder, which is made where needed."""
+        """Write the index into a folder, which is made where needed; links in it are replaced, not followed.
+
+        Raises:
+            OSError: the folder cannot be made or written to.
+        """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{_INDEX}"
-        faiss.write_index(self.index, str(temporary))
-        temporary.replace(folder / _INDEX)
-        about = {name: getattr(self, name) for name in ("kind", "similarity", "checksum")}
+        data = faiss.serialize_index(self.index).data
+        about: dict[str, Any] = {name: getattr(self, name) for name in _ABOUT_INDEX}
         about["model"] = None if self.model is None else self.model.to_dict()
-        (folder / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        about["index"] = hashlib.sha256(data).hexdigest()
+        about["about"] = _seal(about)
+        text = json.dumps(about, indent=2)  # ends with the bracket: a byte less is no JSON
+        write_atomic(folder / _INDEX, lambda file: file.write(data))
+        write_atomic(folder / _ABOUT, lambda file: file.write(text.encode()))
 
     @classmethod
     def load(cls, folder: Path, embeddings: Tensor | None = None) -> "GalleryIndex":
-        """Read an index.
+        """Read an index; one from before there were checksums with a warning.
 
         Args:
             folder: that :meth:`save` wrote to.
@@ -146,18 +155,45 @@ class GalleryIndex:
         """
         folder = Path(folder)
         try:
-            about = read_json(folder / _ABOUT)
-            index = faiss.read_index(str(folder / _INDEX))
-            model = ModelIdentity.from_dict(about.get("model"))
-            found = cls(index, about["kind"], about["similarity"], about["checksum"], model)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+            found = cls._read(folder)
+        except Exception as error:  # FAISS raises many classes for a damaged file
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise IndexFileError(f"{folder}: wanted an index, got {reason}") from error
         if embeddings is not None and _checksum(embeddings) != found.checksum:
             raise IndexFileError(
                 f"{folder}: wanted the index of these embeddings, got one of others"
             )
         return found
+
+    @classmethod
+    def _read(cls, folder: Path) -> "GalleryIndex":
+        about = read_json(folder / _ABOUT)
+        is_older = set(about) <= {*_ABOUT_INDEX, "model"}
+        if not is_older and about.get("about") != _seal(about):
+            raise ValueError(f"a damaged one: {_ABOUT} is not what its checksum is of")
+        for name, known in (("kind", KINDS), ("similarity", SIMILARITIES), ("checksum", None)):
+            value = about[name]
+            if not isinstance(value, str) or (known is not None and value not in known):
+                raise ValueError(f"{name} {value!r}, which is none of {known or 'text'}")
+        if not (folder / _INDEX).is_file():
+            raise ValueError(f"a folder without {_INDEX}")
+        data = (folder / _INDEX).read_bytes()
+        if not is_older and about.get("index") != hashlib.sha256(data).hexdigest():
+            raise ValueError(f"a damaged one: {_INDEX} is not what its checksum is of")
+        index = faiss.deserialize_index(np.frombuffer(data, np.uint8))
+        model = ModelIdentity.from_dict(about.get("model"))
+        if is_older:
+            warnings.warn(
+                f"{folder} is of an older version, without checksums: damage to it would not be noticed; build it anew",
+                stacklevel=3,
+            )
+        return cls(index, about["kind"], about["similarity"], about["checksum"], model)
+
+
+def _seal(about: Mapping[str, Any]) -> str:
+    """SHA-256 of all else that the file about an index says."""
+    rest = {name: value for name, value in about.items() if name != "about"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _vectors(name: str, values: Tensor, similarity: str) -> np.ndarray:

@@ -1,8 +1,10 @@
 """Embeddings of images in one file, with labels and where the images are."""
 
+import hashlib
 import itertools
 import json
 import os
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from pml_suprank.hierarchy.text_tables import open_table
 from pml_suprank.integrations import require
 from pml_suprank.integrations.model_identity import ModelIdentity
 from pml_suprank.integrations.plain_files import json_data
+from pml_suprank.integrations.whole_files import DamagedFileError, is_sealed, write_sealed
 from pml_suprank.recipes.data.assembly import label_chains
 from pml_suprank.recipes.data.layout import read_rows
 from pml_suprank.recipes.files import write_atomic
@@ -108,11 +111,24 @@ class EmbeddingSet:
         return [name for name, _ in itertools.groupby(names)]
 
     def path(self, row: int) -> Path | None:
-        """The image of a row; None where there is no such file."""
-        if self.paths is None:
+        """The image of a row; None where there is no such file, or where it lies outside of ``root``.
+
+        A file of embeddings comes from anywhere, and pages show the images that it names: neither ``..`` nor a link
+        leads out of the folder of the images.
+        """
+        if self.paths is None or self.is_outside(row):
             return None
         path = Path(self.root) / self.paths[row]
         return path if path.is_file() else None
+
+    def is_outside(self, row: int) -> bool:
+        """Whether the path of a row leads out of the folder of the images."""
+        assert self.paths is not None
+        try:
+            base = os.path.realpath(self.root)
+            return not Path(os.path.realpath(Path(base) / self.paths[row])).is_relative_to(base)
+        except (OSError, ValueError):  # no path at all
+            return True
 
     def at_root(self, root: Path | None) -> "EmbeddingSet":
         """The same embeddings, their images in another folder; None changes nothing."""
@@ -129,6 +145,12 @@ class EmbeddingSet:
         if not gone:
             return ""
         assert self.paths is not None
+        outside = [row for row in gone if self.is_outside(row)]
+        if outside:
+            return (
+                f"{len(gone):,} of {len(rows):,} images to show not shown: {self.paths[outside[0]]!r} lies outside of "
+                f"the folder of the images, {self.root!r}"
+            )
         place = os.path.abspath(Path(self.root) / self.paths[gone[0]])
         return (
             f"{len(gone):,} of {len(rows):,} images to show not found, the first at {place!r}; "
@@ -144,7 +166,7 @@ class EmbeddingSet:
         return self.level_names or tuple(f"level_{i}" for i in range(self.num_levels))
 
     def save(self, path: Path) -> None:
-        """Write ``.npz`` or ``.safetensors``, atomically.
+        """Write ``.npz`` or ``.safetensors`` with a checksum, atomically.
 
         Raises:
             EmbeddingError: another suffix.
@@ -157,15 +179,16 @@ class EmbeddingSet:
             name: getattr(self, name) for name in ("paths", "level_names", "node_names", "root")
         }
         content["model"] = None if self.model is None else self.model.to_dict()
-        about = json.dumps(content)
+        about = json.dumps(content | {"sealed": True})
         if path.suffix == ".npz":
             arrays: dict[str, Any] = {
                 name: tensor.cpu().numpy() for name, tensor in tensors.items()
             }
-            write_atomic(path, lambda file: np.savez(file, about=np.array(about), **arrays))
+            write_sealed(path, lambda file: np.savez(file, about=np.array(about), **arrays))
         else:
             safetensors: Any = require("safetensors.torch", extra="recipes")
-            packed = safetensors.save(tensors, {"about": about})
+            seal = {"about": about, "sha256": _digest(tensors, about)}
+            packed = safetensors.save(tensors, seal)
             write_atomic(path, lambda file: file.write(packed))
 
     @classmethod
@@ -179,26 +202,34 @@ class EmbeddingSet:
         if not path.is_file():
             raise EmbeddingError(f"{path}: wanted a file of embeddings, got no such file")
         try:
-            tensors, about = _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
+            read = _read_npz if path.suffix == ".npz" else _read_safetensors
+            tensors, about, has_checksum = read(path)
             content = json_data(about) if about else {}
+            texts = {name: _texts(name, content.get(name)) for name in ("paths", "level_names")}
+            nodes, root = content.get("node_names"), content.get("root", "")
+            if nodes is not None:
+                nodes = tuple(_texts("node_names", names) or () for names in nodes)
+            if not isinstance(root, str):
+                raise ValueError(f"root: wanted text, got {type(root).__name__}")
             model = ModelIdentity.from_dict(content.get("model"))
+            labels = tensors.get("labels")
+            if labels is not None:
+                if labels.is_floating_point() or labels.is_complex():
+                    raise ValueError(f"labels: wanted integers, got {labels.dtype}")
+                labels = labels.long().reshape(len(labels), -1)
+            if content.get("sealed") and not has_checksum:
+                raise DamagedFileError("a file without its checksum")
         except Exception as error:  # zip, numpy and safetensors have their own for damaged files
             raise EmbeddingError(f"{path}: wanted a file of embeddings, got {error}") from error
+        if about and not has_checksum:
+            warnings.warn(
+                f"{path} is of an older version, without a checksum: damage to it would not be noticed",
+                stacklevel=2,
+            )
         if "embeddings" not in tensors:
             raise EmbeddingError(f"{path}: wanted an array named embeddings, got {sorted(tensors)}")
-        labels = tensors.get("labels")
-        if labels is not None:
-            labels = labels.long().reshape(len(labels), -1)
-        paths, levels, nodes = (content.get(key) for key in ("paths", "level_names", "node_names"))
-        return cls(
-            tensors["embeddings"],
-            labels,
-            None if paths is None else tuple(paths),
-            None if levels is None else tuple(levels),
-            None if nodes is None else tuple(map(tuple, nodes)),
-            content.get("root", ""),
-            model,
-        )
+        embeddings = tensors["embeddings"]
+        return cls(embeddings, labels, texts["paths"], texts["level_names"], nodes, root, model)
 
     def with_labels(
         self, table: Path, levels: list[str] | None = None, *, repeated_names: bool = False
@@ -280,15 +311,39 @@ def _checked(path: Path) -> Path:
     return path
 
 
-def _read_npz(path: Path) -> tuple[dict[str, Tensor], str]:
+def _texts(name: str, value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"{name}: wanted a list of texts, got {value!r:.80}")
+    return tuple(value)
+
+
+def _read_npz(path: Path) -> tuple[dict[str, Tensor], str, bool]:
+    """Tensors, the text about them, and whether a checksum says that they are as they were written."""
+    has_checksum = is_sealed(path)
     with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
         names = [name for name in content.files if name != "about"]
         about = str(content["about"]) if "about" in content.files else ""
-        return {name: torch.from_numpy(content[name]) for name in names}, about
+        return {name: torch.from_numpy(content[name]) for name in names}, about, has_checksum
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str, bool]:
     safetensors: Any = require("safetensors", extra="recipes")
     with safetensors.safe_open(path, framework="pt") as content:
-        about = (content.metadata() or {}).get("about", "")
-        return {name: content.get_tensor(name) for name in content.keys()}, about  # noqa: SIM118
+        metadata = content.metadata() or {}
+        tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+    about, wanted = metadata.get("about", ""), metadata.get("sha256")
+    if wanted is not None and wanted != _digest(tensors, about):
+        raise DamagedFileError("a damaged file: its checksum is of other content")
+    return tensors, about, wanted is not None
+
+
+def _digest(tensors: dict[str, Tensor], about: str) -> str:
+    """SHA-256 of tensors, of their names, types and shapes, and of the text about them."""
+    digest = hashlib.sha256(about.encode())
+    for name, tensor in sorted(tensors.items()):
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"\n{name} {values.dtype} {list(values.shape)}\n".encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -45,6 +45,17 @@ NAMES = (
 )
 
 
+_COLUMNS = (
+    "query",
+    "path",
+    "first_wrong_rank",
+    "first_wrong_path",
+    "first_wrong_class",
+    "first_wrong_score",
+)
+"""Of ``queries.csv``, beside levels and metrics."""
+
+
 @dataclass(frozen=True)
 class Evaluated:
     """What queries and gallery have been measured at.
@@ -215,9 +226,13 @@ def to_json(found: Evaluated) -> dict[str, Any]:
 
 
 def per_query(found: Evaluated) -> list[dict[str, Any]]:
-    """Rows for ``queries.csv``; a metric that a query has no value of is empty."""
+    """Rows for ``queries.csv``; a metric that a query has no value of is empty.
+
+    A level that is called as another column, such as "query", gets " (level)" behind its name.
+    """
     queries, gallery = found.queries, found.gallery
-    levels = list(enumerate(queries.names_of_levels()))
+    others = {*_COLUMNS, *found.result}
+    levels = list(enumerate(_free_names(queries.names_of_levels(), others)))
     wrong = (found.shared < queries.num_levels).int()
     rows = []
     for row in range(len(queries)):
@@ -243,6 +258,17 @@ def per_query(found: Evaluated) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _free_names(names: Sequence[str], taken: set[str]) -> list[str]:
+    """Names that differ from those that are taken, and from each other."""
+    taken, free = set(taken), []
+    for name in names:
+        while name in taken:
+            name += " (level)"
+        taken.add(name)
+        free.append(name)
+    return free
 
 
 def _read(path: Path, labels: Path | None, options: argparse.Namespace) -> EmbeddingSet:

@@ -3,42 +3,22 @@
 import csv
 import io
 import json
-import os
 import sys
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+from pml_suprank.integrations.whole_files import write_atomic
 
 __all__ = ["tolerant_output", "write_atomic", "write_csv", "write_json", "write_text"]
 
 
-def write_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file through a temporary neighbour, so that no reader ever sees half of it.
-
-    Args:
-        path: the file; its folder is made where needed.
-        write: gets the open binary file. When it fails, ``path`` keeps what it had.
-
-    Raises:
-        OSError: the folder cannot be made or written to.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically; what UTF-8 has no form for (bytes in file names) is escaped, as JSON has it."""
+    r"""Write UTF-8 text atomically.
+
+    A byte of a file name that is not UTF-8, which Python holds as a lone surrogate, is written as ``\udcff``: JSON
+    reads that back as it was, and all else stays readable.
+    """
     write_atomic(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
 
@@ -66,9 +46,3 @@ def tolerant_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

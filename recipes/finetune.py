@@ -32,7 +32,8 @@ from pml_suprank.recipes.engine.encoder import (
 )
 from pml_suprank.recipes.engine.evaluation import facts_of_sets
 from pml_suprank.recipes.engine.parsing import ConfigError, parse_settings, to_yaml
-from pml_suprank.recipes.engine.results import write_after, write_before
+from pml_suprank.recipes.engine.results import read_before, write_after, write_before
+from pml_suprank.recipes.engine.run_lock import only_run
 from pml_suprank.recipes.engine.run_paths import at_root, resolved, same_but_root, split_root
 from pml_suprank.recipes.engine.sets import Sets, load_sets
 from pml_suprank.recipes.engine.settings import Settings
@@ -97,10 +98,19 @@ def finetune(
         accelerator=accelerator,
         progress=progress,
     )
+    with only_run(output, is_main):
+        return _run(trainer, sets, output, resume)
+
+
+def _run(trainer: Trainer, sets: Sets, output: Path, resume: bool) -> dict[str, Any]:
+    """Train and write the run folder, which nobody else writes to."""
+    accelerator, is_main, settings = trainer.accelerator, trainer.is_main, trainer.settings
     trainer.check_room()
     if resume and (output / LAST).exists():
         trainer.load(output / LAST)
         if is_main:
+            read_before(output)  # rather than after the training
+            trainer.data.write(output)
             write_text(output / "config.yaml", to_yaml(settings))  # the images may have moved
             print(f"going on after epoch {trainer.epoch}, step {trainer.step}", flush=True)
     else:
@@ -108,18 +118,24 @@ def finetune(
             for stale in (LAST, BEST, "metrics.json"):
                 (output / stale).unlink(missing_ok=True)
             write_text(output / "config.yaml", to_yaml(settings))
+            trainer.data.write(output)
             print("\n".join([_about(sets), *_notes(sets)]), flush=True)
         first = trainer.evaluate()
         if is_main:
-            write_before(output, first, training.seed, sets.gallery is not None)
+            write_before(output, first, settings.training.seed, sets.gallery is not None)
         trainer.save()
     trainer.train()
     if not is_main:
         accelerator.wait_for_everyone()
         return {}
-    load_best(model, output)
+    load_best(trainer.model.model, output)
     metrics = write_after(
-        output, trainer, trainer.measure(), test, notes=sets.notes, left_out=sets.left_out
+        output,
+        trainer,
+        trainer.measure(),
+        trainer.test_set,
+        notes=sets.notes,
+        left_out=sets.left_out,
     )
     write_report([output], output / "report.html")
     accelerator.wait_for_everyone()

@@ -1,7 +1,8 @@
 """Training with PML's MetricLossOnly trainer, so that a resumed run repeats an unbroken one."""
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import torch
 
 from pml_suprank.integrations.timm_backbones import build_models, build_transforms
+from pml_suprank.integrations.whole_files import DamagedFileError, is_sealed, write_sealed
 from pml_suprank.pml import MetricLossOnly
 from pml_suprank.recipes.config import GROUP_SIZES, Config
 from pml_suprank.recipes.data.emoji import EmojiDataset
-from pml_suprank.recipes.files import write_atomic
 from pml_suprank.recipes.loss_choices import LOSSES
 from pml_suprank.recipes.seeding import seed_everything
 from pml_suprank.samplers import HierarchicalSampler
@@ -149,7 +150,7 @@ class Session:
             **{part: _states(getattr(self, part)) for part in _PARTS},
             "loss": self.loss.state_dict(),
         }
-        write_atomic(path, lambda file: torch.save(content, file))
+        write_sealed(path, lambda file: torch.save(content | {"sealed": True}, file))
 
     def load(self, path: Path) -> None:
         """Restore what :meth:`save` wrote.
@@ -157,15 +158,18 @@ class Session:
         Raises:
             ValueError: the file is unreadable, or belongs to other settings.
         """
-        content = _read(path)
-        if content["config"] != vars(self.config):
-            raise ValueError(f"checkpoint {path} belongs to other settings: {content['config']}")
-        for part in _PARTS:
-            for name, module in getattr(self, part).items():
-                module.load_state_dict(content[part][name])
-        self.loss.load_state_dict(content["loss"])
-        self.epoch, self.history = content["epoch"], content["history"]
-        self.seconds = content["seconds"]
+        with _reading(path):
+            content = _read(path)
+            if content["config"] != vars(self.config):
+                raise ValueError(
+                    f"checkpoint {path} belongs to other settings: {content['config']}"
+                )
+            for part in _PARTS:
+                for name, module in getattr(self, part).items():
+                    module.load_state_dict(content[part][name])
+            self.loss.load_state_dict(content["loss"])
+            self.epoch, self.history = content["epoch"], content["history"]
+            self.seconds = content["seconds"]
 
 
 _PARTS = ("models", "optimizers", "schedulers")
@@ -177,7 +181,8 @@ def stored_config(path: Path) -> Config:
     Raises:
         ValueError: the file is missing or unreadable.
     """
-    return Config(**_read(path)["config"])
+    with _reading(path):
+        return Config(**_read(path)["config"])
 
 
 def load_models(path: Path) -> tuple[dict[str, torch.nn.Module], Callable]:
@@ -189,11 +194,12 @@ def load_models(path: Path) -> tuple[dict[str, torch.nn.Module], Callable]:
     Raises:
         ValueError: the file is missing or unreadable.
     """
-    content = _read(path)
-    models, _, transform = build_parts(Config(**content["config"]))
-    for name, model in models.items():
-        model.load_state_dict(content["models"][name])
-        model.eval()
+    with _reading(path):
+        content = _read(path)
+        models, _, transform = build_parts(Config(**content["config"]))
+        for name, model in models.items():
+            model.load_state_dict(content["models"][name])
+            model.eval()
     return models, transform
 
 
@@ -201,8 +207,26 @@ def _states(parts: dict[str, Any]) -> dict[str, Any]:
     return {name: part.state_dict() for name, part in parts.items()}
 
 
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Parts that are missing or do not fit are one error, which names the file.
+
+    Raises:
+        ValueError: instead of what the modules raise.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise ValueError(f"checkpoint {path} cannot be read: {reason}") from error
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        has_checksum = is_sealed(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if not has_checksum and "sealed" in content:
+            raise DamagedFileError("a file without its checksum")
     except Exception as error:  # torch.load raises many classes for a damaged file
         raise ValueError(f"checkpoint {path} cannot be read: {error}") from error
+    return content

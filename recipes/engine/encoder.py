@@ -13,7 +13,13 @@ from pml_suprank.integrations.model_identity import ModelIdentity
 from pml_suprank.integrations.multi_scale import MultiScale
 from pml_suprank.integrations.plain_files import PlainDataError, read_yaml
 from pml_suprank.recipes.data.pictures import WHITE, as_shown
-from pml_suprank.recipes.engine.checkpoints import BEST, CheckpointError, read_checkpoint
+from pml_suprank.recipes.engine.checkpoints import (
+    BEST,
+    CheckpointError,
+    part,
+    read_checkpoint,
+    take_part,
+)
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.run_paths import resolved
 from pml_suprank.recipes.engine.settings import ModelSettings, Settings
@@ -207,15 +213,12 @@ def load_best(model: Any, run: Path) -> None:
     Raises:
         CheckpointError: they are missing, damaged or of another model.
     """
-    content = read_checkpoint(run / BEST)
-    try:
-        model.load_state_dict(content["model"])
-        model.preprocessing.update(content["preprocessing"])
-    except (RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(
-            f"{run / BEST}: wanted weights of this model, got {reason}"
-        ) from error
+    path = run / BEST
+    content = read_checkpoint(path)
+    weights = part(path, content, "model", dict)
+    preprocessing = part(path, content, "preprocessing", dict)
+    take_part(path, "model", model.load_state_dict, weights, "weights of this model")
+    model.preprocessing.update(preprocessing)
 
 
 def _normalised(parts: Sequence[Tensor]) -> Tensor:

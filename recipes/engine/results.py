@@ -10,6 +10,7 @@ from typing import Any
 from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.embeddings import EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
+from pml_suprank.recipes.engine.data_identity import named_items
 from pml_suprank.recipes.engine.encoder import model_identity
 from pml_suprank.recipes.engine.evaluation import Evaluation
 from pml_suprank.recipes.engine.run_paths import placed
@@ -39,11 +40,18 @@ def read_before(folder: Path) -> dict[str, Any]:
     """
     path = folder / BEFORE
     try:
-        return read_json(path)
-    except (OSError, ValueError) as error:
+        content = read_json(path)
+        metrics, sheets = content["metrics"], content["sheets"]
+        if not all(isinstance(value, int | float) for value in metrics.values()):
+            raise TypeError("metrics that are no numbers")
+        if sheets is not None and not all(isinstance(row, int) for row in sheets["queries"]):
+            raise TypeError("queries that are no numbers")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else error
         raise CheckpointError(
-            f"{path}: wanted the evaluation before training, got {error}"
+            f"{path}: wanted the evaluation before training, got {reason}"
         ) from error
+    return content
 
 
 def write_after(
@@ -115,16 +123,9 @@ def id_of_test_set(queries: Any, gallery: Any = None, root: str | None = None) -
         root: folder of the data; it may lie elsewhere for the other run.
     """
     digest = hashlib.sha256()
-    base = None if root is None else Path(root)
     for part in (queries, gallery):
         if part is None:
             continue
-        tree = part.hierarchy
-        names = names_of_nodes(tree)
-        rows = []
-        for path, label in zip(part.paths, part.labels.tolist(), strict=True):
-            is_below = base is not None and path.is_relative_to(base)
-            shown = path.relative_to(base).as_posix() if is_below else str(path)
-            rows.append([shown, *(names[level][node] for level, node in enumerate(label))])
+        rows = list(named_items(part, root))
         digest.update(json.dumps(sorted(rows)).encode())
     return digest.hexdigest()[:16]

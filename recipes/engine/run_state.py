@@ -1,11 +1,12 @@
 """The state of a training run, and going on from it."""
 
+import functools
 import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pml_suprank.recipes.engine.checkpoints import CheckpointError, read_checkpoint
+from pml_suprank.recipes.engine.checkpoints import CheckpointError, part, read_checkpoint, take_part
 
 __all__ = ["identity", "restore", "run_state"]
 
@@ -19,6 +20,7 @@ def identity(trainer: Any) -> dict[str, Any]:
         "settings": settings,
         "processes": trainer.accelerator.num_processes,
         "num_samples": len(trainer.items),
+        "items": trainer.data.digests,
         "labels": zlib.crc32(trainer.plan.labels.numpy().tobytes()),
         "level_names": list(data.hierarchy.level_names),
         "best": trainer.best,
@@ -51,20 +53,56 @@ def restore(trainer: Any, path: Path) -> None:
     """
     content = read_checkpoint(path)
     own = identity(trainer)
+    if "items" in content or "sealed" in content:  # else of an older version
+        trainer.data.check(path, content.get("items"))
     for name in ("settings", "processes", "num_samples", "labels"):
         key, wanted, found = _first_difference(name, own[name], content.get(name))
         if key:
             raise CheckpointError(f"{path}: wanted a checkpoint with {key} {wanted}, got {found}")
-    trainer.model.model.load_state_dict(content["model"])
-    trainer.objective.load_state_dict(content["objective"])
+    take = functools.partial(take_part, path)
+    get = functools.partial(part, path, content)
+    numbers = {name: get(name, int) for name in ("epoch", "step", "waited")}
+    if numbers["step"] > len(trainer):
+        raise CheckpointError(
+            f"{path}: step: wanted 0..{len(trainer)}, the steps of an epoch, got {numbers['step']}"
+        )
+    rows = {name: _rows(path, name, get(name, list)) for name in ("history", "evaluations")}
+    best = _best(path, get("best", dict))
+    scaler = get("scaler", dict, type(None))
+    take("model", trainer.model.model.load_state_dict, get("model", dict))
+    take("objective", trainer.objective.load_state_dict, get("objective", dict))
     for name in ("optimizers", "schedulers"):
-        for item, state in zip(getattr(trainer, name), content[name], strict=True):
-            item.load_state_dict(state)
-    if content["scaler"] is not None and trainer.accelerator.scaler is not None:
-        trainer.accelerator.scaler.load_state_dict(content["scaler"])
-    for name in ("epoch", "step", "best", "waited"):
-        setattr(trainer, name, content[name])
-    trainer.log.history, trainer.log.evaluations = content["history"], content["evaluations"]
+        items, states = getattr(trainer, name), get(name, list)
+        if len(states) != len(items):
+            raise CheckpointError(f"{path}: {name}: wanted {len(items)} states, got {len(states)}")
+        for item, state in zip(items, states, strict=True):
+            take(name, item.load_state_dict, state)
+    if scaler is not None and trainer.accelerator.scaler is not None:
+        take("scaler", trainer.accelerator.scaler.load_state_dict, scaler)
+    for name, value in numbers.items():
+        setattr(trainer, name, value)
+    trainer.best = best
+    trainer.log.history, trainer.log.evaluations = rows["history"], rows["evaluations"]
+
+
+def _rows(path: Path, name: str, rows: list[Any]) -> list[dict[str, Any]]:
+    """Rows of a CSV file."""
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict) or row.keys() != rows[0].keys():
+            raise CheckpointError(
+                f"{path}: {name}: wanted rows with the columns of the first, got {row!r:.80} at {number}"
+            )
+    return rows
+
+
+def _best(path: Path, best: dict[str, Any]) -> dict[str, Any]:
+    value, epoch = best.get("value"), best.get("epoch")
+    is_none = value is None and epoch is None
+    if best.keys() != {"epoch", "value"} or not (
+        is_none or (isinstance(epoch, int) and isinstance(value, float))
+    ):
+        raise CheckpointError(f"{path}: best: wanted an epoch and its value, got {best!r:.80}")
+    return best
 
 
 def _first_difference(name: str, wanted: Any, found: Any) -> tuple[str, Any, Any]:

@@ -14,6 +14,7 @@ from pml_suprank.recipes.devices import choose_device, float64_device
 from pml_suprank.recipes.engine.batches import BatchPlan, SeededItems, epoch_loader
 from pml_suprank.recipes.engine.checkpoints import BEST, LAST, check_room, write_checkpoint
 from pml_suprank.recipes.engine.components import Context
+from pml_suprank.recipes.engine.data_identity import RunData
 from pml_suprank.recipes.engine.evaluation import (
     Evaluation,
     check_monitor,
@@ -91,6 +92,7 @@ class Trainer:
         step: steps done of the epoch after it.
         best: epoch and value of the best evaluation by ``training.monitor``.
         log: what was recorded.
+        data: the images of the run, by which a checkpoint knows them.
 
     Raises:
         ConfigError: settings that do not fit the data or the machine.
@@ -114,6 +116,9 @@ class Trainer:
         self.is_main = self.accelerator.is_main_process
         self.progress = progress and self.is_main
         self.test_set, self.gallery_set = test_set, gallery_set
+        parts = {"train": train_set, "test": test_set, "gallery": gallery_set}
+        known = {name: part for name, part in parts.items() if part is not None}
+        self.data = RunData(known, settings.data.root)
         levels = facts_of_sets(test_set, gallery_set)
         check_monitor(training.monitor, training.recall_at, levels)
         context = Context(train_set.hierarchy, model.embedding_size, len(train_set))

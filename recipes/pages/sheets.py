@@ -191,7 +191,9 @@ def tile(found: Any, row: int) -> str:
     """Thumbnail of an image of an ``EmbeddingSet``, or a grey one that says what is wrong with the file."""
     path = found.path(row)
     if path is None:
-        return no_image("not found" if found.has_file(row) else "")
+        if not found.has_file(row):
+            return no_image("")
+        return no_image("outside" if found.is_outside(row) else "not found")
     return file_thumbnail(path)
 
 

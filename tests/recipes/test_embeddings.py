@@ -1,5 +1,6 @@
 """Files of embeddings: what is saved comes back, and what is wrong is refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
+from tests.damage import damaged
 
 POINTS = torch.arange(12.0).reshape(4, 3)
 
@@ -42,6 +44,53 @@ def test_round_trip(suffix: str, tmp_path: Path) -> None:
             assert torch.equal(found.labels, item.labels)
             assert found.class_name(2) == "oak"
             assert found.class_name(1, 1) == "dog"
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_any_damage_is_noticed(suffix: str, tmp_path: Path) -> None:
+    pytest.importorskip("safetensors", reason="needs the recipes extra")
+    path = tmp_path / f"a{suffix}"
+    example().save(path)
+    silent = []
+    for damage in damaged(path):
+        try:
+            EmbeddingSet.load(path)
+        except EmbeddingError:
+            continue
+        silent.append(damage)
+    assert silent == []
+    assert torch.equal(EmbeddingSet.load(path).embeddings, POINTS)
+
+
+def test_a_file_from_before_checksums_is_read_with_a_warning(tmp_path: Path) -> None:
+    about = np.array(json.dumps({"paths": ["a", "b", "c", "d"]}))
+    np.savez(tmp_path / "a.npz", embeddings=POINTS.numpy(), about=about)
+    with pytest.warns(UserWarning, match=r"a.npz is of an older version, without a checksum"):
+        assert EmbeddingSet.load(tmp_path / "a.npz").paths == ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize(
+    ("content", "arrays", "message"),
+    [
+        ([], {}, "wanted a file of embeddings"),
+        ({"paths": "abcd"}, {}, "paths: wanted a list of texts, got 'abcd'"),
+        ({"paths": [1, 2, 3, 4]}, {}, "paths: wanted a list of texts"),
+        ({"level_names": {"a": 1}}, {}, "level_names: wanted a list of texts"),
+        ({"node_names": [[1]]}, {}, "node_names: wanted a list of texts"),
+        ({"root": 3}, {}, "root: wanted text, got int"),
+        ({"model": 3}, {}, "model: wanted what says which model it is"),
+        ({}, {"labels": np.zeros(4)}, "labels: wanted integers, got torch.float64"),
+        ({}, {"labels": np.array(3)}, "wanted a file of embeddings"),
+        ({}, {"embeddings": np.array(["a"])}, "wanted a file of embeddings"),
+    ],
+)
+def test_malformed_files(
+    content: Any, arrays: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    kept = {"embeddings": POINTS.numpy(), "about": np.array(json.dumps(content))} | arrays
+    np.savez(tmp_path / "a.npz", **kept)
+    with pytest.raises(EmbeddingError, match=f"a.npz: .*{message}"):
+        EmbeddingSet.load(tmp_path / "a.npz")
 
 
 def test_files_of_others(tmp_path: Path) -> None:

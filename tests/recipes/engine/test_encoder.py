@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from pml_suprank.recipes.embeddings import EmbeddingSet
-from pml_suprank.recipes.engine.checkpoints import BEST, CheckpointError
+from pml_suprank.recipes.engine.checkpoints import BEST, CheckpointError, write_checkpoint
 from pml_suprank.recipes.engine.encoder import load_encoder
 from pml_suprank.recipes.engine.parsing import settings_from
 from pml_suprank.recipes.engine.sets import load_sets
@@ -62,8 +62,8 @@ def test_damaged_runs(tmp_path: Path, photos: Path) -> None:
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(content(photos)))
     with pytest.raises(CheckpointError, match=r"best.pt: wanted a checkpoint, got no such file"):
         load_encoder(tmp_path)
-    torch.save({"model": {"a": torch.zeros(1)}, "preprocessing": {}}, tmp_path / BEST)
+    write_checkpoint(tmp_path / BEST, {"model": {"a": torch.zeros(1)}, "preprocessing": {}})
     with pytest.raises(
-        CheckpointError, match=r"best.pt: wanted weights of this model, got .*Missing key"
+        CheckpointError, match=r"best.pt: model: wanted weights of this model, got .*Missing key"
     ):
         load_encoder(tmp_path)

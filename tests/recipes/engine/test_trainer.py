@@ -308,6 +308,10 @@ def test_room_is_checked_before_training(
     ):
         trainer.check_room()
     assert not (tmp_path / ".checkpoint.pt.abc").exists()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "tensorboard").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="--output: .* got a link at .*tensorboard"):
+        trainer.check_room()
     (tmp_path / "file").write_text("")
     trainer.folder = tmp_path / "file" / "run"
     with pytest.raises(ConfigError, match="--output: wanted a folder to write to, got .*file/run"):

@@ -1,0 +1,134 @@
+"""Files that are whole or not there, and archives that prove by a checksum that they are as they were written."""
+
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+__all__ = ["DamagedFileError", "is_sealed", "write_atomic", "write_sealed"]
+
+_MARK = b"sha256:"
+_SEAL = len(_MARK) + 64
+_END = 22
+"""Bytes of the last record of a ZIP archive without a comment; the last two are the length of the comment."""
+_BLOCK = 1 << 20
+
+
+class DamagedFileError(ValueError):
+    """A file that is not as it was written."""
+
+
+def write_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write a file through a temporary neighbour, so that no reader ever sees half of it.
+
+    A link in the place of the file is replaced, never written through.
+
+    Args:
+        path: the file; its folder is made where needed.
+        write: gets the open binary file. When it fails, ``path`` keeps what it had.
+
+    Raises:
+        OSError: the folder cannot be made or written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_sealed(path: Path, write: Callable[[Any], Any]) -> None:
+    """Write a ZIP archive (``torch.save``, ``np.savez``) atomically, its SHA-256 as the comment that ends it.
+
+    Any reader of such archives reads it; :func:`is_sealed` checks it.
+
+    Args:
+        path: the file.
+        write: gets a file to write to, which cannot seek.
+
+    Raises:
+        OSError: as :func:`write_atomic`.
+    """
+
+    def seal(file: BinaryIO) -> None:
+        sealing = _Sealing(file)
+        write(sealing)
+        sealing.finish()
+
+    write_atomic(path, seal)
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether an archive ends with a checksum, which then is right.
+
+    Raises:
+        DamagedFileError: the file is not what the checksum is of.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END) - _SEAL
+        if size < 0:
+            return False
+        file.seek(size)
+        seal = file.read()
+        if not seal.startswith(_MARK):
+            return False
+        if _hash(file, size).encode() != seal.removeprefix(_MARK):
+            raise DamagedFileError("a damaged file: its checksum is of other content")
+    return True
+
+
+class _Sealing(io.RawIOBase):
+    """Passes an archive on and hashes it; its last record is kept until the comment follows."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._digest, self._last = file, hashlib.sha256(), b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        if len(view) < _END:
+            joined = self._last + bytes(view)
+            self._pass_on(joined[:-_END])
+            self._last = joined[-_END:]
+        else:
+            self._pass_on(self._last)
+            self._pass_on(view[:-_END])
+            self._last = bytes(view[-_END:])
+        return len(view)
+
+    def finish(self) -> None:
+        self._pass_on(self._last[:-2] + _SEAL.to_bytes(2, "little"))
+        self._file.write(_MARK + self._digest.hexdigest().encode())
+
+    def _pass_on(self, part: bytes | memoryview) -> None:
+        self._digest.update(part)
+        self._file.write(part)
+
+
+def _hash(file: BinaryIO, size: int) -> str:
+    """Of the first bytes of a file."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while size > 0 and (block := file.read(min(size, _BLOCK))):
+        digest.update(block)
+        size -= len(block)
+    return digest.hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
