@@ -45,6 +45,12 @@ class _Sums(NamedTuple):
     first: Tensor
     intersection: Tensor
 
+    def of_sets(self, columns: slice) -> _Sums:
+        """The same of some sets."""
+        *by_set, intersection = self
+        precision, discount, found, first = (each[:, columns] for each in by_set)
+        return _Sums(precision, discount, found, first, intersection)
+
 
 class FusedLists(RankedLists):
     """Rankings as sorted keys, whose sums a kernel computes.
@@ -56,11 +62,15 @@ class FusedLists(RankedLists):
         tables: (3, N+1) float64 from :func:`tables_of`.
     """
 
+    _keys: Tensor
+    _rows: Tensor
+    _tables: Tensor
+    _cuts: dict[tuple[int | None, bool], _Sums]
+
     def __init__(self, keys: Tensor, rows: Tensor, counts: Tensor, tables: Tensor) -> None:
-        for name, value in {"counts": counts, "_keys": keys, "_rows": rows, "_tables": tables}.items():  # fmt: skip
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "_at_least", {})
-        object.__setattr__(self, "_cuts", {})
+        vars(self).update(
+            counts=counts, _keys=keys, _rows=rows, _tables=tables, _cuts={}, _at_least={}
+        )
 
     @cached_property
     def _read(self) -> RankedLists:
@@ -71,12 +81,12 @@ class FusedLists(RankedLists):
         return RankedLists.from_sorted(levels, self.num_levels, self.counts)
 
     @cached_property
-    def hits(self) -> Hits:  # type: ignore[override]
+    def hits(self) -> Hits:
         """The items of level 1 and above."""
         return self._read.hits
 
     @cached_property
-    def level(self) -> Tensor:  # type: ignore[override]
+    def level(self) -> Tensor:
         """(M,) integers in 1..L, their levels."""
         return self._read.level
 
@@ -139,9 +149,8 @@ class FusedLists(RankedLists):
             )
             for cut, part in zip(wanted, range(0, len(sets), self.num_levels), strict=True):
                 columns = slice(part, part + self.num_levels)
-                whole = (each[:, columns] for each in both[:-1])
-                self._cuts[cut] = _Sums(*whole, both.intersection)
-        return self._cuts[k, at_r]  # type: ignore[no-any-return]
+                self._cuts[cut] = both.of_sets(columns)
+        return self._cuts[k, at_r]
 
     def _pass(self, sets: Tensor, depths: Tensor, *, asi: bool = False) -> _Sums:
         """Read the rows for sets of levels (Q, S), a bit each, down to their depths (Q, S)."""
@@ -177,7 +186,9 @@ class FusedLists(RankedLists):
                     ASI=asi,
                     BLOCK=READ_ITEMS,
                 )
-        return _Sums(*sums[..., :number], *counts[..., :number], intersections)
+        (precision, discount), (found, first) = sums, counts
+        passed = _Sums(precision, discount, found, first, intersections)
+        return passed.of_sets(slice(number))
 
 
 class FusedRanker:
