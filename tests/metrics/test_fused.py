@@ -34,6 +34,37 @@ def test_the_kernels_under_the_interpreter():
     assert int(re.search(r"(\d+) passed", result.stdout)[1]) > 30, result.stdout
 
 
+@pytest.mark.skipif(INTERPRETED or not HAS_TRITON, reason="needs Triton, not its interpreter")
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("levels", [1, 7])
+def test_kernels_compile_for_a_gpu_that_is_not_here(levels, bits, monkeypatch, tmp_path):
+    """The interpreter takes what the compiler does not."""
+    triton = pytest.importorskip("triton", minversion="3.3")
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from pml_suprank.metrics import fused_kernels
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    power = fused._power_of_two
+    constants = {"LEVEL_BITS": 3, "LARGEST": 2 ** (bits - 1) - 1, "LEVEL_MASK": 7}
+    types = {"scores": "*fp32", "keys": f"*i{bits}", "own": "*i64", "rows": "*i64"}
+    types |= dict.fromkeys(("tables", "sums", "intersections"), "*fp64")
+    types |= dict.fromkeys(("num_items", "num_queries", "item_blocks", "dropped"), "i32")
+    types |= dict.fromkeys(("row_stride", "num_rows", "table_stride"), "i32")
+    for kernel, own in (
+        (fused_kernels.pack, {"LEVELS": levels, "BLOCK": fused.PACKED_ITEMS}),
+        (fused_kernels.measure,
+         {"LEVELS": power(levels), "SETS": power(2 * levels), "ASI": True, "BLOCK": fused.READ_ITEMS}),
+    ):  # fmt: skip
+        fixed = {key: value for key, value in (constants | own).items() if key in kernel.arg_names}
+        of_kernel = types | dict.fromkeys(fixed, "constexpr")
+        signature = {each: of_kernel.get(each, "*i32") for each in kernel.arg_names}
+        source = ASTSource(fn=kernel, signature=signature, constexprs=fixed)
+        built = triton.compile(source, target=GPUTarget("cuda", 80, 32))
+        assert len(built.asm["cubin"]) > 1000
+
+
 def task(device="cpu", dtype=torch.float32, levels=3):
     labels = torch.zeros(4, levels, dtype=torch.long)
     points = torch.zeros(4, 2, dtype=dtype, device=device)

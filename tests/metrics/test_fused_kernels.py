@@ -116,6 +116,17 @@ def test_one_item_and_nothing_else(passes):
     assert passes
 
 
+def test_the_worst_order(passes):
+    """The less related, the better the rank: ASI counts items on from one block of a row to the next."""
+    fine = torch.tensor([1] * 24 + [0] * 16 + [2] * 8)
+    labels = torch.stack([fine, fine // 2], 1)
+    gallery = -torch.arange(48.0)[:, None]
+    found = compare(torch.ones(1, 1), labels[24:25], gallery, labels, k=(20,), similarity="dot")
+    assert found["recall_at_20_level1"].mean() == 1
+    assert found["recall_at_20_level0"].mean() == 0
+    assert passes
+
+
 def test_queries_without_positives(passes):
     labels = torch.arange(12)[:, None]
     compare(grid(12), labels, grid(20), torch.arange(20)[:, None] % 6 + 3, similarity="dot")
