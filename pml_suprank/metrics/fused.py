@@ -1,7 +1,7 @@
 """Rankings on a GPU: one sort of keys of score and level, and one pass over the sorted keys for all metrics.
 
-The keys are those of :mod:`pml_suprank.metrics.packed`. Which of Triton's kernels read them is in
-:mod:`pml_suprank.metrics.fused_kernels`; what a metric asks for besides is read off the keys by torch.
+The keys are those of :mod:`pml_suprank.metrics.packed`; the kernels that write and read them are Triton's, in
+:mod:`pml_suprank.metrics.fused_kernels`. A metric that asks the lists for more than sums has torch read the keys.
 """
 
 from __future__ import annotations

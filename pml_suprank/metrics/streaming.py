@@ -141,8 +141,8 @@ def _measured(
             for lists in plan.rank(block, workspace):
                 places = slice(row, row := row + lists.num_queries)
                 found = [metric(lists) for metric in metrics.values()]
-                # Stacked first: one copy from a GPU, not one for each metric.
-                values[:, places], valid[:, places] = map(torch.stack, zip(*found, strict=True))
+                if found:  # stacked first: one copy from a GPU, not one for each metric
+                    values[:, places], valid[:, places] = map(torch.stack, zip(*found, strict=True))
 
     jobs = shard.part(blocks(len(plan.order), plan.block_size))
     done = run(work, jobs, plan.workspace, plan.threads)
