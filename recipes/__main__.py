@@ -37,7 +37,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage)
         return 0 if arguments else 2
-    tolerant_output()
     name, *rest = arguments
     if name not in RECIPES:
         print(f"suprank: wanted one of {', '.join(RECIPES)}, got {name!r}", file=sys.stderr)

@@ -14,39 +14,24 @@ References:
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
-from pml_suprank.metrics.ranked_lists import Hits, RankedLists
+from pml_suprank.metrics import segments
+from pml_suprank.metrics.ranked_lists import RankedLists
 
 Values = tuple[Tensor, Tensor]
 
 
-def _positives(lists: RankedLists, level: int) -> tuple[Hits, Tensor]:
+def _positives(lists: RankedLists, level: int) -> tuple[int, Tensor]:
+    """How many levels a positive shares at least, and (Q,) the number of positives."""
     threshold = lists.num_levels - level
-    return lists.at_least(threshold), lists.num_at_least(threshold)
+    return threshold, lists.num_at_least(threshold)
 
 
 def _share(total: Tensor, of: Tensor, valid: Tensor) -> Values:
     """Total divided by something, 0 where there is nothing to divide by."""
     return torch.where(valid, total / torch.where(valid, of, 1), 0.0), valid
-
-
-def precision_sum(hits: Hits, depth: Tensor) -> Tensor:
-    """Sum over the positives of the precision at their ranks, down to a depth (Q,)."""
-    return hits.sums(hits.precision * _within(hits, depth))
-
-
-def _within(hits: Hits, depth: Tensor) -> Tensor:
-    """(M,) whether a positive is among the first items of its list, to a depth (Q,)."""
-    return hits.rank <= hits.spread(depth.to(hits.rank.dtype))
-
-
-def _cut(lists: RankedLists, k: int | None) -> Tensor:
-    """The depth k of each list, or its end."""
-    return lists.lengths if k is None else lists.lengths.clamp(max=k)
 
 
 def average_precision(lists: RankedLists, level: int = 0, k: int | None = None) -> Values:
@@ -61,9 +46,8 @@ def average_precision(lists: RankedLists, level: int = 0, k: int | None = None) 
         >>> average_precision(lists)[0].tolist()
         [0.75]
     """
-    hits, count = _positives(lists, level)
-    total = hits.precision_sum if k is None else precision_sum(hits, _cut(lists, k))
-    return _share(total, count, count > 0)
+    threshold, count = _positives(lists, level)
+    return _share(lists.precision_sum(threshold, k), count, count > 0)
 
 
 def average_precision_at_k(lists: RankedLists, k: int, level: int = 0) -> Values:
@@ -76,8 +60,8 @@ def average_precision_at_k(lists: RankedLists, k: int, level: int = 0) -> Values
         >>> average_precision_at_k(lists, 2)[0].tolist()
         [0.5]
     """
-    hits, count = _positives(lists, level)
-    return _share(precision_sum(hits, _cut(lists, k)), count.clamp(max=k), count > 0)
+    threshold, count = _positives(lists, level)
+    return _share(lists.precision_sum(threshold, k), count.clamp(max=k), count > 0)
 
 
 def mean_average_precision_at_r(lists: RankedLists, level: int = 0, k: int | None = None) -> Values:
@@ -92,9 +76,8 @@ def mean_average_precision_at_r(lists: RankedLists, level: int = 0, k: int | Non
         >>> mean_average_precision_at_r(lists)[0].tolist()
         [0.5]
     """
-    hits, count = _positives(lists, level)
-    depth = torch.minimum(count, _cut(lists, k))
-    return _share(precision_sum(hits, depth), count, count > 0)
+    threshold, count = _positives(lists, level)
+    return _share(lists.precision_sum(threshold, k, at_r=True), count, count > 0)
 
 
 def r_precision(lists: RankedLists, level: int = 0, k: int | None = None) -> Values:
@@ -105,9 +88,9 @@ def r_precision(lists: RankedLists, level: int = 0, k: int | None = None) -> Val
         >>> r_precision(lists)[0].tolist()
         [0.6666666666666666]
     """
-    hits, count = _positives(lists, level)
-    depth = torch.minimum(count, _cut(lists, k))
-    return _share(hits.sums(_within(hits, depth)), depth, count > 0)
+    threshold, count = _positives(lists, level)
+    depth = lists.depth(threshold, k, at_r=True)
+    return _share(lists.num_found(threshold, k, at_r=True), depth, count > 0)
 
 
 def precision_at_k(lists: RankedLists, k: int, level: int = 0) -> Values:
@@ -118,8 +101,8 @@ def precision_at_k(lists: RankedLists, k: int, level: int = 0) -> Values:
         >>> precision_at_k(lists, 2)[0].tolist()
         [0.5]
     """
-    hits, count = _positives(lists, level)
-    return _share(hits.sums(hits.rank <= k), _cut(lists, k), count > 0)
+    threshold, count = _positives(lists, level)
+    return _share(lists.num_found(threshold, k), lists.depth(threshold, k), count > 0)
 
 
 def recall_at_k(lists: RankedLists, k: int, level: int = 0) -> Values:
@@ -130,9 +113,9 @@ def recall_at_k(lists: RankedLists, k: int, level: int = 0) -> Values:
         >>> recall_at_k(lists, 1)[0].tolist(), recall_at_k(lists, 2)[0].tolist()
         ([0.0], [1.0])
     """
-    hits, count = _positives(lists, level)
-    found = (hits.first > 0) & (hits.first <= k)
-    return found.double(), count > 0
+    threshold, count = _positives(lists, level)
+    first = lists.first(threshold)
+    return ((first > 0) & (first <= k)).double(), count > 0
 
 
 def mean_reciprocal_rank(lists: RankedLists, level: int = 0, k: int | None = None) -> Values:
@@ -143,9 +126,10 @@ def mean_reciprocal_rank(lists: RankedLists, level: int = 0, k: int | None = Non
         >>> mean_reciprocal_rank(lists)[0].tolist()
         [0.5]
     """
-    hits, count = _positives(lists, level)
-    found = (hits.first > 0) & (hits.first <= _cut(lists, k))
-    return torch.where(found, 1 / hits.first.clamp(min=1).double(), 0.0), count > 0
+    threshold, count = _positives(lists, level)
+    first = lists.first(threshold)
+    found = (first > 0) & (first <= lists.depth(threshold, k))
+    return torch.where(found, 1 / first.clamp(min=1).double(), 0.0), count > 0
 
 
 def hierarchical_average_precision(lists: RankedLists, table: Tensor) -> Values:
@@ -183,7 +167,7 @@ def hierarchical_average_precision(lists: RankedLists, table: Tensor) -> Values:
     monotone = (steps >= 0).all(1)
     total = torch.zeros_like(mass)
     for level in range(1, lists.num_levels + 1):
-        total += steps[:, level - 1] * lists.at_least(level).precision_sum
+        total += steps[:, level - 1] * lists.precision_sum(level)
     if not bool(monotone.all()):
         total[~monotone] = _threshold_sum(lists.select(~monotone), table[~monotone])
     return _share(total, mass, mass > 0)
@@ -192,7 +176,7 @@ def hierarchical_average_precision(lists: RankedLists, table: Tensor) -> Values:
 def _threshold_sum(lists: RankedLists, table: Tensor) -> Tensor:
     """(Q,) sum over the thresholds of a query of step times precision sum, for any table."""
     levels = range(1, lists.num_levels + 1)
-    of_level = torch.stack([lists.at_least(level).precision_sum for level in levels], 1)
+    of_level = torch.stack([lists.precision_sum(level) for level in levels], 1)
     thresholds = table[:, 1:].sort(dim=1).values
     steps = thresholds.diff(dim=1, prepend=torch.zeros_like(thresholds[:, :1]))
     total = torch.zeros_like(table[:, 0])
@@ -204,29 +188,8 @@ def _threshold_sum(lists: RankedLists, table: Tensor) -> Tensor:
         total += torch.where(known, step * of_level.gather(1, lowest).squeeze(1), 0.0)
         wanted = ~known & (step > 0)
         if bool(wanted.any()):
-            hits = lists.hits.where(lists.is_in(reached & wanted[:, None]))
-            total += step * hits.precision_sum
+            total += step * lists.precision_sum_of(reached & wanted[:, None])
     return total
-
-
-@lru_cache(maxsize=4)
-def _discounts(length: int, device: torch.device) -> Tensor:
-    """1 / log2(1 + n) for n = 1..length, and 0 for n = 0."""
-    ranks = torch.arange(1, length + 1, dtype=torch.float64, device=device)
-    return torch.nn.functional.pad(1 / torch.log2(1 + ranks), (1, 0))
-
-
-@lru_cache(maxsize=8)
-def _prefix_sums(kind: str, length: int, device: torch.device) -> Tensor:
-    """Sums over n = 1..m for m = 0..length of 1 / log2(1 + n) ("discount") or 1 / n ("harmonic")."""
-    if kind == "discount":
-        return _discounts(length, device).cumsum(0)
-    terms = 1 / torch.arange(1, length + 1, dtype=torch.float64, device=device)
-    return torch.nn.functional.pad(terms.cumsum(0), (1, 0))
-
-
-def _longest(lists: RankedLists) -> int:
-    return int(lists.lengths.max())
 
 
 def ndcg(lists: RankedLists, k: int | None = None) -> Values:
@@ -242,19 +205,13 @@ def ndcg(lists: RankedLists, k: int | None = None) -> Values:
         >>> ndcg(lists)[0].tolist(), ndcg(lists, k=2)[0].tolist()
         ([0.5], [0.0])
     """
-    device, length = lists.counts.device, _longest(lists)
-    discounts = _discounts(length, device)
-    sums, depth = _prefix_sums("discount", length, device), _cut(lists, k)
-    dcg = torch.zeros(lists.num_queries, dtype=torch.float64, device=device)
+    sums = segments.prefix_sums("discount", lists.longest, lists.counts.device)
+    dcg = torch.zeros(lists.num_queries, dtype=torch.float64, device=sums.device)
     ideal = torch.zeros_like(dcg)
     for level in range(1, lists.num_levels + 1):
         # The gain of level x is the sum of the increments 2^(y-1) of the levels y up to x.
-        hits = lists.at_least(level)
-        terms = discounts.index_select(0, hits.rank)
-        if k is not None:
-            terms *= hits.rank <= k
-        dcg += 2.0 ** (level - 1) * hits.sums(terms)
-        ideal += 2.0 ** (level - 1) * sums[torch.minimum(lists.num_at_least(level), depth)]
+        dcg += 2.0 ** (level - 1) * lists.discount_sum(level, k)
+        ideal += 2.0 ** (level - 1) * sums[lists.depth(level, k, at_r=True)]
     return _share(dcg, ideal, ideal > 0)
 
 
@@ -275,14 +232,5 @@ def asi(lists: RankedLists) -> Values:
 
         R = 2; the sets share 1 of 1 item at depth 1, and 1 of 2 at depth 2.
     """
-    harmonic = _prefix_sums("harmonic", _longest(lists), lists.counts.device)
     related = lists.num_at_least(1)
-    total = torch.zeros(lists.num_queries, dtype=torch.float64, device=harmonic.device)
-    ends = harmonic[related]
-    for level in range(1, lists.num_levels + 1):
-        hits = lists.of_level(level)
-        above = lists.num_at_least(level + 1).to(hits.rank.dtype)
-        enters = torch.maximum(hits.rank, hits.order + hits.spread(above)).sub_(1)
-        gone = harmonic.index_select(0, enters)
-        total += hits.sums((hits.spread(ends) - gone).clamp_(min=0))
-    return _share(total, related, related > 0)
+    return _share(lists.intersection_sum(), related, related > 0)

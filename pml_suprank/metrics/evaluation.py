@@ -41,8 +41,9 @@ def evaluate(
 ) -> EvaluationResult:
     """Rank the gallery for every query and measure the rankings.
 
-    The whole gallery is ranked. Memory stays at a copy of the gallery and one block of queries times the
-    gallery in each of torch's threads (``torch.set_num_threads``). Scores are computed in the precision of
+    The whole gallery is ranked, on the device of ``query``. Memory stays at a copy of the gallery and one block of
+    queries times the gallery in each of torch's threads (``torch.set_num_threads``), or one larger block on a GPU.
+    Scores are computed in the precision of
     the embeddings (float32 at least), everything after them in float64. Where float32 would not tell the ranks,
     because scores are closer to each other than 2^-21 times the norms of query and items, the query is ranked again
     in float64: embeddings far from the origin or close together are ranked as their exact distances are.

@@ -55,7 +55,7 @@ class ExactKNN:
         """
         score = PreciseScorer(reference, self.similarity)
         found = []
-        for block in blocks(len(query), auto_block_size(len(reference))):
+        for block in blocks(len(query), auto_block_size(len(reference), query.device)):
             scores = score(query[block])
             if ref_includes_query:
                 rows = torch.arange(len(scores), device=scores.device)

@@ -134,8 +134,8 @@ class PackedRanker:
                 self._pack_precise(self._precise, part, keys)
                 yield from self._ranked(part, keys, None, space)
 
-    def _code(self, wide: bool) -> _Code:
-        return _Code.wide(self._bits) if wide else _Code.narrow(self._bits, self._bound)
+    def _code(self, wide: bool) -> Code:
+        return Code.wide(self._bits) if wide else Code.narrow(self._bits, self._bound)
 
     def _pack(self, block: slice, space: Workspace, wide: bool) -> bool:
         """Write the keys of a block; False if 32 bits do not hold its scores exactly."""
@@ -192,7 +192,7 @@ class PackedRanker:
             keys[present, own[present]] = np.iinfo(keys.dtype).max
 
     def _ranked(
-        self, block: slice, keys: NDArray[Any], code: _Code | None, space: Workspace
+        self, block: slice, keys: NDArray[Any], code: Code | None, space: Workspace
     ) -> Iterator[RankedLists]:
         """Sort the keys and read the related items off them; with a code, note what it does not resolve."""
         counts = self._counts(block)
@@ -245,7 +245,7 @@ class _Collisions:
         return bool(((self._near > 1) & (self._not_zero > 0)).any())
 
 
-class _Code(NamedTuple):
+class Code(NamedTuple):
     """How a float32 score becomes an integer of the same order.
 
     The bits of a float32, those of the magnitude inverted where it is negative, have its order.
@@ -256,12 +256,12 @@ class _Code(NamedTuple):
     dropped: int
 
     @classmethod
-    def wide(cls, level_bits: int) -> _Code:
+    def wide(cls, level_bits: int) -> Code:
         """For 64 bits: every float32 has a code of its own, and -0.0 that of 0.0."""
         return cls(level_bits, 1)
 
     @classmethod
-    def narrow(cls, level_bits: int, bound: float) -> _Code:
+    def narrow(cls, level_bits: int, bound: float) -> Code:
         """For 32 bits and scores up to a bound in magnitude."""
         largest = int(np.float32(min(bound * 1.0001, 3e38)).view(np.int32)) + 1
         return cls(level_bits, max(1, largest - 2 ** (31 - level_bits) + 2))

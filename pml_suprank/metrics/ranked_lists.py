@@ -158,3 +158,62 @@ class RankedLists:
         items = self.hits.spread(queries)
         hits = Hits(segments.keep(self.rank, items), self.hits.counts[queries])
         return RankedLists(hits, segments.keep(self.level, items), self.counts[queries])
+
+    @property
+    def longest(self) -> int:
+        """The largest number of items in a query's gallery."""
+        return int(self.lengths.max())
+
+    def depth(self, threshold: int, k: int | None = None, *, at_r: bool = False) -> Tensor:
+        """(Q,) rank k or the end of the list, or with ``at_r`` the number of positives, if that is smaller."""
+        cut = self.lengths if k is None else self.lengths.clamp(max=k)
+        return torch.minimum(self.num_at_least(threshold), cut) if at_r else cut
+
+    # What metrics are made of: sums over the positives that share at least `threshold` levels, down to a depth.
+
+    def precision_sum(self, threshold: int, k: int | None = None, *, at_r: bool = False) -> Tensor:
+        """(Q,) float64: sum of the precisions at the ranks of the positives."""
+        hits = self.at_least(threshold)
+        if k is None and not at_r:
+            return hits.precision_sum
+        return hits.sums(hits.precision * self._within(hits, threshold, k, at_r))
+
+    def num_found(self, threshold: int, k: int | None = None, *, at_r: bool = False) -> Tensor:
+        """(Q,) float64: number of positives."""
+        hits = self.at_least(threshold)
+        return hits.sums(self._within(hits, threshold, k, at_r))
+
+    def _within(self, hits: Hits, threshold: int, k: int | None, at_r: bool) -> Tensor:
+        """(M,) whether positives are among the items down to a depth."""
+        if k is not None and not at_r:
+            return hits.rank <= k
+        return hits.rank <= hits.spread(self.depth(threshold, k, at_r=at_r).to(hits.rank.dtype))
+
+    def first(self, threshold: int) -> Tensor:
+        """(Q,) int64: rank of the first positive of all; 0 where there is none."""
+        return self.at_least(threshold).first
+
+    def discount_sum(self, threshold: int, k: int | None = None) -> Tensor:
+        """(Q,) float64: sum of 1 / log2(1 + rank)."""
+        hits = self.at_least(threshold)
+        terms = segments.discounts(self.longest, hits.rank.device).index_select(0, hits.rank)
+        if k is not None:
+            terms *= hits.rank <= k
+        return hits.sums(terms)
+
+    def precision_sum_of(self, table: Tensor) -> Tensor:
+        """(Q,) float64: as ``precision_sum``, of the items whose level has True in a (Q, L) table."""
+        return self.hits.where(self.is_in(table)).precision_sum
+
+    def intersection_sum(self) -> Tensor:
+        """(Q,) float64: R times ASI (:func:`pml_suprank.metrics.definitions.asi`)."""
+        harmonic = segments.prefix_sums("harmonic", self.longest, self.counts.device)
+        total = torch.zeros(self.num_queries, dtype=torch.float64, device=harmonic.device)
+        ends = harmonic[self.num_at_least(1)]
+        for level in range(1, self.num_levels + 1):
+            hits = self.of_level(level)
+            above = self.num_at_least(level + 1).to(hits.rank.dtype)
+            enters = torch.maximum(hits.rank, hits.order + hits.spread(above)).sub_(1)
+            gone = harmonic.index_select(0, enters)
+            total += hits.sums((hits.spread(ends) - gone).clamp_(min=0))
+        return total

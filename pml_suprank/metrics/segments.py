@@ -6,6 +6,7 @@ of ``index_add_``, ``repeat_interleave`` and a boolean index.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -80,3 +81,19 @@ def keep(values: Tensor, mask: Tensor) -> Tensor:
     if values.device.type == "cpu":
         return torch.from_numpy(np.compress(mask.numpy(), values.numpy()))
     return values[mask]
+
+
+@lru_cache(maxsize=4)
+def discounts(length: int, device: torch.device) -> Tensor:
+    """1 / log2(1 + n) for n = 1..length, and 0 for n = 0."""
+    ranks = torch.arange(1, length + 1, dtype=torch.float64, device=device)
+    return torch.nn.functional.pad(1 / torch.log2(1 + ranks), (1, 0))
+
+
+@lru_cache(maxsize=8)
+def prefix_sums(kind: str, length: int, device: torch.device) -> Tensor:
+    """Sums over n = 1..m for m = 0..length of 1 / log2(1 + n) ("discount") or 1 / n ("harmonic")."""
+    if kind == "discount":
+        return discounts(length, device).cumsum(0)
+    terms = 1 / torch.arange(1, length + 1, dtype=torch.float64, device=device)
+    return torch.nn.functional.pad(terms.cumsum(0), (1, 0))

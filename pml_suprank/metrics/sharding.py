@@ -58,3 +58,12 @@ class Shard:
         there = values.double().to("cuda" if on_gpu else "cpu")
         distributed.all_reduce(there)
         return there.to(values.device, values.dtype)
+
+
+def least(number: int) -> int:
+    """The smallest of the numbers of all processes; without a process group the number itself."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return number
+    numbers = [0] * distributed.get_world_size()
+    distributed.all_gather_object(numbers, number)
+    return min(numbers)
