@@ -1,6 +1,7 @@
 """Who imports whom, and what importing the package costs."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -102,3 +103,16 @@ def test_every_layer_exists():
 def test_the_library_does_not_know_its_recipes():
     for path in [*PACKAGE.rglob("*.py"), *(ROOT / "integrations").rglob("*.py")]:
         assert "recipes" not in set(imported_layers(path))
+
+
+def test_every_package_is_in_the_wheel():
+    folders = {"": PACKAGE, "integrations": ROOT / "integrations", "recipes": ROOT / "recipes"}
+    found = {
+        ".".join(("pml_suprank", *filter(None, (name, *path.parent.relative_to(folder).parts))))
+        for name, folder in folders.items()
+        for path in folder.rglob("__init__.py")
+    }
+    listed = re.search(
+        r"^packages = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S
+    )
+    assert found == set(re.findall(r'"([\w.]+)"', listed[1]))
