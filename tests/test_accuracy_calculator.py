@@ -19,6 +19,8 @@ from pml_suprank.hierarchy import Hierarchy, HierarchyError
 from pml_suprank.metrics import neighbours
 from pml_suprank.relevance import WeightedRelevance
 
+pytest.importorskip("faiss", reason="needs the faiss extra")
+
 CPU = torch.device("cpu")
 RANKED = (
     "mean_average_precision",

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("timm", reason="needs the recipes extra")
+pytest.importorskip("matplotlib", reason="needs the recipes extra")
+
 import pml_suprank
 from pml_suprank.recipes import __main__ as suprank
 

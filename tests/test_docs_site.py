@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("timm", reason="needs the recipes extra")
+pytest.importorskip("matplotlib", reason="needs the recipes extra")
 import torch
 
 import pml_suprank

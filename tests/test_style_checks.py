@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
+
+yaml = pytest.importorskip("yaml", reason="needs the recipes extra")
 
 ROOT = Path(__file__).parents[1]
 

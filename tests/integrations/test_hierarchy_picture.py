@@ -1,8 +1,9 @@
 import pytest
 import torch
-from PIL import Image
 
 pytest.importorskip("matplotlib", reason="needs the recipes extra")
+
+from PIL import Image
 
 from pml_suprank.hierarchy import Hierarchy, HierarchyError
 from pml_suprank.integrations.hierarchy_picture import draw_hierarchy

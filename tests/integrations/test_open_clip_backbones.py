@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 pytest.importorskip("open_clip", reason="needs the open-clip extra")
 
 import open_clip
+from PIL import Image
 
 from pml_suprank.integrations.open_clip_backbones import NAMED_CONFIGS, build_open_clip
 from pml_suprank.integrations.timm_weights import WeightsError

