@@ -3,12 +3,13 @@
 import hashlib
 import io
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["DamagedFileError", "is_sealed", "write_atomic", "write_sealed"]
+__all__ = ["DamagedFileError", "is_sealed", "remove_unfinished", "write_atomic", "write_sealed"]
 
 _MARK = b"sha256:"
 _SEAL = len(_MARK) + 64
@@ -45,6 +46,16 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process has left of the files that it was writing to a folder of its own."""
+    for path in folder.iterdir():
+        is_ours = re.fullmatch(
+            r"\..+\.(csv|html|json|npz|png|pt|svg|yaml)\.[a-z0-9_]{8}", path.name
+        )
+        if is_ours and path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def write_sealed(path: Path, write: Callable[[Any], Any]) -> None:

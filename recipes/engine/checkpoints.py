@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pml_suprank.integrations.whole_files import is_sealed, write_sealed
+from pml_suprank.integrations.whole_files import is_sealed, remove_unfinished, write_sealed
 from pml_suprank.recipes.engine.parsing import ConfigError
 from pml_suprank.recipes.files import write_atomic
 
@@ -154,8 +154,7 @@ def check_room(folder: Path, content: dict[str, Any]) -> None:
         raise ConfigError(
             f"--output: wanted a folder of this run alone, got a link at {folder / 'tensorboard'}"
         )
-    for stale in folder.glob(".*.pt.*"):  # of a process that was killed while it wrote
-        stale.unlink(missing_ok=True)
+    remove_unfinished(folder)
     # last and best checkpoint, and a temporary file beside them
     wanted = 3 * (_num_bytes(content) + 2 * _num_bytes(content.get("model", {})))
     free = shutil.disk_usage(folder).free + sum(

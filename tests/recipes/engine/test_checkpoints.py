@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from pml_suprank.integrations.whole_files import remove_unfinished
 from pml_suprank.recipes.engine.checkpoints import (
     BEST,
     LAST,
@@ -108,3 +109,20 @@ def test_malformed_weights_are_named(photos: Path, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_best(model, tmp_path)
+
+
+def test_what_a_killed_process_left_goes_and_nothing_else(tmp_path: Path) -> None:
+    left = (".history.csv.ab3_d0zz", ".checkpoint.pt.abcdefgh", ".report.html.00000000")
+    kept = (
+        ".hidden",
+        ".gitignore",
+        "history.csv",
+        ".notes.txt.abcdefgh",
+        ".history.csv.ABC",
+        "a.pt",
+    )
+    for name in (*left, *kept):
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".run.csv.abcdefgh").symlink_to(tmp_path / "a.pt")
+    remove_unfinished(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted((*kept, ".run.csv.abcdefgh"))

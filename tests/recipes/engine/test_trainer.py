@@ -301,13 +301,13 @@ def test_room_is_checked_before_training(
 
     trainer = build(settings_from(content(photos)), tmp_path)
     trainer.check_room()
-    (tmp_path / ".checkpoint.pt.abc").write_bytes(b"half")
+    (tmp_path / ".checkpoint.pt.abcd0123").write_bytes(b"half")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 9, 1))
     with pytest.raises(
         ConfigError, match=r"--output: wanted \d+ MiB for checkpoints, got 0 MiB free"
     ):
         trainer.check_room()
-    assert not (tmp_path / ".checkpoint.pt.abc").exists()
+    assert not (tmp_path / ".checkpoint.pt.abcd0123").exists()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "tensorboard").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match="--output: .* got a link at .*tensorboard"):

@@ -244,9 +244,9 @@ def test_interrupted_anywhere(
 ) -> None:
     """The write of one file fails; the same commands again give the same files as an unbroken run."""
     steps(world, tmp_path / "unbroken")
-    from pml_suprank.recipes import files
+    from pml_suprank.integrations import whole_files
 
-    real, count = files.os.replace, 0
+    real, count = whole_files.os.replace, 0
 
     def replace(source: object, target: object) -> None:
         nonlocal count
@@ -255,7 +255,7 @@ def test_interrupted_anywhere(
             raise KeyboardInterrupt
         real(source, target)
 
-    monkeypatch.setattr(files.os, "replace", replace)
+    monkeypatch.setattr(whole_files.os, "replace", replace)
     for _ in range(2):
         try:
             steps(world, work)
