@@ -1,11 +1,6 @@
 """The series and comparators behind the sums of exponentials; the kernels under the interpreter, and the compiler."""
 
-import importlib.util
 import math
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +10,7 @@ import torch
 from pml_suprank import functional as F
 from pml_suprank.functional._backends.exponentials import comparators, series, sums
 from tests.functional.test_fast import SURROGATES
-
-HAS_GPU = torch.cuda.is_available()
-HAS_TRITON = importlib.util.find_spec("triton") is not None
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-KERNEL_TESTS = Path(__file__).with_name("test_exponential_kernels.py")
+from tests.kernels import HAS_GPU, HAS_TRITON, INTERPRETED, elsewhere, run_interpreted
 
 X = np.concatenate([np.linspace(0, 2, 4001), np.linspace(2, 60, 4000)])
 TAIL = 1 / (1 + np.exp(X))
@@ -108,18 +99,9 @@ def test_the_grid_serves_where_there_are_no_kernels(monkeypatch):
     F.ranks(scores, levels, surrogate=F.SupRank(), backend="fast")
 
 
-@pytest.mark.skipif(HAS_GPU or INTERPRETED or not HAS_TRITON, reason="they run right here, or not")
+@elsewhere
 def test_the_kernels_under_the_interpreter():
-    options = ["-q", "-m", "gpu", "-p", "no:cacheprovider"]
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, str(KERNEL_TESTS)],
-        env=os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert int(re.search(r"(\d+) passed", result.stdout)[1]) > 60, result.stdout
+    run_interpreted(Path(__file__).with_name("test_exponential_kernels.py"), 61)
 
 
 FORMS = [

@@ -1,10 +1,6 @@
 """The fused backend where it cannot run; and its kernels under Triton's interpreter, and through its compiler."""
 
 import importlib.util
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,25 +10,12 @@ from pml_suprank import functional as F
 from pml_suprank.functional._backends import choice, fused
 from pml_suprank.functional._backends.fused import operator
 from pml_suprank.functional._backends.request import RankRequest
-
-HAS_GPU = torch.cuda.is_available()
-HAS_TRITON = importlib.util.find_spec("triton") is not None
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-KERNEL_TESTS = Path(__file__).with_name("test_fused_kernels.py")
+from tests.kernels import HAS_TRITON, INTERPRETED, elsewhere, run_interpreted
 
 
-@pytest.mark.skipif(HAS_GPU or INTERPRETED or not HAS_TRITON, reason="they run right here, or not")
+@elsewhere
 def test_the_kernels_under_the_interpreter():
-    options = ["-q", "-m", "gpu", "-p", "no:cacheprovider"]
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, str(KERNEL_TESTS)],
-        env=os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert int(re.search(r"(\d+) passed", result.stdout)[1]) > 90, result.stdout
+    run_interpreted(Path(__file__).with_name("test_fused_kernels.py"), 91)
 
 
 def request(num_queries=3, num_items=40, each=5, device="cpu", surrogate=None):

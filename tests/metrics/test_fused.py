@@ -1,10 +1,5 @@
 """Evaluation on a GPU: its kernels under Triton's interpreter, where it takes them, and how large its blocks are."""
 
-import importlib.util
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,25 +8,12 @@ import torch
 from pml_suprank import metrics
 from pml_suprank.metrics import fused, sharding, streaming
 from pml_suprank.metrics.levels import TreeLevels
-
-HAS_GPU = torch.cuda.is_available()
-HAS_TRITON = importlib.util.find_spec("triton") is not None
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-KERNEL_TESTS = Path(__file__).with_name("test_fused_kernels.py")
+from tests.kernels import HAS_TRITON, INTERPRETED, elsewhere, run_interpreted
 
 
-@pytest.mark.skipif(HAS_GPU or INTERPRETED or not HAS_TRITON, reason="they run right here, or not")
+@elsewhere
 def test_the_kernels_under_the_interpreter():
-    options = ["-q", "-m", "gpu", "-p", "no:cacheprovider"]
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, str(KERNEL_TESTS)],
-        env=os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert int(re.search(r"(\d+) passed", result.stdout)[1]) > 30, result.stdout
+    run_interpreted(Path(__file__).with_name("test_fused_kernels.py"), 31)
 
 
 @pytest.mark.skipif(INTERPRETED or not HAS_TRITON, reason="needs Triton, not its interpreter")
