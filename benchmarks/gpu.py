@@ -28,6 +28,8 @@ IN_BATCH = "In the batch: 256 queries, 512 dimensions, three levels, value and g
 REFERENCES = "Against references: 256 queries, 512 dimensions, value and gradient"
 EVALUATION = "Exact evaluation, all metrics, all levels"
 TRAINING = "A ResNet-50 training step, 256 images of 224 pixels, bf16"
+LONG_ENOUGH = 3000.0
+"""Milliseconds of calls of one function after which it is not repeated."""
 LARGEST = {"dense": 1024, "blocked": 16384, "fast": 1 << 20, "fused": 1 << 20, "auto": 1 << 20}
 """References up to which a backend is measured; ``blocked`` with a third positive up to a quarter of that."""
 
@@ -49,10 +51,15 @@ class Device:
         return Problem(*(None if each is None else each.to(self.device) for each in data))
 
     def milliseconds(self, functions: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-        """Return the median of each function, after one call that compiles what is to be compiled."""
+        """Return the median of each function, after one call that compiles what is to be compiled.
+
+        Long ones are repeated less, so that the whole stays within minutes.
+        """
         times: dict[str, list[float]] = {name: [] for name in functions}
         for turn in range(self.repeats + 1):
             for name, function in functions.items():
+                if sum(times[name]) > LONG_ENOUGH:
+                    continue
                 self.wait()
                 start = time.perf_counter()
                 function()
