@@ -130,7 +130,7 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
         slots = self.curr_batch_idx = self._next_slots(len(stored), labels.device)
         filled = max(self._num_filled, min(self.queue_idx + len(stored), self.memory_size))
         if self.training:
-            before = self._store(stored, stored_labels)
+            before = self._store(stored, stored_labels, slots)
             memory, memory_labels = self.embedding_memory, self.label_memory
         else:
             memory, memory_labels = self._with_batch(stored, stored_labels, slots)
@@ -157,11 +157,10 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
         self.embedding_memory, self.label_memory = self._reserved(embeddings, labels)
         super().add_to_memory(embeddings.to(self.embedding_memory.dtype), labels, batch_size)
 
-    def _store(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Put a batch into the queue, count it, and return what was in its slots."""
-        slots = self._next_slots(len(embeddings), labels.device)
-        memory, memory_labels = self._reserved(embeddings, labels)
-        before = memory[slots], memory_labels[slots]
+    def _store(self, embeddings: Tensor, labels: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Put a batch into the next slots of the queue, count it, and return what was there."""
+        self.embedding_memory, self.label_memory = self._reserved(embeddings, labels)
+        before = self.embedding_memory[slots], self.label_memory[slots]
         if len(embeddings):
             self.add_to_memory(embeddings, labels, len(embeddings))
         self.num_batches += 1

@@ -170,12 +170,16 @@ class MemoryMixin:
             raise ValueError(
                 f"embeddings: wanted {self.embedding_size} dimensions, got {embeddings.shape[1]}"
             )
-        largest = float(embeddings.detach().abs().max())
-        if self.storage_dtype is not None and largest > torch.finfo(self.storage_dtype).max:
-            raise ValueError(
-                f"embeddings: wanted at most {torch.finfo(self.storage_dtype).max:g}, which "
-                f"{self.storage_dtype} can store, got {largest:g}"
+        if self.storage_dtype is not None:
+            most, largest = (
+                torch.finfo(self.storage_dtype).max,
+                float(embeddings.detach().abs().max()),
             )
+            if largest > most:
+                raise ValueError(
+                    f"embeddings: wanted at most {most:g}, which {self.storage_dtype} can store, "
+                    f"got {largest:g}"
+                )
         labels = label_tensor(labels, length=len(embeddings))
         if not takes_self_indices(self.loss):
             if labels.ndim != 1:
@@ -184,11 +188,14 @@ class MemoryMixin:
                     f"{len(embeddings)}, got {tuple(labels.shape)}"
                 )
         else:
+            num_levels: dict[int, int] = {}  # of each hierarchy, of which the parts share one
             for part in self.loss.modules():
                 hierarchy = getattr(part, "hierarchy", None)
-                rows = as_level_labels(labels, hierarchy, ignore_index=self.ignore_index)
+                if id(hierarchy) not in num_levels:
+                    rows = as_level_labels(labels, hierarchy, ignore_index=self.ignore_index)
+                    num_levels[id(hierarchy)] = rows.shape[1]
                 if getattr(part, "level", None) is not None:
-                    checked_level(part.level, rows.shape[1])
+                    checked_level(part.level, num_levels[id(hierarchy)])
         if not is_empty and labels.shape[1:] != self.label_memory.shape[1:]:
             raise ValueError(
                 f"labels: wanted the form of the stored labels (*, "
