@@ -27,16 +27,16 @@ $(READY): pyproject.toml
 	@touch $@
 
 quickstart: $(READY)
-	$(RUN) -m pml_suprank.recipes.quickstart --output runs/quickstart $(ARGS)
+	$(RUN) -m pml_suprank.recipes.commands.quickstart --output runs/quickstart $(ARGS)
 
 compare: $(READY)
-	$(RUN) -m pml_suprank.recipes.compare --output runs/compare $(ARGS)
+	$(RUN) -m studies.compare --output runs/compare $(ARGS)
 
 leaderboard: $(READY)
-	$(RUN) -m pml_suprank.recipes.leaderboard --output runs/leaderboard --workers 2 $(ARGS)
-	$(RUN) -m pml_suprank.recipes.whole_network --output runs/leaderboard --workers 2
-	$(RUN) -m pml_suprank.recipes.whole_network --output runs/leaderboard --workers 2 --random-head --data emoji
-	$(RUN) -m pml_suprank.recipes.ablation --output runs/leaderboard --workers 2 --seeds 0 1 2
+	$(RUN) -m studies.leaderboard --output runs/leaderboard --workers 2 $(ARGS)
+	$(RUN) -m studies.leaderboard.whole_network --output runs/leaderboard --workers 2
+	$(RUN) -m studies.leaderboard.whole_network --output runs/leaderboard --workers 2 --random-head --data emoji
+	$(RUN) -m studies.leaderboard.ablation --output runs/leaderboard --workers 2 --seeds 0 1 2
 
 bench: $(READY)
 	$(RUN) -m benchmarks.rank_losses $(ARGS)

@@ -1,4 +1,4 @@
-"""The ``suprank`` command: ``suprank <recipe> [options]`` runs ``pml_suprank.recipes.<recipe>``."""
+"""The ``suprank`` command: ``suprank <recipe> [options]`` runs ``pml_suprank.recipes.commands.<recipe>``."""
 
 import importlib
 import sys
@@ -10,21 +10,14 @@ __all__ = ["RECIPES", "main"]
 
 RECIPES = {
     "quickstart": "fine-tune a packaged backbone on emoji and write a report",
-    "compare": "the same budget for several losses, as a table and a plot",
-    "leaderboard": "thirty losses at one budget on three data sets, tuned alike, with significance",
-    "whole-network": "some of these losses train the whole network, tuned alike, with significance",
-    "ablation": "what each choice of the rank losses is worth, over seeds",
-    "decomposability": "the gap between batches and the whole set, with memories, proxies and calibration",
     "finetune": "fine-tune a timm or OpenCLIP backbone on anybody's images",
     "embed": "images to a file of embeddings, with the model of a run",
     "evaluate": "all metrics of embeddings, per level and per query, and the worst queries",
     "search": "an index of a gallery, searched by image or text",
     "report": "a page about a run, or about several side by side",
     "build-hierarchy": "groups of groups from class names and images, reviewed by a person",
-    "emoji-hierarchy": "hierarchies rebuilt from the names and drawings of emoji, and what they are worth",
     "landmark-statistics": "what a copy of Google Landmarks v2 holds, and what is left out",
     "landmarks": "mAP@100 of Google Landmarks, easy, medium and hard of revisited Oxford and Paris",
-    "clip_emoji": "an OpenCLIP model for emoji, by image and by text, against its own loss",
 }
 
 
@@ -41,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in RECIPES:
         print(f"suprank: wanted one of {', '.join(RECIPES)}, got {name!r}", file=sys.stderr)
         return 2
-    return importlib.import_module(f"pml_suprank.recipes.{name.replace('-', '_')}").main(rest)
+    return importlib.import_module(f"pml_suprank.recipes.commands.{name.replace('-', '_')}").main(
+        rest
+    )
 
 
 if __name__ == "__main__":

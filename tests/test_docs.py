@@ -56,7 +56,7 @@ def parse_only(monkeypatch):
 
     def parse_words(words):
         if words[0] == "finetune":
-            finetune = importlib.import_module("pml_suprank.recipes.finetune")
+            finetune = importlib.import_module("pml_suprank.recipes.commands.finetune")
             monkeypatch.setattr(finetune, "check_settings", lambda *_: None)
             assert suprank.main([*words, "--check"]) == 0
             return
@@ -106,7 +106,7 @@ def test_commands_name_what_exists(page, parse_only):
 
 @pytest.mark.parametrize("name", suprank.RECIPES)
 def test_commands_in_the_text_of_a_recipe(name, parse_only):
-    text = importlib.import_module(f"pml_suprank.recipes.{name.replace('-', '_')}").__doc__
+    text = importlib.import_module(f"pml_suprank.recipes.commands.{name.replace('-', '_')}").__doc__
     for line in re.findall(r"^ +suprank (.*)$", text, re.MULTILINE):
         parse_only(shlex.split(line))
 

@@ -21,8 +21,8 @@ from pml_suprank import integrations
 from pml_suprank.metrics.catalogue import METRICS
 from pml_suprank.metrics.judged import JUDGED_METRICS
 from pml_suprank.recipes.__main__ import RECIPES
-from pml_suprank.recipes.leaderboard import DATA
-from pml_suprank.recipes.leaderboards.entrants import ENTRANTS
+from studies.leaderboard.__main__ import DATA
+from studies.leaderboard.entrants import ENTRANTS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -21,7 +21,7 @@ print("loss", torch.isfinite(loss).item())
 """
 NO_EXTRAS = """
 import importlib
-for name in ("integrations.timm_backbones", "recipes.quickstart"):
+for name in ("integrations.timm_backbones", "recipes.commands.quickstart"):
     try:
         importlib.import_module("pml_suprank." + name)
     except ImportError as error:

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pml_suprank.recipes.ablation import table
-from pml_suprank.recipes.leaderboards import memory_tables
-from pml_suprank.recipes.leaderboards.ablations import ARMS
-from pml_suprank.recipes.leaderboards.standings import Standing
-from pml_suprank.recipes.leaderboards.tables import markdown
+from studies.leaderboard import memory_tables
+from studies.leaderboard.ablation import table
+from studies.leaderboard.ablations import ARMS
+from studies.leaderboard.standings import Standing
+from studies.leaderboard.tables import markdown
 
 DOCS = Path(__file__).parents[1]
 PAGES, RESULTS = ("leaderboard.md", "decomposability.md"), DOCS / "results"

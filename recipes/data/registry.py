@@ -9,13 +9,11 @@ from pml_suprank.recipes.data.cub import load_cub
 from pml_suprank.recipes.data.dyml import load_dyml
 from pml_suprank.recipes.data.emoji_images import load_emoji_images
 from pml_suprank.recipes.data.folder import load_folder
-from pml_suprank.recipes.data.glyphs import load_glyphs
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.inaturalist import load_inaturalist
 from pml_suprank.recipes.data.landmarks import load_landmarks
 from pml_suprank.recipes.data.layout import PathLike, choose
 from pml_suprank.recipes.data.revisited import load_revisited
-from pml_suprank.recipes.data.signwriting import load_signwriting
 from pml_suprank.recipes.data.sop import load_sop
 from pml_suprank.recipes.data.table import load_table
 
@@ -33,8 +31,6 @@ LOADERS: dict[str, Callable[..., ImageDataset]] = {
     "dyml": load_dyml,
     "revisited": load_revisited,
     "emoji": load_emoji_images,
-    "glyphs": load_glyphs,
-    "signwriting": load_signwriting,
 }
 """Name to loader; each takes ``(root, split, **options)``."""
 

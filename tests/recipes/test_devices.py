@@ -15,16 +15,17 @@ pytest.importorskip("faiss", reason="needs the recipes extra")
 
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from pml_suprank.recipes import clip_emoji, evaluate, landmarks
 from pml_suprank.recipes.__main__ import main as suprank
+from pml_suprank.recipes.commands import evaluate, landmarks
+from pml_suprank.recipes.commands.finetune import finetune
+from pml_suprank.recipes.commands.finetune import main as finetune_command
 from pml_suprank.recipes.devices import add_device, choose_device, float64_device, tell_device
 from pml_suprank.recipes.embeddings import EmbeddingSet
 from pml_suprank.recipes.engine import evaluation
 from pml_suprank.recipes.engine import trainer as training
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
-from pml_suprank.recipes.finetune import finetune
-from pml_suprank.recipes.finetune import main as finetune_command
 from pml_suprank.recipes.hierarchies import encoders
+from studies import clip_emoji
 from tests.recipes.engine.tiny_runs import content
 
 CPU, CUDA, MPS = map(torch.device, ("cpu", "cuda", "mps"))

@@ -17,7 +17,7 @@ pytest.importorskip("accelerate", reason="needs the recipes extra")
 import yaml
 
 from pml_suprank.recipes.__main__ import main as suprank
-from pml_suprank.recipes.finetune import main
+from pml_suprank.recipes.commands.finetune import main
 from tests.recipes.engine.tiny_runs import content
 
 
@@ -218,7 +218,7 @@ def test_broken_images_in_training_and_in_the_test_set(
 
 def test_mixed_precision(tmp_path: Path, photos: Path) -> None:
     words = arguments(tmp_path, content(photos, training={"precision": "bf16", "epochs": 1}))
-    command = [sys.executable, "-m", "pml_suprank.recipes.finetune", *words]
+    command = [sys.executable, "-m", "pml_suprank.recipes.commands.finetune", *words]
     subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     with (tmp_path / "run" / "history.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]

@@ -15,12 +15,13 @@ import pytest
 import torch
 
 from pml_suprank.recipes import __main__ as suprank
-from pml_suprank.recipes import compare, quickstart
+from pml_suprank.recipes.commands import quickstart
 from pml_suprank.recipes.config import Config
 from pml_suprank.recipes.data.emoji import LICENCES
 from pml_suprank.recipes.evaluation import METRICS
 from pml_suprank.recipes.loss_choices import LOSSES
 from pml_suprank.recipes.training import Session, load_models
+from studies import compare
 
 TINY = ["--limit", "64", "--batch-size", "16", "--image-size", "32", "--embedding-size", "16"]
 FILES = {
@@ -153,7 +154,7 @@ def test_ctrl_c_in_a_real_process(tmp_path: Path, cache_dir: Path) -> None:
     # where the tests run in the background SIGINT is ignored, and a new process inherits that
     start = (
         "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "runpy.run_module('pml_suprank.recipes.quickstart', run_name='__main__', alter_sys=True)"
+        "runpy.run_module('pml_suprank.recipes.commands.quickstart', run_name='__main__', alter_sys=True)"
     )
     command = [sys.executable, "-c", start]
     command += arguments(output, cache_dir, "--epochs", "500", "--threads", "1")
@@ -168,7 +169,7 @@ def test_ctrl_c_in_a_real_process(tmp_path: Path, cache_dir: Path) -> None:
         finally:
             process.kill()
     assert process.returncode == 130, errors
-    assert f"-m pml_suprank.recipes.quickstart --output {output} --resume" in errors
+    assert f"-m pml_suprank.recipes.commands.quickstart --output {output} --resume" in errors
     assert load_models(output / "checkpoint.pt")
 
 
@@ -291,13 +292,13 @@ def test_suprank_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_runs_from_any_folder(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pml_suprank.recipes", "compare", "--help"]
+    command = [sys.executable, "-m", "pml_suprank.recipes", "finetune", "--help"]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "suprank compare" in done.stdout
+    assert "suprank finetune" in done.stdout
 
 
 def test_every_recipe_has_a_command() -> None:
-    folder = Path(suprank.__file__).parent
+    folder = Path(suprank.__file__).parent / "commands"
     programs = {path.stem for path in folder.glob("*.py") if "\ndef main(" in path.read_text()}
     assert programs - {"__main__"} == {name.replace("-", "_") for name in suprank.RECIPES}

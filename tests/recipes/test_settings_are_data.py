@@ -13,7 +13,7 @@ pytest.importorskip("accelerate", reason="needs the recipes extra")
 
 import yaml
 
-from pml_suprank.recipes import embed, evaluate, finetune, report, search
+from pml_suprank.recipes.commands import embed, evaluate, finetune, report, search
 from pml_suprank.recipes.engine.parsing import ConfigError, parse_settings, settings_from
 from tests.recipes.engine.tiny_runs import content
 

@@ -14,11 +14,11 @@ from PIL import Image
 
 from pml_suprank import metrics
 from pml_suprank.recipes.__main__ import main as suprank
+from pml_suprank.recipes.commands.evaluate import evaluate_embeddings
+from pml_suprank.recipes.commands.finetune import finetune
 from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
 from pml_suprank.recipes.engine.encoder import load_encoder
 from pml_suprank.recipes.engine.parsing import settings_from
-from pml_suprank.recipes.evaluate import evaluate_embeddings
-from pml_suprank.recipes.finetune import finetune
 from tests.recipes.engine.tiny_runs import content
 
 

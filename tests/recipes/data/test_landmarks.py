@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pml_suprank.recipes.__main__ import main as suprank
+from pml_suprank.recipes.commands.landmark_statistics import main
 from pml_suprank.recipes.data.landmarks import load_landmarks
-from pml_suprank.recipes.landmark_statistics import main
 from tests.recipes.data.full_size import write_full_size
 from tests.recipes.data.trees import names, picture, write
 

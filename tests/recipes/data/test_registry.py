@@ -14,7 +14,7 @@ def test_load_by_name(tmp_path: Path) -> None:
         load("sopp", tmp_path)
 
 
-PACKAGED = {"emoji", "glyphs", "signwriting"}  # drawn from pip packages, into any folder
+PACKAGED = {"emoji"}  # drawn from pip packages, into any folder
 
 
 @pytest.mark.parametrize("name", [name for name in LOADERS if name not in PACKAGED])

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from pml_suprank.recipes.commands.finetune import main
 from pml_suprank.recipes.engine.checkpoints import LAST, CheckpointError
 from pml_suprank.recipes.engine.data_identity import ITEMS
 from pml_suprank.recipes.engine.parsing import settings_from
-from pml_suprank.recipes.finetune import main
 from tests.recipes.engine.test_trainer import build
 from tests.recipes.engine.tiny_runs import content
 
@@ -93,8 +93,8 @@ def test_names_that_are_no_utf_8(
     assert any("\udcff" in name for names in sheets["names"].values() for name in names)
     assert "\\udcff" in (run / "report.html").read_text(encoding="utf-8")
 
+    from pml_suprank.recipes.commands.evaluate import main as evaluate
     from pml_suprank.recipes.embeddings import EmbeddingSet
-    from pml_suprank.recipes.evaluate import main as evaluate
 
     found = EmbeddingSet.load(run / "embeddings.npz")
     assert all(found.path(row) is not None for row in range(len(found)))

@@ -251,7 +251,7 @@ def test_kill_9_and_resume(photos: Path, tmp_path: Path) -> None:
         sampler={"group_sizes": [2, 2], "batches_per_epoch": 20},
     )
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(settings))
-    command = [sys.executable, "-m", "pml_suprank.recipes.finetune"]
+    command = [sys.executable, "-m", "pml_suprank.recipes.commands.finetune"]
     config = ["--config", str(tmp_path / "a.yaml")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run([*command, "--output", tmp_path / "a", *config], check=True, env=environment)

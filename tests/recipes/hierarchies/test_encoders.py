@@ -10,7 +10,7 @@ from PIL import Image
 pytest.importorskip("open_clip", reason="needs the extra open-clip")
 
 from pml_suprank.integrations.open_clip_backbones import build_open_clip
-from pml_suprank.recipes.build_hierarchy import main
+from pml_suprank.recipes.commands.build_hierarchy import main
 from pml_suprank.recipes.embeddings import EmbeddingError
 from pml_suprank.recipes.hierarchies import image_features as features
 from pml_suprank.recipes.hierarchies.encoders import (

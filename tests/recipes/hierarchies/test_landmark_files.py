@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.metrics import silhouette_samples
 
-from pml_suprank.recipes.build_hierarchy import main
+from pml_suprank.recipes.commands.build_hierarchy import main
 from pml_suprank.recipes.data.landmarks import load_landmarks
 from pml_suprank.recipes.embeddings import EmbeddingSet
 from pml_suprank.recipes.hierarchies.encoders import write_features

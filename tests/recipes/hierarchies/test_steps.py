@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pml_suprank import Hierarchy
-from pml_suprank.recipes.build_hierarchy import main
+from pml_suprank.recipes.commands.build_hierarchy import main
 from pml_suprank.recipes.data.layout import read_table
 from pml_suprank.recipes.files import write_csv
 from pml_suprank.recipes.hierarchies.work_folder import WorkFolder, digest

@@ -1,0 +1,1 @@
+"""Data sets drawn from pip packages, for the studies alone."""

@@ -1,0 +1,105 @@
+"""Choice of configurations, significance, tables."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from studies.leaderboard.runs import Run, Source, configurations
+from studies.leaderboard.significance import leaders, paired_p_value
+from studies.leaderboard.standings import choose, failures, standings
+from studies.leaderboard.tables import markdown, plain
+
+NUMBERS = st.floats(0, 1, allow_nan=False, width=32)
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=2, max_size=8))
+def test_the_p_value_is_that_of_the_formula(pairs):
+    one, other = zip(*pairs, strict=True)
+    differences = [a - b for a, b in pairs]
+    count, mean = len(pairs), math.fsum(differences) / len(pairs)
+    deviation = math.sqrt(math.fsum((d - mean) ** 2 for d in differences) / (count - 1))
+    found = paired_p_value(one, other)
+    assert 0 <= found <= 1
+    assert found == pytest.approx(paired_p_value(other, one))
+    if deviation > 1e-6:
+        t = mean / (deviation / math.sqrt(count))
+        assert found == pytest.approx(2 * stats.t.sf(abs(t), count - 1), rel=1e-3, abs=1e-9)
+
+
+def test_equal_differences():
+    assert paired_p_value([0.5, 0.6], [0.5, 0.6]) == 1
+    assert paired_p_value([0.5, 0.75], [0.25, 0.5]) == 0
+    with pytest.raises(ValueError, match="wanted at least 2 pairs, got 1 and 1"):
+        paired_p_value([0.5], [0.4])
+
+
+def test_leaders_are_the_best_and_what_cannot_be_told_from_it():
+    values = {
+        "best": (0.50, 0.52, 0.51, 0.53),
+        "as good": (0.52, 0.50, 0.52, 0.50),
+        "a little worse every time": (0.495, 0.514, 0.505, 0.525),
+    }
+    assert leaders(values) == ("best", {"best", "as good"})
+
+
+SOURCE = Source("emoji")
+
+
+def run(loss, setting, lr, seed, splits):
+    return Run(SOURCE, loss, setting, lr, seed, splits)
+
+
+def result(**metrics):
+    base = {"h_ap": 0.1, "ndcg": 0.1, "asi": 0.1, "ap_0": 0.1, "r1_0": 0.1}
+    return {"metrics": base | metrics, "seconds": 1.0}
+
+
+def test_a_configuration_is_chosen_by_the_criterion():
+    tuning = {
+        run("supcon", 0, 1e-3, 0, ("fit", "val")): result(h_ap=0.3, ap_0=0.1),
+        run("supcon", 1, 3e-3, 0, ("fit", "val")): result(h_ap=0.2, ap_0=0.4),
+        run("suphap", 2, 1e-3, 0, ("fit", "val")): result(h_ap=0.2),
+        run("fastap", 0, 1e-3, 0, ("fit", "val")): {"error": "wanted other batches"},
+    }
+    assert choose(tuning, "h_ap") == {"supcon": (0, 1e-3), "suphap": (2, 1e-3)}
+    assert choose(tuning, "ap_0")["supcon"] == (1, 3e-3)
+    assert failures(tuning) == {"fastap": "wanted other batches"}
+
+
+def test_standings_and_tables():
+    final = {
+        run("supcon", 0, 1e-3, seed, ("train", "test")): result(h_ap=0.30 + 0.01 * seed, ap_0=0.4)
+        for seed in (2, 0, 1)
+    } | {
+        run("suphap", 2, 1e-3, seed, ("train", "test")): result(h_ap=0.40 + 0.02 * seed, ap_0=0.2)
+        for seed in (0, 1, 2)
+    }
+    final[run("supcon", 1, 1e-3, 0, ("train", "test"))] = result(h_ap=0.9)  # of the other criterion
+    rows = standings(final, {"supcon": (0, 1e-3), "suphap": (2, 1e-3)})
+    assert rows[0].values["h_ap"] == pytest.approx((0.30, 0.31, 0.32))
+    assert rows[1].deviation("h_ap") == pytest.approx(0.02)
+    assert rows[1].options == {"tau": 0.1, "alpha": 2.0}
+    lines = markdown(rows, ["emoji"], {k: 0.05 for k in rows[0].values}).splitlines()
+    assert lines[2].startswith("| **SupHAP** | rank, all levels | **0.420 ± 0.020** |")
+    assert lines[3].startswith("| SupCon | pairs | 0.310 ± 0.010 |")
+    assert "0.100 ± 0.000\\*" in lines[3] or "0.100 ± 0.000\\*" in lines[2]  # equal NDCG
+    assert lines[4].startswith("| frozen features | | 0.050 |")
+    assert plain(rows)[0]["mean"]["h_ap"] == 0.31
+
+
+def test_every_entrant_has_six_configurations():
+    assert len(configurations("suphap")) == len(set(configurations("suphap"))) == 6
+
+
+def test_a_run_of_other_settings_is_another_file(tmp_path):
+    one = run("supcon", 0, 1e-3, 0, ("fit", "val"))
+    others = [
+        run("supcon", 0, 1e-3, 1, ("fit", "val")),
+        run("supcon", 1, 1e-3, 0, ("fit", "val")),
+        run("supcon", 0, 1e-3, 0, ("train", "test")),
+        Run(Source("emoji", limit=8), "supcon", 0, 1e-3, 0, ("fit", "val")),
+    ]
+    assert len({item.path(tmp_path) for item in [one, *others]}) == 5
