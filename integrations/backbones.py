@@ -52,6 +52,11 @@ class RetrievalModel(nn.Module):
         return self.trunk.preprocess if clip else self.trunk.data_config
 
     @property
+    def source(self) -> dict[str, Any] | None:
+        """What a model of the hub is made of, as ``build_retrieval_model`` takes it; None for other models."""
+        return self.trunk.source
+
+    @property
     def has_text(self) -> bool:
         """Whether text has embeddings in the space of those of images."""
         return hasattr(self.trunk, "encode_text") and isinstance(self.embedder, nn.Identity)
@@ -122,7 +127,9 @@ def build_retrieval_model(
         raise ValueError(f"library: wanted one of {', '.join(LIBRARIES)}, got {library!r}")
     module: Any = importlib.import_module(f"pml_suprank.integrations.{library}_backbones")
     if library == "timm":
-        trunk = module.build_trunk(name, weights=weights, pooling=pooling, **options)
+        trunk = module.build_trunk(
+            name, weights=weights, pooling=pooling, image_size=image_size, **options
+        )
 
         def transforms(train: Any, evaluate: Any) -> Any:
             return module.build_transforms(

@@ -1,10 +1,13 @@
 """OpenCLIP models: an image tower as PML trunk, and the text tower beside it."""
 
+import contextlib
 import difflib
+import json
 import logging
 import os
 import pickle
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -71,7 +74,11 @@ class OpenClipTrunk(nn.Module):
     Attributes:
         out_features: D, of images and texts alike.
         preprocess: OpenCLIP's preprocessing settings of the model: size, mean, std, interpolation, ...
+        source: what a model of the hub or of a folder is made of, ``{"options": {"config": ...}}`` for
+            :func:`build_open_clip`, so that it can be made again without either; None where ``name`` says it all.
     """
+
+    source: dict[str, Any] | None = None
 
     def __init__(self, clip: nn.Module, tokenizer: Callable[[list[str]], torch.Tensor] | None):
         super().__init__()
@@ -168,39 +175,37 @@ def build_open_clip(
         check_name(name)
     else:
         check_open_clip_config(config, timm.is_model)
+    foreign = None
     text = None if weights is None else str(weights)
     from_hub = text is not None and (text == "hub" or text.startswith("hub:"))
-    if from_hub is False and name.startswith("hf-hub:"):
+    if config is None and not from_hub and name.startswith("hf-hub:"):
         raise ValueError(f"weights: wanted 'hub' for {name!r}, which is on the hub, got {text!r}")
     if config is not None or name in NAMED_CONFIGS:
-        clip = _from_config(dict(config or NAMED_CONFIGS[name]), image_size, options)
+        config = dict(config or NAMED_CONFIGS[name])
+        clip = _from_config(config, image_size, options)
         if from_hub:
             raise ValueError(
                 f"weights: wanted None, 'packaged' or a file for {name!r}, got {text!r}"
             )
-        tokenizer = open_clip.SimpleTokenizer(context_length=clip.context_length)
+        tokenizer = _tokenizer_of(config, clip.context_length)
     else:
         tag = _tag(name, text) if from_hub else None
-        config = _foreign_config(name)
+        config = foreign = _foreign_config(name)
         if name.startswith(_ELSEWHERE):
             check_open_clip_config(config, timm.is_model, network=from_hub)
-        level = logging.getLogger().level
-        if not from_hub:
-            logging.getLogger().setLevel(logging.ERROR)  # OpenCLIP warns of what was asked for
         try:
-            clip = open_clip.create_model(
-                name,
-                pretrained=tag,
-                force_image_size=image_size,
-                load_weights=from_hub or name.startswith("local-dir:"),
-                pretrained_text=from_hub,
-                weights_only=True,
-                **options,
-            )
+            with contextlib.nullcontext() if from_hub else _quiet():
+                clip = open_clip.create_model(
+                    name,
+                    pretrained=tag,
+                    force_image_size=image_size,
+                    load_weights=from_hub or name.startswith("local-dir:"),
+                    pretrained_text=from_hub,
+                    weights_only=True,
+                    **options,
+                )
         except pickle.UnpicklingError as error:
             raise WeightsError(f"weights of {name!r}: wanted tensors alone, got {error}") from error
-        finally:
-            logging.getLogger().setLevel(level)
         tokenizer = _tokenizer(name, from_hub, config)
     if text == "packaged":
         backbone = getattr(clip.visual, "trunk", None)
@@ -212,16 +217,55 @@ def build_open_clip(
         open_clip.set_model_preprocess_cfg(clip, _preprocess(clip) | {"mean": _HALF, "std": _HALF})
     elif text is not None and not from_hub:
         load_local_weights(clip, Path(text))
-    return OpenClipTrunk(clip.train(), tokenizer)
+    trunk = OpenClipTrunk(clip.train(), tokenizer)
+    if foreign is not None:
+        vision = {n: v for n, v in foreign["vision_cfg"].items() if n != "timm_model_pretrained"}
+        trunk.source = {"options": {"config": foreign | {"vision_cfg": vision}}}
+    return trunk
 
 
 def _from_config(config: dict[str, Any], image_size: int | None, options: Mapping[str, Any]) -> Any:
-    vision = dict(config["vision_cfg"])
-    if image_size is not None:
-        vision["image_size"] = image_size
-    clip = open_clip.CLIP(**(config | {"vision_cfg": vision} | dict(options)))
-    open_clip.set_model_preprocess_cfg(clip, _preprocess(clip) | {"size": vision["image_size"]})
+    """A model as OpenCLIP makes it of a folder with this configuration and no weights."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / _CONFIG).write_text(json.dumps({"model_cfg": config}))
+        with _quiet():
+            clip = open_clip.create_model(
+                f"local-dir:{folder}",
+                load_weights=False,
+                pretrained_text=False,
+                force_image_size=image_size,
+                **options,
+            )
+    size = _preprocess(clip)["size"]
+    if isinstance(size, tuple) and len(set(size)) == 1:
+        open_clip.set_model_preprocess_cfg(clip, _preprocess(clip) | {"size": size[0]})
     return clip
+
+
+def _tokenizer_of(config: Mapping[str, Any], context_length: int) -> Any:
+    """The tokenizer of a configuration; None for one that is neither OpenCLIP's own nor on this machine already."""
+    text = config["text_cfg"]
+    name, options = text.get("hf_tokenizer_name"), dict(text.get("tokenizer_kwargs") or {})
+    if not name:
+        return open_clip.SimpleTokenizer(context_length=context_length, **options)
+    options |= {"local_files_only": True, "trust_remote_code": False}
+    try:
+        return open_clip.tokenizer.HFTokenizer(
+            name, context_length, tokenizer_mode=text.get("tokenizer_mode"), **options
+        )
+    except (OSError, ValueError, ImportError):
+        return None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """OpenCLIP warns of models without weights, which were asked for."""
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.getLogger().setLevel(level)
 
 
 def _preprocess(clip: Any) -> dict[str, Any]:

@@ -50,7 +50,11 @@ class TimmTrunk(nn.Module):
     Attributes:
         out_features: D.
         data_config: timm's data settings of the model: input_size, mean, std, ...
+        source: what a model of the hub is made of, ``{"name": ..., "options": ...}`` for :func:`build_trunk`, so
+            that it can be made again without the hub; None where ``name`` says it all.
     """
+
+    source: dict[str, Any] | None = None
 
     def __init__(
         self, model: nn.Module, pool: nn.Module | None = None, channels_last: bool = False
@@ -138,6 +142,7 @@ def build_trunk(
     pooling: str = "model",
     gem_p: float = 3.0,
     channels_last: bool = False,
+    image_size: int | None = None,
     **options: Any,
 ) -> TimmTrunk:
     """A timm model as trunk. Only ``weights="hub"`` uses the network.
@@ -151,6 +156,8 @@ def build_trunk(
         pooling: "model" for the model's own, "gem" for generalised mean with learnable p.
         gem_p: start value of p.
         channels_last: see :class:`TimmTrunk`.
+        image_size: side of the square input in pixels; None keeps the model's own. Models of a fixed input size
+            (vision transformers) are made for it, with their position embeddings resized as timm does it.
         **options: of :data:`~pml_suprank.integrations.model_options.TIMM_OPTIONS`, passed to
             ``timm.create_model``, for example ``drop_path_rate``.
 
@@ -158,7 +165,8 @@ def build_trunk(
         The trunk, in training mode.
 
     Raises:
-        ValueError: unknown name, option or pooling, or "packaged" for an architecture it does not fit.
+        ValueError: unknown name, option or pooling, "packaged" for an architecture it does not fit, an image_size
+            below 1 or beside another ``img_size``.
         WeightsError: the weights file is missing, unreadable or does not fit the model.
 
     Example:
@@ -178,15 +186,57 @@ def build_trunk(
     if weights == "packaged" and architecture not in PACKAGED_MODELS:
         fits = " or ".join(PACKAGED_MODELS)
         raise ValueError(f"weights='packaged': wanted the model {fits}, got {name!r}")
-    model = timm.create_model(name, pretrained=weights == "hub", num_classes=0, **options)
-    if weights == "packaged":
-        load_packaged_weights(model)
-    elif weights is not None and weights != "hub":
-        load_local_weights(model, Path(weights))
+    if image_size is not None:
+        wanted = options.get("img_size", image_size)
+        if image_size < 1 or wanted != image_size:
+            wanted = "at least 1" if image_size < 1 else f"img_size={wanted} or none of the two"
+            raise ValueError(f"image_size: wanted {wanted}, got {image_size}")
+    config, source = _config_and_source(name)
+    is_fixed = config.get("fixed_input_size", False) and "img_size" not in options
+    resized = is_fixed and image_size not in (None, config["input_size"][-1])
+    model = _weighted(name, weights, options, image_size if resized else None)
     trunk = TimmTrunk(model, GeM(gem_p) if pooling == "gem" else None, channels_last)
+    trunk.source = source
     if weights == "packaged":
         trunk.data_config.update(_PACKAGED_NORMALISATION)
+    size = options.get("img_size", image_size)
+    if isinstance(size, int):
+        trunk.data_config["input_size"] = (3, size, size)
     return trunk
+
+
+def _config_and_source(name: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """What timm knows of a model's input, and for one of the hub the name and options that make it in timm."""
+    if not name.startswith(_ELSEWHERE):
+        config = timm.get_pretrained_cfg(name)
+        return ({} if config is None else config.to_dict()), None
+    timm_models: Any = require("timm.models", extra="timm")
+    config, architecture, options = timm_models.load_model_config_from_hf(name.partition(":")[2])
+    check_options(options or {})
+    return dict(config), {"name": architecture, "options": dict(options or {})}
+
+
+def _weighted(
+    name: str, weights: Any, options: Mapping[str, Any], new_size: int | None
+) -> nn.Module:
+    """A timm model with its weights; made for ``new_size`` where that is not None."""
+    size = {} if new_size is None else {"img_size": new_size}
+    if weights in (None, "hub"):
+        return timm.create_model(
+            name, pretrained=weights == "hub", num_classes=0, **(dict(options) | size)
+        )
+    model = timm.create_model(name, num_classes=0, **options)
+    if weights == "packaged":
+        load_packaged_weights(model)
+    else:
+        load_local_weights(model, Path(weights))
+    if new_size is not None:
+        if not hasattr(model, "set_input_size"):
+            raise ValueError(
+                f"image_size: wanted none or that of the weights for {name!r}, got {new_size}"
+            )
+        model.set_input_size(img_size=new_size)
+    return model
 
 
 def build_models(
@@ -238,7 +288,7 @@ def build_transforms(
         if fixed and image_size != own_size:
             raise ValueError(
                 f"image_size: wanted {own_size} for this model, got {image_size}; models of fixed "
-                f"input size take another through build_trunk(..., img_size={image_size})"
+                f"input size take another through build_trunk(..., image_size={image_size})"
             )
         config["input_size"] = (3, image_size, image_size)
     train = timm_data.create_transform(**{**config, "is_training": True, **(train_options or {})})

@@ -27,6 +27,7 @@ from pml_suprank.recipes.engine.checkpoints import BEST, LAST, CheckpointError
 from pml_suprank.recipes.engine.checks import check_settings
 from pml_suprank.recipes.engine.encoder import (
     build_model,
+    build_without_weights,
     load_best,
     model_transforms,
     read_settings,
@@ -85,7 +86,12 @@ def finetune(
     is_main = accelerator.is_main_process
     sets = sets or load_sets(settings, progress=progress and is_main)
     seed_everything(training.seed)
-    model = model or build_model(settings.model)
+    if model is None:
+        last = output / LAST
+        goes_on = resume and last.exists()
+        model = (
+            build_without_weights(settings.model, last) if goes_on else build_model(settings.model)
+        )
     augment, transform = model_transforms(model, settings.model)
     test = sets.test.with_transform(transform)
     trainer = Trainer(

@@ -1,6 +1,7 @@
 """The model of a run: built from settings, or loaded from a run folder to embed images and text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from pml_suprank.recipes.engine.settings import ModelSettings, Settings
 __all__ = [
     "Encoder",
     "build_model",
+    "build_without_weights",
     "load_best",
     "load_encoder",
     "model_identity",
@@ -49,6 +51,7 @@ def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
     run = None
     if weights is not None and weights.startswith("run:"):
         run, weights = Path(weights.removeprefix("run:")), None
+        settings = _as_made(settings, run / BEST, read_checkpoint(run / BEST))
     try:
         model = build_retrieval_model(
             settings.library,
@@ -75,6 +78,40 @@ def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
     if settings.freeze_batch_norm:
         freeze_batch_norm(model)
     return model
+
+
+def build_without_weights(settings: ModelSettings, checkpoint: Path) -> Any:
+    """The model of a run whose weights follow from a checkpoint; a model of the hub is made without the hub.
+
+    Args:
+        settings: of the model.
+        checkpoint: of the run; says what a model of the hub, or of a folder, is made of.
+
+    Raises:
+        CheckpointError: the checkpoint is missing or damaged.
+        ConfigError: what the library refuses.
+    """
+    content = read_checkpoint(checkpoint)
+    model = build_model(_as_made(settings, checkpoint, content), with_weights=False)
+    if "source" in content:
+        model.preprocessing.update(part(checkpoint, content, "preprocessing", dict))
+    return model
+
+
+def _as_made(
+    settings: ModelSettings, checkpoint: Path, content: Mapping[str, Any]
+) -> ModelSettings:
+    """The settings, with what a checkpoint says that a model of the hub is made of in place of its name there."""
+    source = content.get("source")
+    if source is None:
+        return settings
+    name = source.get("name", settings.name) if isinstance(source, Mapping) else None
+    options = source.get("options") if isinstance(source, Mapping) else None
+    if not isinstance(name, str) or not isinstance(options, Mapping):
+        raise CheckpointError(
+            f"{checkpoint}: source: wanted the name and options of a model, got {source!r:.80}"
+        )
+    return replace(settings, name=name, options={**options, **settings.options})
 
 
 def model_transforms(model: Any, settings: ModelSettings) -> tuple[Callable, Callable]:
@@ -172,7 +209,7 @@ def load_encoder(
         CheckpointError: settings or weights are missing, damaged or do not fit each other.
     """
     settings = read_settings(run)
-    model = build_model(settings.model, with_weights=False)
+    model = build_without_weights(settings.model, Path(run) / BEST)
     load_best(model, Path(run))
     transform = model_transforms(model, settings.model)[1]
     identity = model_identity(model, settings, run, scales)

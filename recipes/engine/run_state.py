@@ -16,6 +16,9 @@ def identity(trainer: Any) -> dict[str, Any]:
     data: Any = trainer.items.data
     settings = asdict(trainer.settings)
     settings["data"].pop("root")  # the images may have moved
+    model = trainer.model.model
+    source = getattr(model, "source", None)
+    of_the_hub = {} if source is None else {"source": source, "preprocessing": model.preprocessing}
     return {
         "settings": settings,
         "processes": trainer.accelerator.num_processes,
@@ -23,6 +26,7 @@ def identity(trainer: Any) -> dict[str, Any]:
         "items": trainer.data.digests,
         "labels": zlib.crc32(trainer.plan.labels.numpy().tobytes()),
         "level_names": list(data.hierarchy.level_names),
+        **of_the_hub,
         "best": trainer.best,
     }
 

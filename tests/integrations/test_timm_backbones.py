@@ -130,7 +130,9 @@ def test_fixed_input_size() -> None:
     trunk = build_trunk(VIT)
     own = trunk.data_config["input_size"][-1]
     build_transforms(trunk, own)
-    with pytest.raises(ValueError, match=rf"image_size: wanted {own} .* got {own + 16}.*img_size"):
+    with pytest.raises(
+        ValueError, match=rf"image_size: wanted {own} .* got {own + 16}.*image_size={own + 16}"
+    ):
         build_transforms(trunk, own + 16)
     with pytest.raises(ValueError, match="image_size: wanted at least 1, got 0"):
         build_transforms(build_trunk(CNN), 0)
@@ -211,3 +213,24 @@ def test_bad_arguments() -> None:
 def test_a_model_on_the_hub_needs_the_network() -> None:
     with pytest.raises(ValueError, match="weights: wanted 'hub' for 'hf-hub:org/model'"):
         build_trunk("hf-hub:org/model")
+
+
+@pytest.mark.parametrize("weights", ["none", "file"])
+def test_a_vision_transformer_takes_another_image_size(weights: str, tmp_path: Path) -> None:
+    file = tmp_path / "vit.pth"
+    torch.save(timm.create_model("test_vit", num_classes=0).state_dict(), file)
+    trunk = build_trunk("test_vit", weights=None if weights == "none" else str(file), image_size=96)
+    _, evaluate = build_transforms(trunk, 96)
+    images = evaluate(Image.new("RGB", (200, 100), "red"))[None]
+    assert images.shape == (1, 3, 96, 96)
+    assert trunk.data_config["input_size"] == (3, 96, 96)
+    assert trunk(images).shape == (1, trunk.out_features)
+
+
+def test_image_size_and_img_size_agree() -> None:
+    trunk = build_trunk("test_vit", image_size=96, img_size=96)
+    assert trunk(torch.zeros(1, 3, 96, 96)).shape == (1, trunk.out_features)
+    with pytest.raises(ValueError, match="image_size: wanted img_size=64 or none .* got 96"):
+        build_trunk("test_vit", image_size=96, img_size=64)
+    with pytest.raises(ValueError, match="image_size: wanted at least 1, got 0"):
+        build_trunk("test_vit", image_size=0)
