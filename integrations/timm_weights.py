@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from pml_suprank.integrations import require
+from pml_suprank.integrations.tensor_files import read_tensors
 
 __all__ = [
     "PACKAGED_MODELS",
@@ -124,7 +125,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
             unreadable = (*unreadable, safetensors.SafetensorError)
             content = require("safetensors.torch", extra="timm").load_file(path)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = read_tensors(path)
     except unreadable as error:
         raise WeightsError(f"weights file {path} cannot be read: {error}") from error
     for key in ("state_dict", "model"):

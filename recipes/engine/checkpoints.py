@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from pml_suprank.integrations.tensor_files import read_tensors
 from pml_suprank.integrations.whole_files import is_sealed, remove_unfinished, write_sealed
 from pml_suprank.recipes.engine.parsing import ConfigError
 from pml_suprank.recipes.files import write_atomic
@@ -59,7 +60,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: wanted a checkpoint, got no such file")
     try:
         has_checksum = is_sealed(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_tensors(path)
     except Exception as error:  # torch.load raises many classes for a damaged file
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise CheckpointError(f"{path}: wanted a whole checkpoint, got {reason}") from error
