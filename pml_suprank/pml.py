@@ -44,10 +44,9 @@ from pytorch_metric_learning.reducers import (
 from pytorch_metric_learning.utils import common_functions
 from pytorch_metric_learning.utils.common_functions import TorchInitWrapper, numpy_to_torch
 from pytorch_metric_learning.utils.distributed import (
-    DistributedLossWrapper,
-    DistributedMinerWrapper,
-    is_distributed,
+    DistributedLossWrapper as PMLDistributedLossWrapper,
 )
+from pytorch_metric_learning.utils.distributed import DistributedMinerWrapper, is_distributed
 from pytorch_metric_learning.utils.module_with_records import ModuleWithRecords
 
 if TYPE_CHECKING:
@@ -65,7 +64,6 @@ __all__ = [
     "BaseReducer",
     "ContrastiveLoss",
     "CosineSimilarity",
-    "DistributedLossWrapper",
     "DistributedMinerWrapper",
     "DotProductSimilarity",
     "GlobalEmbeddingSpaceTester",
@@ -77,6 +75,7 @@ __all__ = [
     "MultipleReducers",
     "NormalizedSoftmaxLoss",
     "PMLCrossBatchMemory",
+    "PMLDistributedLossWrapper",
     "PerAnchorReducer",
     "SumReducer",
     "TorchInitWrapper",

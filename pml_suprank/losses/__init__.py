@@ -9,6 +9,7 @@ from pml_suprank.losses.cross_batch_memory import CrossBatchMemory
 from pml_suprank.losses.csl_loss import CSLLoss
 from pml_suprank.losses.dataset_memory import DatasetMemory
 from pml_suprank.losses.decomposable_rank_loss import DecomposableRankLoss
+from pml_suprank.losses.distributed_loss_wrapper import DistributedLossWrapper
 from pml_suprank.losses.hap_loss import SmoothHAPLoss, SupHAPLoss
 from pml_suprank.losses.happier_loss import HAPPIERLoss
 from pml_suprank.losses.hierarchical_triplet_margin_loss import HierarchicalTripletMarginLoss
@@ -30,6 +31,7 @@ __all__ = [
     "CrossBatchMemory",
     "DatasetMemory",
     "DecomposableRankLoss",
+    "DistributedLossWrapper",
     "HAPPIERLoss",
     "HMCELoss",
     "HierarchicalTripletMarginLoss",

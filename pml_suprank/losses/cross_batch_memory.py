@@ -1,5 +1,6 @@
 """PML's cross-batch memory, for rank losses too, with a state that can be saved."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from pml_suprank.losses.memory_mixin import (
     mines_without_self,
     supported_losses,
 )
-from pml_suprank.pml import BaseMetricLossFunction, PMLCrossBatchMemory
+from pml_suprank.pml import BaseMetricLossFunction, PMLCrossBatchMemory, is_distributed
 
 
 class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
@@ -76,6 +77,7 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
         self.batch_weight = batch_weight
         self.storage_dtype = storage_dtype
         self.ignore_index = ignored_by(loss, ignore_index)
+        self.has_joint_order = False
         self.reset_queue()
 
     @staticmethod
@@ -117,6 +119,7 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
         """
         labels, enqueue_mask = self._checked(embeddings, labels, indices_tuple, enqueue_mask)
         self.reset_stats()
+        self._tell_of_orders(len(embeddings))
         kept, indices_tuple = self._kept(labels, indices_tuple)
         nothing = embeddings.sum() * 0
         if kept is not None:
@@ -151,6 +154,19 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
                 self.embedding_memory[slots], self.label_memory[slots] = before
                 self.set_extra_state(state)
             raise
+
+    def _tell_of_orders(self, num_samples: int) -> None:
+        """Warn once where PML's wrapper makes the memories of the processes differ."""
+        if self.has_joint_order or self.memory_size % max(num_samples, 1) == 0:
+            return
+        if is_distributed() and torch.distributed.get_world_size() > 1:
+            self.has_joint_order = True  # told
+            warnings.warn(
+                f"memory_size: wanted a multiple of the joint batch, {num_samples}, in several processes, got "
+                f"{self.memory_size}: PML's DistributedLossWrapper puts each process's own samples first, and the "
+                "memories come to differ; pml_suprank.losses.DistributedLossWrapper keeps them equal",
+                stacklevel=3,
+            )
 
     def add_to_memory(self, embeddings: Tensor, labels: Tensor, batch_size: int) -> None:
         """Put embeddings and labels into the next slots, over the oldest ones."""

@@ -5,11 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pml_suprank.losses import DatasetMemory
-from pml_suprank.pml import (
-    DistributedLossWrapper,
-    DistributedMinerWrapper,
-)
+from pml_suprank.losses import DatasetMemory, DistributedLossWrapper
+from pml_suprank.pml import DistributedMinerWrapper
 from pml_suprank.recipes.engine.components import (
     Context,
     build_loss,
