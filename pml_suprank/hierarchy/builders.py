@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pml_suprank.hierarchy.labels import HierarchyError
+from pml_suprank.hierarchy.integers import HierarchyError
 
 Node = int | str
 Chain = tuple[Node, ...]

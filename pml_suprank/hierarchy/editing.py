@@ -9,7 +9,7 @@ import torch
 
 from pml_suprank.hierarchy.chains import has_path_names, rebuilt
 from pml_suprank.hierarchy.class_tree import ClassTree
-from pml_suprank.hierarchy.labels import HierarchyError
+from pml_suprank.hierarchy.integers import HierarchyError
 from pml_suprank.hierarchy.reports import counts
 
 __all__ = ["level_index", "merge", "merge_classes", "prune", "restrict"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from pml_suprank.hierarchy.chains import chain_rows, node_keys
 from pml_suprank.hierarchy.class_tree import ClassTree
-from pml_suprank.hierarchy.labels import HierarchyError
+from pml_suprank.hierarchy.integers import HierarchyError
 
 __all__ = ["csv_text", "networkx_graph", "newick", "parents", "write_text"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pml_suprank.hierarchy.builders import Chains
-from pml_suprank.hierarchy.labels import HierarchyError
+from pml_suprank.hierarchy.integers import HierarchyError
 
 __all__ = [
     "IMAGE_EXTENSIONS",

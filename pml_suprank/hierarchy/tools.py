@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pml_suprank.hierarchy import difference, editing, exports, reports
 from pml_suprank.hierarchy.class_tree import ClassTree
+from pml_suprank.hierarchy.labels import as_level_labels, common_levels
 
 __all__ = ["TreeTools"]
 
@@ -18,6 +19,24 @@ Self = TypeVar("Self", bound="TreeTools")
 
 class TreeTools(ClassTree):
     """The tools of ``Hierarchy``. None changes the tree; those that edit give a new one."""
+
+    def common_levels(self, labels: Any, ref_labels: Any = None) -> Tensor:
+        """Number of levels each query shares with each reference.
+
+        Args:
+            labels: (B,) class ids or (B, L) rows.
+            ref_labels: (N,) class ids or (N, L) rows; None compares ``labels`` with themselves.
+
+        Returns:
+            (B, N) int64 in 0..L: the depth of the lowest common ancestor, L within a class.
+
+        Raises:
+            HierarchyError: unknown ids, or labels of a wrong form.
+        """
+        labels = as_level_labels(labels, self)
+        if ref_labels is not None:
+            ref_labels = as_level_labels(ref_labels, self, name="ref_labels")
+        return common_levels(labels, ref_labels)
 
     def counts(self, labels: Any = None) -> tuple[Tensor, ...]:
         """How many items each node has.
