@@ -10,8 +10,6 @@ from torch import Tensor
 from pml_suprank.hierarchy.class_tree import ClassTree
 from pml_suprank.hierarchy.integers import HierarchyError
 
-__all__ = ["HierarchyDiff", "diff"]
-
 _SHOWN = 10
 
 

@@ -15,8 +15,6 @@ from pml_suprank.hierarchy.chains import chain_rows, node_keys
 from pml_suprank.hierarchy.class_tree import ClassTree
 from pml_suprank.hierarchy.integers import HierarchyError
 
-__all__ = ["csv_text", "networkx_graph", "newick", "parents", "write_text"]
-
 CLASS_ID = "class_id"
 _NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY)
 """A file cannot be made in the folder, or its name not be given to another: it is mounted, say."""

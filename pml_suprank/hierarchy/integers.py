@@ -6,8 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["HierarchyError", "index_tensor", "integer_tensor"]
-
 
 class HierarchyError(ValueError):
     """Labels or a class tree that cannot be used; the message names what is wrong with them."""

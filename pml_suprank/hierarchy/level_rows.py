@@ -7,8 +7,6 @@ from torch import Tensor
 
 from pml_suprank.hierarchy.integers import HierarchyError, integer_tensor
 
-__all__ = ["check_nested", "check_tree", "common_levels", "is_tree", "one_hot_hint"]
-
 
 def common_levels(
     labels: Tensor, ref_labels: Tensor | None = None, dtype: torch.dtype = torch.long

@@ -13,8 +13,6 @@ from pml_suprank.hierarchy.chains import chain_rows
 from pml_suprank.hierarchy.class_tree import ClassTree
 from pml_suprank.hierarchy.labels import HierarchyError, as_level_labels
 
-__all__ = ["LevelBalance", "TreeBalance", "balance", "counts", "text_tree"]
-
 
 @dataclass(frozen=True)
 class LevelBalance:

@@ -12,8 +12,6 @@ from pml_suprank.hierarchy import difference, editing, exports, reports
 from pml_suprank.hierarchy.class_tree import ClassTree
 from pml_suprank.hierarchy.labels import as_level_labels, common_levels
 
-__all__ = ["TreeTools"]
-
 Self = TypeVar("Self", bound="TreeTools")
 
 
@@ -156,22 +154,6 @@ class TreeTools(ClassTree):
             ('pet/pug', 'pet/manx', 'rose/tea')
         """
         return editing.merge(self, level, groups, parent)
-
-    def merge_classes(
-        self: Self, groups: Mapping[str, Sequence[str | int]]
-    ) -> tuple[Self, dict[int, int]]:
-        """The tree with classes of one parent put together.
-
-        Args:
-            groups: new name to the classes that it replaces, by the name of the finest node or by row.
-
-        Returns:
-            The tree, in which the lowest class id of each group stays, and every old class id with its new one.
-
-        Raises:
-            HierarchyError: an unknown or ambiguous class, a class in two groups, or classes of several parents.
-        """
-        return editing.merge_classes(self, groups)
 
     def diff(self, other: ClassTree, on: str = "name") -> difference.HierarchyDiff:
         """What this tree and another over the same classes disagree on; true where there is anything.
