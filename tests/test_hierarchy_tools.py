@@ -286,6 +286,7 @@ def shape(tree: Hierarchy) -> list[list[int]]:
 
 
 @given(trees())
+@settings(deadline=None)  # the first one imports networkx
 def test_networkx_and_parents_round_trip(tree: Hierarchy) -> None:
     graph = tree.to_networkx()
     again = Hierarchy.from_networkx(graph)

@@ -14,6 +14,8 @@ from pml_suprank.hierarchy.integers import HierarchyError
 
 Node = int | str
 Chain = tuple[Node, ...]
+Place = tuple[int, int]
+"""Level and number of a node of a finished tree."""
 
 
 class Chains(NamedTuple):
@@ -153,7 +155,7 @@ def _names(path: Any, sep: str, index: int) -> tuple[str, ...]:
     return names
 
 
-def chain_rows(tree: ClassTree) -> list[list[tuple[int, int]]]:
+def chain_rows(tree: ClassTree) -> list[list[Place]]:
     """For each class its nodes from coarse to fine, as (level, node), without the repeats of a short branch.
 
     A branch is short where a node has its parent's name and is its only child; where ``class_names`` spell the
@@ -187,13 +189,24 @@ def chain_rows(tree: ClassTree) -> list[list[tuple[int, int]]]:
     return found
 
 
-def node_keys(tree: ClassTree) -> dict[tuple[int, int], str]:
+def children_of(tree: ClassTree) -> dict[Place | None, list[Place]]:
+    """The children of each node, and under None the roots, in the order of the classes."""
+    found: dict[Place | None, dict[Place, None]] = {}
+    for chain in chain_rows(tree):
+        above = None
+        for place in chain:
+            found.setdefault(above, {})[place] = None
+            above = place
+    return {node: list(below) for node, below in found.items()}
+
+
+def node_keys(tree: ClassTree) -> dict[Place, str]:
     r"""A text for each node (level, node), all different: its name, or its path where the name is there twice.
 
     Paths are joined by "/". Where the texts of two nodes would be equal, because a name holds "/" itself, "\" and "/"
     in names are written "\\" and "\/" throughout the tree.
     """
-    paths: dict[tuple[int, int], tuple[str, ...]] = {}
+    paths: dict[Place, tuple[str, ...]] = {}
     for chain in chain_rows(tree):
         path: tuple[str, ...] = ()
         for level, node in chain:
