@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from pml_suprank.hierarchy.chains import has_path_names, path_names_of
@@ -52,20 +53,12 @@ def restrict(tree: Tree, levels: Sequence[int | str]) -> Tree:
     table = tree.table[:, columns]
     ids = tree.class_ids
     if columns[0] > 0:
-        ids, first = _first_rows(table[:, 0])
-        table = table[first]
+        found = np.unique(table[:, 0].numpy(), return_index=True)
+        ids, table = torch.from_numpy(found[0]), table[found[1]]
     node_names = [tree.node_names(column) for column in columns]
     level_names = [tree.level_names[column] for column in columns]
     kept = tree.class_names if columns[0] == 0 and not has_path_names(tree) else None
     return _rebuilt(tree, table, ids, node_names, level_names, kept)
-
-
-def _first_rows(column: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The distinct values of a column and the first row of each."""
-    values, place = column.unique(return_inverse=True)
-    first = torch.full((len(values),), len(column))
-    first.scatter_reduce_(0, place, torch.arange(len(column)), "amin")
-    return values, first
 
 
 def merge(
