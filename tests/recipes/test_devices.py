@@ -25,7 +25,6 @@ from pml_suprank.recipes.engine import evaluation
 from pml_suprank.recipes.engine import trainer as training
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.hierarchies import encoders
-from studies import clip_emoji
 from tests.recipes.engine.tiny_runs import content
 
 CPU, CUDA, MPS = map(torch.device, ("cpu", "cuda", "mps"))
@@ -143,7 +142,6 @@ COMMANDS = {
     "search": ["query", "index", "--model", "run", "--image", "x.png"],
     "build-hierarchy": ["propose", "work", "--levels", "a=2", "--encoder", "random:0"],
     "landmarks": ["revisited", "root", "--queries", "q.npz", "--gallery", "g.npz"],
-    "clip_emoji": [],
     "finetune": ["--output", "never", "--config", "cub-happier", "--data.root", "never"],
 }
 
@@ -377,37 +375,6 @@ def test_accelerate_gets_the_device(machine: Machine, monkeypatch: pytest.Monkey
     training.make_accelerator(device="cuda")
     with pytest.raises(ConfigError, match="^--device: wanted cuda for 2 processes, each of which"):
         training.make_accelerator(device="cuda:1")
-
-
-def test_clip_emoji_trains_and_evaluates_there(
-    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    seen = []
-    fake = SimpleNamespace(device=MPS)
-
-    def made(precision: str = "no", device: Any = "auto") -> Any:
-        seen.append(device)
-        return fake
-
-    def loaded(folder: Path, device: torch.device) -> None:
-        seen.append(device)
-        raise ConfigError("far enough")
-
-    monkeypatch.setattr(clip_emoji, "make_accelerator", made)
-    monkeypatch.setattr(
-        clip_emoji, "finetune", lambda *_, accelerator, **__: seen.append(accelerator)
-    )
-    monkeypatch.setattr(clip_emoji, "load_sets", lambda settings: SimpleNamespace(test=None))
-    monkeypatch.setattr(clip_emoji, "load_encoder", loaded)
-    machine.has(mps=True)
-    with pytest.raises(SystemExit):
-        suprank(["clip_emoji", "--output", str(tmp_path)])
-    assert seen == [MPS, fake, MPS]
-    assert (
-        capsys.readouterr().err.splitlines()[0]
-        == "device: mps; what needs float64 is computed on cpu"
-    )
 
 
 @pytest.mark.parametrize("command", ["evaluate", "landmarks"])
