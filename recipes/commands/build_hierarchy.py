@@ -20,7 +20,7 @@ from pathlib import Path
 from pml_suprank.hierarchy import HierarchyError
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.devices import add_device, tell_device
-from pml_suprank.recipes.embeddings import EmbeddingError
+from pml_suprank.recipes.embedding_set import EmbeddingError
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.parsing import ConfigError
 from pml_suprank.recipes.hierarchies.classify import classify

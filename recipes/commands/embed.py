@@ -25,7 +25,7 @@ from pml_suprank.recipes.data.folder import all_images
 from pml_suprank.recipes.data.images import BrokenImageError, ImageDataset
 from pml_suprank.recipes.data.registry import LOADERS, load
 from pml_suprank.recipes.devices import add_device, tell_device
-from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet, names_of_nodes
+from pml_suprank.recipes.embedding_set import EmbeddingError, EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.encoder import Encoder, load_encoder
 from pml_suprank.recipes.engine.parsing import ConfigError

@@ -26,7 +26,7 @@ from pml_suprank.metrics.selection import split_level
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.data.assembly import label_chains
 from pml_suprank.recipes.devices import add_device, float64_device, tell_device
-from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet, names_of_nodes
+from pml_suprank.recipes.embedding_set import EmbeddingError, EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.files import write_csv, write_json, write_text
 from pml_suprank.recipes.levels import LevelFact, level_facts, telling
 from pml_suprank.recipes.pages.worst_page import render_worst, worst_queries

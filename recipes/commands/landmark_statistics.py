@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pml_suprank.recipes.config import at_least
-from pml_suprank.recipes.data.landmarks import MADE, SPLITS, load_landmarks
+from pml_suprank.recipes.data.google_landmarks import MADE, SPLITS, load_landmarks
 from pml_suprank.recipes.files import write_json
 
 __all__ = ["main"]

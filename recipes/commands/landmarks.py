@@ -29,7 +29,7 @@ from pml_suprank.recipes.data.landmark_solutions import read_solutions
 from pml_suprank.recipes.data.landmark_tables import index_file, read_listing
 from pml_suprank.recipes.data.revisited import PROTOCOLS, load_revisited
 from pml_suprank.recipes.devices import add_device, float64_device, tell_device
-from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingError, EmbeddingSet
 from pml_suprank.recipes.files import write_csv, write_json
 from pml_suprank.whitening import Whitening, pair_whitening, pca_whitening, random_pairs
 

@@ -26,7 +26,7 @@ from pml_suprank.integrations.model_identity import (
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.data.pictures import BrokenImageError, read_picture
 from pml_suprank.recipes.devices import add_device, tell_device
-from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingError, EmbeddingSet
 from pml_suprank.recipes.files import write_atomic, write_text
 from pml_suprank.recipes.pages.results_page import Query, render_picture, render_results
 

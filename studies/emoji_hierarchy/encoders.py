@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pml_suprank.recipes.commands.finetune import finetune
 from pml_suprank.recipes.data.emoji import EmojiDataset
-from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.engine.checkpoints import LAST
 from pml_suprank.recipes.engine.encoder import Encoder, build_model, model_transforms, read_settings
 from pml_suprank.recipes.engine.parsing import ConfigError

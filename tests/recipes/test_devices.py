@@ -20,7 +20,7 @@ from pml_suprank.recipes.commands import evaluate, landmarks
 from pml_suprank.recipes.commands.finetune import finetune
 from pml_suprank.recipes.commands.finetune import main as finetune_command
 from pml_suprank.recipes.devices import add_device, choose_device, float64_device, tell_device
-from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.engine import evaluation
 from pml_suprank.recipes.engine import trainer as training
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from

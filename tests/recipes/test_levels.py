@@ -18,7 +18,7 @@ from pml_suprank.recipes.__main__ import main as suprank
 from pml_suprank.recipes.commands.evaluate import evaluate_embeddings
 from pml_suprank.recipes.commands.finetune import finetune
 from pml_suprank.recipes.data.images import BrokenImageError
-from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingError, EmbeddingSet
 from pml_suprank.recipes.engine.evaluation import check_monitor
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.sets import load_sets

@@ -21,7 +21,7 @@ from pml_suprank.recipes.__main__ import main as suprank
 from pml_suprank.recipes.commands.evaluate import evaluate_embeddings
 from pml_suprank.recipes.commands.finetune import finetune
 from pml_suprank.recipes.commands.search import build_index, search_index
-from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingError, EmbeddingSet
 from pml_suprank.recipes.engine.parsing import settings_from
 from pml_suprank.recipes.pages.results_page import Query, render_picture, render_results
 from tests.recipes.engine.tiny_runs import content

@@ -12,7 +12,7 @@ pytest.importorskip("accelerate", reason="needs the recipes extra")
 pytest.importorskip("faiss", reason="needs the recipes extra")
 
 from pml_suprank.recipes.__main__ import main as suprank
-from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.engine.encoder import read_settings
 from pml_suprank.recipes.engine.parsing import parse_settings
 from pml_suprank.recipes.engine.run_paths import below, placed, resolved, split_root

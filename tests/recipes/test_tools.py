@@ -16,7 +16,7 @@ from pml_suprank import metrics
 from pml_suprank.recipes.__main__ import main as suprank
 from pml_suprank.recipes.commands.evaluate import evaluate_embeddings
 from pml_suprank.recipes.commands.finetune import finetune
-from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingError, EmbeddingSet
 from pml_suprank.recipes.engine.encoder import load_encoder
 from pml_suprank.recipes.engine.parsing import settings_from
 from tests.recipes.engine.tiny_runs import content

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from pml_suprank.recipes.commands.finetune import finetune
-from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.engine.checkpoints import BEST, CheckpointError, write_checkpoint
 from pml_suprank.recipes.engine.encoder import load_encoder
 from pml_suprank.recipes.engine.parsing import settings_from

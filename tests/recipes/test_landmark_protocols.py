@@ -10,7 +10,7 @@ import torch
 from pml_suprank.recipes.__main__ import main as suprank
 from pml_suprank.recipes.commands.evaluate import evaluate_labels
 from pml_suprank.recipes.data.landmark_solutions import read_solutions
-from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingSet
 from tests.recipes.data.test_revisited import GALLERY, QUERIES, lay_out
 from tests.recipes.data.trees import write
 from tests.reference import metrics as loops

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pml_suprank.recipes.__main__ import main as suprank
 from pml_suprank.recipes.commands.landmark_statistics import main
-from pml_suprank.recipes.data.landmarks import load_landmarks
+from pml_suprank.recipes.data.google_landmarks import load_landmarks
 from tests.recipes.data.full_size import write_full_size
 from tests.recipes.data.trees import names, picture, write
 
@@ -374,7 +374,7 @@ def test_against_a_loop(landmarks, labels, least, most, random) -> None:
 FULL_SIZE = """
 import re, sys, time
 from pathlib import Path
-from pml_suprank.recipes.data.landmarks import load_landmarks
+from pml_suprank.recipes.data.google_landmarks import load_landmarks
 
 def peak():  # not ru_maxrss: that begins with the size of the parent process
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
