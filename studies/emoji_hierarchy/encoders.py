@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pml_suprank.recipes.commands.finetune import finetune
 from pml_suprank.recipes.data.emoji import EmojiDataset
 from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.engine.checkpoints import LAST
@@ -13,6 +12,7 @@ from pml_suprank.recipes.engine.encoder import Encoder, build_model, model_trans
 from pml_suprank.recipes.engine.parsing import ConfigError
 from pml_suprank.recipes.engine.run_paths import resolved
 from pml_suprank.recipes.engine.settings import ModelSettings
+from pml_suprank.recipes.engine.whole_run import finetune
 from pml_suprank.recipes.hierarchies.rules import RULES
 from studies.clip_emoji import settings_of
 

@@ -103,8 +103,7 @@ def test_moved_images_of_a_run_are_said(
 ) -> None:
     run, moved = str(home / "runs/first"), tmp_path / "moved"
     shutil.move(home / "photos", moved)
-    with pytest.raises(SystemExit):
-        suprank(["evaluate", run])
+    assert suprank(["evaluate", run]) == 2
     shown = capsys.readouterr().err
     assert f"not found at '{home / 'photos'}'; pass --data.root" in shown
     words = ["evaluate", run, "--data.root", str(moved), "--output", str(tmp_path / "a")]
