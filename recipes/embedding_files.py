@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ def read_arrays(path: Path) -> tuple[dict[str, Tensor], str, bool]:
 
 
 def _read_npz(path: Path) -> tuple[dict[str, Tensor], str, bool]:
+    if not zipfile.is_zipfile(path):  # NumPy would advise to run what is in it
+        raise DamagedFileError("no archive of arrays")
     has_checksum = is_sealed(path)
     with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
         names = [name for name in content.files if name != "about"]

@@ -9,15 +9,24 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from pml_suprank.integrations.whole_files import remove_unfinished
 from pml_suprank.recipes.command_line.errors import explain
 from pml_suprank.recipes.command_line.table import COMMANDS
 
-__all__ = ["Command", "split_debug", "tolerant_output"]
+__all__ = ["Command", "Parser", "split_debug", "tolerant_output"]
 
 _DEBUG = "--debug"
 _EPILOG = "--debug, or SUPRANK_DEBUG=1, shows where an error comes from."
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in a line; ``--help`` has the options."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with a line on stderr and exit status 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ class Command:
         run: does it, and returns the exit status if that is not 0. What it needs it imports itself: a module of a
             command loads no large library before.
         interrupted: what is said after Ctrl-C, from the options; a plain text where that is always the same.
-        parser_type: of the command line, an ``ArgumentParser``.
+        parser_type: of the command line.
         description: of the help; its line in the table where there is none.
         epilog: of the help.
         writes: names of the options that are files or folders which the command writes.
@@ -40,7 +49,7 @@ class Command:
     add_options: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int | None]
     interrupted: Callable[[argparse.Namespace], str] | str = "interrupted"
-    parser_type: type[argparse.ArgumentParser] = argparse.ArgumentParser
+    parser_type: type[Parser] = Parser
     description: str = ""
     epilog: str = ""
     writes: Sequence[str] = ("output",)

@@ -1,6 +1,7 @@
 """Errors that a user can mend, in a line."""
 
 import errno
+import re
 import sys
 from typing import Any, NamedTuple
 
@@ -50,6 +51,11 @@ def explain(error: BaseException, device: Any = None) -> Told | None:
         The text and the exit status: 2 where another command line helps, 1 where the machine or the data have to
         change. None for an error that only its traceback explains.
     """
+    told = _explain(error, device)
+    return told and told._replace(text=re.sub(r"\[Errno \d+\] ", "", told.text))
+
+
+def _explain(error: BaseException, device: Any) -> Told | None:
     if _is_out_of_memory(error):
         return Told(f"--device: wanted one with more memory, or cpu, got {device}: {error}", 2)
     if isinstance(error, MemoryError):

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pml_suprank.recipes.command_line.command import Command
+from pml_suprank.recipes.command_line.command import Command, Parser
 from pml_suprank.recipes.command_line.errors import CommandError
 from pml_suprank.recipes.engine.parsing import ConfigError
 from pml_suprank.recipes.engine.settings_help import print_help
@@ -25,7 +25,7 @@ from pml_suprank.recipes.engine.settings_help import print_help
 __all__ = ["main"]
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(Parser):
     """Options of the run folder; all other words are settings."""
 
     def __init__(self, **arguments: Any):

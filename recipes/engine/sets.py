@@ -60,12 +60,6 @@ def check_data(settings: DataSettings) -> None:
         )
     check_loader_options(settings.name, settings.options)
     parameters = inspect.signature(LOADERS[settings.name]).parameters
-    for option, parameter in parameters.items():
-        is_needed = (
-            parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
-        )
-        if is_needed and option not in settings.options:
-            raise ConfigError(f"data.options.{option}: {settings.name} needs this option, got none")
     if settings.root is None and parameters["root"].default is inspect.Parameter.empty:
         raise ConfigError(
             f"data.root: wanted the folder of the data set for {settings.name}, got null"
@@ -95,13 +89,16 @@ def check_data(settings: DataSettings) -> None:
 
 
 def check_loader_options(name: str, options: Mapping[str, Any], key: str = "data.options") -> None:
-    """Refuse options that a loader does not take.
+    """Refuse options that a loader does not take, or needs and does not get.
 
     Raises:
-        ConfigError: names the option and the nearest right ones.
+        ConfigError: names the option, and the nearest right ones.
     """
     parameters = inspect.signature(LOADERS[name]).parameters
     names = sorted(n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY)
+    for option in names:
+        if option not in options and parameters[option].default is inspect.Parameter.empty:
+            raise ConfigError(f"{key}.{option}: {name} needs this option, got none")
     for option in options:
         if option not in names:
             raise ConfigError(
