@@ -8,10 +8,11 @@ Settings come from ``--config`` (a YAML file or the name of published settings) 
 ``--training.epochs 20``, later ones first; ``--help`` lists them. The run folder gets ``config.yaml``,
 ``checkpoint.pt`` (to go on from), ``best.pt`` (best weights), ``history.csv``, ``evaluations.csv``, ``tensorboard/``,
 ``embeddings.npz`` (of the held-out images), ``metrics.json`` and ``report.html``. A run that was cut off goes on with
-``--resume`` and ends with the weights of an unbroken one.
+``--resume`` and ends with the weights of an unbroken one; Ctrl-C ends the step at work and keeps it.
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +24,12 @@ from pml_suprank.hierarchy import HierarchyError
 from pml_suprank.recipes.commands.report import write_report
 from pml_suprank.recipes.data.images import BrokenImageError
 from pml_suprank.recipes.devices import tell_device
-from pml_suprank.recipes.engine.checkpoints import BEST, LAST, CheckpointError
+from pml_suprank.recipes.engine.accelerator import make_accelerator
+from pml_suprank.recipes.engine.checkpoints import BEST, LAST, CheckpointError, holds_training
 from pml_suprank.recipes.engine.checks import check_settings
 from pml_suprank.recipes.engine.encoder import (
     build_model,
+    has_new_head,
     load_best,
     model_transforms,
     read_settings,
@@ -38,7 +41,7 @@ from pml_suprank.recipes.engine.run_lock import only_run
 from pml_suprank.recipes.engine.run_paths import at_root, resolved, same_but_root, split_root
 from pml_suprank.recipes.engine.sets import Sets, load_sets
 from pml_suprank.recipes.engine.settings import Settings
-from pml_suprank.recipes.engine.trainer import Trainer, make_accelerator
+from pml_suprank.recipes.engine.trainer import Trainer
 from pml_suprank.recipes.files import tolerant_output, write_text
 from pml_suprank.recipes.levels import notes_of_levels
 from pml_suprank.recipes.pages.run_page import metric_titles
@@ -85,6 +88,7 @@ def finetune(
     is_main = accelerator.is_main_process
     sets = sets or load_sets(settings, progress=progress and is_main)
     seed_everything(training.seed)
+    of_trunk = model is None and has_new_head(settings.model)
     model = model or build_model(settings.model)
     augment, transform = model_transforms(model, settings.model)
     test = sets.test.with_transform(transform)
@@ -99,11 +103,13 @@ def finetune(
         progress=progress,
     )
     with only_run(output, is_main):
-        return _run(trainer, sets, output, resume)
+        return _run(trainer, sets, output, resume, of_trunk)
 
 
-def _run(trainer: Trainer, sets: Sets, output: Path, resume: bool) -> dict[str, Any]:
-    """Train and write the run folder, which nobody else writes to."""
+def _run(
+    trainer: Trainer, sets: Sets, output: Path, resume: bool, of_trunk: bool
+) -> dict[str, Any]:
+    """Train and write the run folder, which nobody else writes to; "before" is of the backbone where ``of_trunk``."""
     accelerator, is_main, settings = trainer.accelerator, trainer.is_main, trainer.settings
     trainer.check_room()
     if resume and (output / LAST).exists():
@@ -115,12 +121,12 @@ def _run(trainer: Trainer, sets: Sets, output: Path, resume: bool) -> dict[str, 
             print(f"going on after epoch {trainer.epoch}, step {trainer.step}", flush=True)
     else:
         if is_main:
-            for stale in (LAST, BEST, "metrics.json"):
+            for stale in (LAST, BEST, "history.csv", "evaluations.csv", "metrics.json"):
                 (output / stale).unlink(missing_ok=True)
             write_text(output / "config.yaml", to_yaml(settings))
             trainer.data.write(output)
             print("\n".join([_about(sets), *_notes(sets)]), flush=True)
-        first = trainer.evaluate()
+        first = trainer.evaluate(of_trunk=of_trunk)
         if is_main:
             write_before(output, first, settings.training.seed, sets.gallery is not None)
         trainer.save()
@@ -132,7 +138,7 @@ def _run(trainer: Trainer, sets: Sets, output: Path, resume: bool) -> dict[str, 
     metrics = write_after(
         output,
         trainer,
-        trainer.measure(),
+        trainer.best_found or trainer.measure(),
         trainer.test_set,
         notes=sets.notes,
         left_out=sets.left_out,
@@ -174,9 +180,11 @@ def _settings(options: argparse.Namespace, words: list[str]) -> Settings:
     Raises:
         ConfigError: the folder holds a run and nothing says what to do with it, or other settings are given.
     """
-    if not (options.output / LAST).exists() or options.overwrite:
+    if options.overwrite or not (options.output / LAST).exists():
         return parse_settings(words)
     if not options.resume:
+        if not holds_training(options.output / LAST):
+            return parse_settings(words)
         raise ConfigError(
             f"--output: {options.output} holds a run; pass --resume to go on with it, --overwrite to start over, "
             "or another folder"
@@ -230,14 +238,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"suprank finetune: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(
-            f"\ninterrupted; go on with:\n  suprank finetune --output {options.output} --resume",
-            file=sys.stderr,
-        )
-        return 130
+        return _interrupted(options.output)
     if metrics:
         _print_summary(metrics, options.output)
     return 0
+
+
+def _interrupted(output: Path) -> int:
+    if (output / LAST).exists():
+        again = shlex.join(["suprank", "finetune", "--output", str(output), "--resume"])
+        told = f"{output / LAST} holds what was trained. To go on from there:\n  {again}"
+    else:
+        told = "there is nothing to resume yet."
+    print(f"\ninterrupted; {told}", file=sys.stderr)
+    return 130
 
 
 def _print_summary(metrics: dict[str, Any], output: Path) -> None:

@@ -21,8 +21,9 @@ from pml_suprank.recipes.commands.finetune import finetune
 from pml_suprank.recipes.commands.finetune import main as finetune_command
 from pml_suprank.recipes.devices import add_device, choose_device, float64_device, tell_device
 from pml_suprank.recipes.embeddings import EmbeddingSet
-from pml_suprank.recipes.engine import evaluation
-from pml_suprank.recipes.engine import trainer as training
+from pml_suprank.recipes.engine import accelerator as accelerators
+from pml_suprank.recipes.engine import evaluation, learner
+from pml_suprank.recipes.engine.accelerator import make_accelerator
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.hierarchies import encoders
 from studies import clip_emoji
@@ -334,10 +335,10 @@ def test_a_loss_is_computed_where_float64_is(
         seen.extend(part.device.type for part in parts)
         return parts[0].double().square().sum()
 
-    monkeypatch.setattr(training, "float64_device", lambda device: device if has_float64 else CPU)
+    monkeypatch.setattr(learner, "float64_device", lambda device: device if has_float64 else CPU)
     with FakeTensorMode():  # a CUDA device that is none stands for one without float64
         parts = [torch.zeros(4, 2), torch.zeros(4, 1).long(), torch.arange(4)]
-        loss = training.Trainer._loss(
+        loss = learner.Learner._loss(
             SimpleNamespace(objective=objective),  # type: ignore[arg-type]
             *(part.to("cuda") for part in parts),
         )
@@ -347,17 +348,17 @@ def test_a_loss_is_computed_where_float64_is(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="accelerate keeps to the GPU")
 def test_accelerate_is_asked(machine: Machine) -> None:
-    assert training.make_accelerator().device == CPU
-    assert training.make_accelerator(device="cpu").device == CPU
+    assert make_accelerator().device == CPU
+    assert make_accelerator(device="cpu").device == CPU
     for device in ("cuda", "mps"):
         with pytest.raises(ConfigError, match=f"^--device: wanted auto or cpu, got '{device}'"):
-            training.make_accelerator(device=device)
+            make_accelerator(device=device)
     with pytest.raises(ConfigError, match="wanted no or bf16 without a GPU"):
-        training.make_accelerator("fp16", "cpu")
+        make_accelerator("fp16", "cpu")
     machine.has(cuda=2)  # while accelerate keeps to the CPU in this process, as it may be set to
-    assert training.make_accelerator().device == CPU
+    assert make_accelerator().device == CPU
     with pytest.raises(ConfigError, match="^--device: wanted cpu, as accelerate is set, got cuda"):
-        training.make_accelerator(device="cuda")
+        make_accelerator(device="cuda")
 
 
 def test_accelerate_gets_the_device(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,17 +367,17 @@ def test_accelerate_gets_the_device(machine: Machine, monkeypatch: pytest.Monkey
     def accelerator(mixed_precision: str, cpu: bool) -> Any:
         return SimpleNamespace(device=CPU if cpu else CUDA, num_processes=processes)
 
-    monkeypatch.setattr(training.accelerate, "Accelerator", accelerator)
+    monkeypatch.setattr(accelerators.accelerate, "Accelerator", accelerator)
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
     machine.has(cuda=2)
     processes = 1
     for device, wanted in (("auto", CUDA), ("cpu", CPU), ("cuda", CUDA), ("cuda:1", CUDA)):
-        assert training.make_accelerator("bf16", device).device == wanted
+        assert make_accelerator("bf16", device).device == wanted
     assert current == [torch.device("cuda:1")]
     processes = 2
-    training.make_accelerator(device="cuda")
+    make_accelerator(device="cuda")
     with pytest.raises(ConfigError, match="^--device: wanted cuda for 2 processes, each of which"):
-        training.make_accelerator(device="cuda:1")
+        make_accelerator(device="cuda:1")
 
 
 def test_clip_emoji_trains_and_evaluates_there(
