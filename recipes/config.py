@@ -7,10 +7,20 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from pml_suprank.recipes.command_line.options import at_least, fraction, positive
 from pml_suprank.recipes.data.emoji import LEVEL_NAMES
 from pml_suprank.recipes.loss_choices import LOSSES
 
-__all__ = ["GROUP_SIZES", "Config", "add_options", "at_least", "fraction", "parse", "positive"]
+__all__ = [
+    "GROUP_SIZES",
+    "Config",
+    "add_options",
+    "at_least",
+    "fraction",
+    "given_settings",
+    "parse",
+    "positive",
+]
 
 GROUP_SIZES = (2, 2)
 """Drawings of an emoji in a batch, and emoji of a subgroup."""
@@ -50,40 +60,6 @@ class Config:
                 f"--batch-size: wanted a multiple of {group} ({GROUP_SIZES[0]} drawings of an emoji, "
                 f"{GROUP_SIZES[1]} emoji of a subgroup), got {self.batch_size}"
             )
-
-
-def at_least(lowest: int) -> Any:
-    """An argparse type: an integer that is not below ``lowest``."""
-
-    def integer(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = lowest - 1
-        if value < lowest:
-            raise argparse.ArgumentTypeError(f"wanted an integer >= {lowest}, got {text!r}")
-        return value
-
-    return integer
-
-
-def positive(text: str) -> float:
-    """An argparse type: a positive finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"wanted a positive finite number, got {text!r}")
-    return value
-
-
-def fraction(text: str) -> float:
-    """An argparse type: a number between 0 and 1, both excluded."""
-    value = positive(text)
-    if value >= 1:
-        raise argparse.ArgumentTypeError(f"wanted a number in (0, 1), got {text!r}")
-    return value
 
 
 def add_options(
@@ -126,5 +102,10 @@ def parse(
         The options, and those of :class:`Config` that were given, by field name.
     """
     options = parser.parse_args(argv)
+    return options, given_settings(options)
+
+
+def given_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of :class:`Config` that were given, by field name."""
     names = {field.name for field in fields(Config)}
-    return options, {name: value for name, value in vars(options).items() if name in names}
+    return {name: value for name, value in vars(options).items() if name in names}

@@ -21,9 +21,8 @@ import torch
 
 from pml_suprank import AccuracyCalculator
 from pml_suprank.integrations.plain_files import read_json
-from pml_suprank.recipes.commands.finetune import finetune
-from pml_suprank.recipes.config import at_least, fraction, positive
-from pml_suprank.recipes.devices import add_device, float64_device, tell_device
+from pml_suprank.recipes.command_line.options import add_device, at_least, fraction, positive
+from pml_suprank.recipes.devices import float64_device, tell_device
 from pml_suprank.recipes.engine.accelerator import make_accelerator
 from pml_suprank.recipes.engine.checkpoints import LAST, CheckpointError
 from pml_suprank.recipes.engine.encoder import load_encoder, read_settings
@@ -31,6 +30,7 @@ from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.run_paths import resolved
 from pml_suprank.recipes.engine.sets import load_sets
 from pml_suprank.recipes.engine.settings import Settings
+from pml_suprank.recipes.engine.whole_run import finetune
 from pml_suprank.recipes.files import write_atomic, write_csv, write_json, write_text
 from pml_suprank.recipes.pages.figures import bar_chart
 

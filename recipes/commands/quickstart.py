@@ -12,7 +12,6 @@ import argparse
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +21,9 @@ from typing import Any
 import torch
 
 from pml_suprank.integrations.plain_files import read_json
-from pml_suprank.recipes.config import GROUP_SIZES, Config, add_options, parse
+from pml_suprank.recipes.command_line.command import Command
+from pml_suprank.recipes.config import GROUP_SIZES, Config, given_settings
+from pml_suprank.recipes.config import add_options as add_settings
 from pml_suprank.recipes.data.emoji import LICENCES, EmojiDataset, load_emoji, split_emoji
 from pml_suprank.recipes.data.emoji_sources import package_versions
 from pml_suprank.recipes.evaluation import ROWS, TILES, evaluate, table
@@ -208,49 +209,45 @@ def _config(options: argparse.Namespace, given: dict[str, Any]) -> Config:
     return stored
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line of the recipe; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="suprank quickstart", description=(__doc__ or "").partition("\n")[0]
-    )
-    add_options(parser, "runs/quickstart")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the command line."""
+    add_settings(parser, "runs/quickstart")
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--resume", action="store_true", help="go on with the run in --output, if any"
     )
     what.add_argument("--overwrite", action="store_true", help="start over in --output")
-    options, given = parse(parser, argv)
+
+
+def start(options: argparse.Namespace) -> None:
+    """Train and print the results."""
+    given = given_settings(options)
     if options.threads:
         torch.set_num_threads(options.threads)
-    start = perf_counter()
-    try:
-        config = _config(options, given)
-        metrics = run(config, options.output, cache_dir=options.cache_dir, resume=options.resume)
-    except ValueError as error:
-        parser.error(str(error))
-    except KeyboardInterrupt:
-        return _interrupted(options.output)
-    _print_summary(metrics, options.output, perf_counter() - start)
-    return 0
+    begin = perf_counter()
+    config = _config(options, given)
+    metrics = run(config, options.output, cache_dir=options.cache_dir, resume=options.resume)
+    _print_summary(metrics, options.output, perf_counter() - begin)
 
 
-def _interrupted(output: Path) -> int:
-    if (output / CHECKPOINT).exists():
-        command = shlex.join(
-            [
-                sys.executable,
-                "-m",
-                "pml_suprank.recipes.commands.quickstart",
-                "--output",
-                str(output),
-                "--resume",
-            ]
-        )
-        print(f"\ninterrupted; {output / CHECKPOINT} holds the last whole epoch.", file=sys.stderr)
-        print(f"To go on from there:\n  {command}", file=sys.stderr)
-    else:
-        print("\ninterrupted before training; nothing to resume yet.", file=sys.stderr)
-    return 130
+def _interrupted(options: argparse.Namespace) -> str:
+    output = options.output
+    if not (output / CHECKPOINT).exists():
+        return "interrupted before training; nothing to resume yet."
+    command = shlex.join(
+        [
+            sys.executable,
+            "-m",
+            "pml_suprank.recipes.commands.quickstart",
+            "--output",
+            str(output),
+            "--resume",
+        ]
+    )
+    return (
+        f"interrupted; {output / CHECKPOINT} holds the last whole epoch.\n"
+        f"To go on from there:\n  {command}"
+    )
 
 
 def _print_summary(metrics: dict[str, Any], output: Path, seconds: float) -> None:
@@ -260,6 +257,8 @@ def _print_summary(metrics: dict[str, Any], output: Path, seconds: float) -> Non
         print(f"{name:<22}{row['before']:>8.3f}{row['after']:>8.3f}")
     print(f"\n{seconds / 60:.1f} minutes; report: {output / 'report.html'}")
 
+
+main = Command("quickstart", add_options, start, interrupted=_interrupted)
 
 if __name__ == "__main__":
     sys.exit(main())

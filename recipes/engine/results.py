@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pml_suprank.integrations.plain_files import read_json
-from pml_suprank.recipes.embeddings import EmbeddingSet, names_of_nodes
+from pml_suprank.recipes.embedding_set import EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.data_identity import named_items
 from pml_suprank.recipes.engine.encoder import model_identity

@@ -12,10 +12,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.recipes.commands.embed import embed_images
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.pictures import BrokenImageError, read_picture
-from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingError, EmbeddingSet
+from pml_suprank.recipes.engine.encode_data import embed_images
 from pml_suprank.recipes.engine.encoder import Encoder
 from pml_suprank.recipes.files import write_atomic
 

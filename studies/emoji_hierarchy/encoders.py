@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pml_suprank.recipes.commands.finetune import finetune
 from pml_suprank.recipes.data.emoji import EmojiDataset
-from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.engine.checkpoints import LAST
 from pml_suprank.recipes.engine.encoder import Encoder, build_model, model_transforms, read_settings
 from pml_suprank.recipes.engine.parsing import ConfigError
 from pml_suprank.recipes.engine.run_paths import resolved
 from pml_suprank.recipes.engine.settings import ModelSettings
+from pml_suprank.recipes.engine.whole_run import finetune
 from pml_suprank.recipes.hierarchies.rules import RULES
 from studies.clip_emoji import settings_of
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from pml_suprank.recipes.config import at_least
+from pml_suprank.recipes.command_line.options import at_least
 from pml_suprank.recipes.files import write_json, write_text
 from studies.leaderboard.__main__ import DATA
 from studies.leaderboard.ablations import ARMS, Arm

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from pml_suprank.recipes.config import at_least
+from pml_suprank.recipes.command_line.options import at_least
 from pml_suprank.recipes.files import write_atomic, write_json, write_text
 from studies.leaderboard.__main__ import DATA, check_seeds
 from studies.leaderboard.decomposability_figure import decomposability_figure

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from pml_suprank.recipes.config import at_least
+from pml_suprank.recipes.command_line.options import at_least
 from studies.leaderboard.__main__ import DATA, check_seeds
 from studies.leaderboard.boards import make_boards
 from studies.leaderboard.entrants import ENTRANTS

@@ -15,16 +15,18 @@ pytest.importorskip("faiss", reason="needs the recipes extra")
 
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from pml_suprank.recipes import landmark_protocols
 from pml_suprank.recipes.__main__ import main as suprank
-from pml_suprank.recipes.commands import evaluate, landmarks
-from pml_suprank.recipes.commands.finetune import finetune
+from pml_suprank.recipes.command_line.options import add_device
+from pml_suprank.recipes.commands import evaluate
 from pml_suprank.recipes.commands.finetune import main as finetune_command
-from pml_suprank.recipes.devices import add_device, choose_device, float64_device, tell_device
-from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.devices import choose_device, float64_device, tell_device
+from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.engine import accelerator as accelerators
 from pml_suprank.recipes.engine import evaluation, learner
 from pml_suprank.recipes.engine.accelerator import make_accelerator
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
+from pml_suprank.recipes.engine.whole_run import finetune
 from pml_suprank.recipes.hierarchies import encoders
 from studies import clip_emoji
 from tests.recipes.engine.tiny_runs import content
@@ -302,7 +304,7 @@ def test_landmarks_are_measured_there(
         seen.append(device)
         raise Reached
 
-    monkeypatch.setattr(landmarks, "_load", reached)
+    monkeypatch.setattr(landmark_protocols, "load_embeddings", reached)
     with pytest.raises(Reached):
         suprank(["landmarks", *COMMANDS["landmarks"], "--device", device])
     assert seen == [torch.device(wanted)]
@@ -402,8 +404,7 @@ def test_clip_emoji_trains_and_evaluates_there(
     monkeypatch.setattr(clip_emoji, "load_sets", lambda settings: SimpleNamespace(test=None))
     monkeypatch.setattr(clip_emoji, "load_encoder", loaded)
     machine.has(mps=True)
-    with pytest.raises(SystemExit):
-        suprank(["clip_emoji", "--output", str(tmp_path)])
+    assert suprank(["clip_emoji", "--output", str(tmp_path)]) == 2
     assert seen == [MPS, fake, MPS]
     assert (
         capsys.readouterr().err.splitlines()[0]
@@ -419,9 +420,8 @@ def test_too_little_memory(
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
     monkeypatch.setattr(evaluate, "_read", full)
-    monkeypatch.setattr(landmarks, "_load", full)
-    with pytest.raises(SystemExit):
-        suprank([command, *COMMANDS[command], "--device", "cpu"])
+    monkeypatch.setattr(landmark_protocols, "load_embeddings", full)
+    assert suprank([command, *COMMANDS[command], "--device", "cpu"]) == 2
     error = capsys.readouterr().err
     assert "--device: wanted one with more memory, or cpu, got cpu: CUDA out of memory." in error
 

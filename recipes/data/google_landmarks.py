@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.recipes.choices import MADE, SPLITS
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.landmark_choice import (
     beyond_first,
@@ -29,10 +30,7 @@ from pml_suprank.recipes.data.landmark_tables import (
 from pml_suprank.recipes.data.layout import PathLike, choose, need
 from pml_suprank.recipes.data.paths import IdPaths
 
-__all__ = ["LEVEL_NAMES", "MADE", "SPLITS", "LandmarkDataset", "load_landmarks"]
-
-SPLITS = {"train": "train", "train_full": "train", "index": "index", "test": "test"}
-MADE = ("natural", "human-made")
+__all__ = ["LEVEL_NAMES", "LandmarkDataset", "load_landmarks"]
 
 
 class LandmarkDataset(ImageDataset):
