@@ -6,6 +6,9 @@ from typing import Any
 
 import torch
 
+from pml_suprank.recipes.command_line.errors import CommandError
+from pml_suprank.recipes.data.pictures import BrokenImageError
+from pml_suprank.recipes.devices import tell_device
 from pml_suprank.recipes.engine.accelerator import make_accelerator
 from pml_suprank.recipes.engine.checkpoints import BEST, LAST, holds_training
 from pml_suprank.recipes.engine.checks import check_settings
@@ -30,7 +33,35 @@ from pml_suprank.recipes.pages.report_file import write_report
 from pml_suprank.recipes.pages.run_page import metric_titles
 from pml_suprank.recipes.seeding import seed_everything
 
-__all__ = ["finetune", "print_summary", "settings_of_run"]
+__all__ = ["finetune", "run_command", "settings_of_run"]
+
+
+def run_command(options: argparse.Namespace) -> None:
+    """What a command line asks for: train, or only check the settings.
+
+    Args:
+        options: output, resume, overwrite, check, device, and ``words``, the settings.
+
+    Raises:
+        ConfigError, CheckpointError: as :func:`finetune`.
+        CommandError: a broken image.
+    """
+    settings = settings_of_run(options, options.words)
+    if options.check:
+        check_settings(settings)
+        print(to_yaml(settings), end="")
+        return
+    accelerator = make_accelerator(settings.training.precision, options.device)
+    if accelerator.is_main_process:
+        tell_device(accelerator.device, in_float64=True)
+    try:
+        metrics = finetune(settings, options.output, resume=options.resume, accelerator=accelerator)
+    except BrokenImageError as error:
+        raise CommandError(
+            f"{error}\n--data.check_images true leaves broken images out", status=1
+        ) from error
+    if metrics:
+        _print_summary(metrics, options.output)
 
 
 def finetune(
@@ -173,7 +204,7 @@ def settings_of_run(options: argparse.Namespace, words: list[str]) -> Settings:
     return given if given.data.root is not None else stored
 
 
-def print_summary(metrics: dict[str, Any], output: Path) -> None:
+def _print_summary(metrics: dict[str, Any], output: Path) -> None:
     """Print the metrics before and after."""
     before, after = metrics["before"], metrics["after"]
     print(f"\n{'held-out':<8}{'':<20}{'before':>8}{'after':>8}")
