@@ -1,6 +1,19 @@
 """Words that options of commands take; what is behind them is loaded when it is used."""
 
-__all__ = ["ENCODERS", "INDEX_KINDS", "LINKAGES", "LOADERS", "MADE", "NETWORKS", "RULES", "SPLITS"]
+__all__ = [
+    "EMOJI_LEVELS",
+    "ENCODERS",
+    "INDEX_KINDS",
+    "LINKAGES",
+    "LOADERS",
+    "MADE",
+    "NETWORKS",
+    "RULES",
+    "SPLITS",
+]
+
+EMOJI_LEVELS = ("emoji", "subgroup", "group")
+"""Of the taxonomy of emoji, finest first."""
 
 LOADERS = (
     "folder", "table", "cifar100", "cub", "cars", "sop", "inaturalist", "landmarks", "dyml", "revisited", "emoji",

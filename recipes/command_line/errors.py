@@ -65,7 +65,10 @@ def _explain(error: BaseException, device: Any) -> Told | None:
     if isinstance(error, OSError):
         return _of_system(error)
     if isinstance(error, ModuleNotFoundError) and _is_ours_to_name(error):
-        return Told(f'{error.name} is not installed; run: pip install "pml-suprank[recipes]"', 2)
+        return Told(
+            f'{(error.name or "").partition(".")[0]} is not installed; run: pip install "pml-suprank[recipes]"',
+            2,
+        )
     if isinstance(error, ValueError | ImportError):
         return Told(str(error) or type(error).__name__, getattr(error, "status", 2))
     return None

@@ -1,6 +1,6 @@
 """Google Landmarks v2 with its public hierarchical labels (H-GLDv2)."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def load_landmarks(
     split: str = "train",
     *,
     unclassified: str = "drop",
-    labels: Collection[str] | None = None,
+    labels: Sequence[str] | None = None,
     made: str | None = None,
     min_images: int = 1,
     max_images: int | None = None,

@@ -33,8 +33,8 @@ def run_state(trainer: Any) -> dict[str, Any]:
     return {
         "model": trainer.model.model.state_dict(),
         "objective": trainer.objective.state_dict(),
-        "optimizers": [item.state_dict() for item in trainer.optimizers],
-        "schedulers": [item.state_dict() for item in trainer.schedulers],
+        "optimizers": [item.state_dict() for item in trainer.learner.optimizers],
+        "schedulers": [item.state_dict() for item in trainer.learner.schedulers],
         "scaler": None if scaler is None else scaler.state_dict(),
         "epoch": trainer.epoch,
         "step": trainer.step,
@@ -72,7 +72,7 @@ def restore(trainer: Any, path: Path) -> None:
     take("model", trainer.model.model.load_state_dict, get("model", dict))
     take("objective", trainer.objective.load_state_dict, get("objective", dict))
     for name in ("optimizers", "schedulers"):
-        items, states = getattr(trainer, name), get(name, list)
+        items, states = getattr(trainer.learner, name), get(name, list)
         if len(states) != len(items):
             raise CheckpointError(f"{path}: {name}: wanted {len(items)} states, got {len(states)}")
         for item, state in zip(items, states, strict=True):

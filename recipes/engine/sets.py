@@ -2,12 +2,14 @@
 
 import inspect
 import itertools
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pml_suprank.hierarchy import HierarchyError
 from pml_suprank.hierarchy.folders import LeftOut, merged
+from pml_suprank.integrations import require
 from pml_suprank.recipes.data.assembly import with_one_taxonomy
 from pml_suprank.recipes.data.duplicates import settle_copies
 from pml_suprank.recipes.data.file_check import broken_files, describe_broken, has_files
@@ -104,6 +106,19 @@ def check_loader_options(name: str, options: Mapping[str, Any], key: str = "data
             raise ConfigError(
                 f"{key}.{option}: {name} has no such option; {nearest(option, names)}"
             )
+        _check_type(
+            f"{key}.{option}", options[option], typing.get_type_hints(LOADERS[name])[option]
+        )
+
+
+def _check_type(key: str, value: Any, hint: Any) -> None:
+    pydantic: Any = require("pydantic", extra="recipes")
+    try:
+        pydantic.TypeAdapter(hint).validate_python(value)
+    except pydantic.ValidationError as error:
+        wanted = " or ".join(dict.fromkeys(fault["msg"] for fault in error.errors()))
+        wanted = wanted.replace("Input should be ", "")
+        raise ConfigError(f"{key}: wanted {wanted}, got {value!r:.80}") from None
 
 
 def load_sets(settings: Settings, *, progress: bool = True) -> Sets:

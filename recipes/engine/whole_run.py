@@ -6,10 +6,15 @@ from typing import Any
 
 import torch
 
-from pml_suprank.recipes.engine.checkpoints import BEST, LAST
+from pml_suprank.recipes.command_line.errors import CommandError
+from pml_suprank.recipes.data.pictures import BrokenImageError
+from pml_suprank.recipes.devices import tell_device
+from pml_suprank.recipes.engine.accelerator import make_accelerator
+from pml_suprank.recipes.engine.checkpoints import BEST, LAST, holds_training
 from pml_suprank.recipes.engine.checks import check_settings
 from pml_suprank.recipes.engine.encoder import (
     build_model,
+    has_new_head,
     load_best,
     model_transforms,
     read_settings,
@@ -21,14 +26,42 @@ from pml_suprank.recipes.engine.run_lock import only_run
 from pml_suprank.recipes.engine.run_paths import at_root, resolved, same_but_root, split_root
 from pml_suprank.recipes.engine.sets import Sets, load_sets
 from pml_suprank.recipes.engine.settings import Settings
-from pml_suprank.recipes.engine.trainer import Trainer, make_accelerator
+from pml_suprank.recipes.engine.trainer import Trainer
 from pml_suprank.recipes.files import write_text
 from pml_suprank.recipes.levels import notes_of_levels
 from pml_suprank.recipes.pages.report_file import write_report
 from pml_suprank.recipes.pages.run_page import metric_titles
 from pml_suprank.recipes.seeding import seed_everything
 
-__all__ = ["finetune", "print_summary", "settings_of_run"]
+__all__ = ["finetune", "run_command", "settings_of_run"]
+
+
+def run_command(options: argparse.Namespace) -> None:
+    """What a command line asks for: train, or only check the settings.
+
+    Args:
+        options: output, resume, overwrite, check, device, and ``words``, the settings.
+
+    Raises:
+        ConfigError, CheckpointError: as :func:`finetune`.
+        CommandError: a broken image.
+    """
+    settings = settings_of_run(options, options.words)
+    if options.check:
+        check_settings(settings)
+        print(to_yaml(settings), end="")
+        return
+    accelerator = make_accelerator(settings.training.precision, options.device)
+    if accelerator.is_main_process:
+        tell_device(accelerator.device, in_float64=True)
+    try:
+        metrics = finetune(settings, options.output, resume=options.resume, accelerator=accelerator)
+    except BrokenImageError as error:
+        raise CommandError(
+            f"{error}\n--data.check_images true leaves broken images out", status=1
+        ) from error
+    if metrics:
+        _print_summary(metrics, options.output)
 
 
 def finetune(
@@ -61,14 +94,15 @@ def finetune(
     """
     settings = resolved(settings)  # the run is found again from any folder
     training = settings.training
+    accelerator = accelerator or make_accelerator(training.precision)
+    check_settings(settings, accelerator.num_processes)
     if training.threads is not None:
         torch.set_num_threads(training.threads)
     torch.use_deterministic_algorithms(training.deterministic, warn_only=True)
-    accelerator = accelerator or make_accelerator(training.precision)
-    check_settings(settings, accelerator.num_processes)
     is_main = accelerator.is_main_process
     sets = sets or load_sets(settings, progress=progress and is_main)
     seed_everything(training.seed)
+    of_trunk = model is None and has_new_head(settings.model)
     model = model or build_model(settings.model)
     augment, transform = model_transforms(model, settings.model)
     test = sets.test.with_transform(transform)
@@ -83,11 +117,13 @@ def finetune(
         progress=progress,
     )
     with only_run(output, is_main):
-        return _run(trainer, sets, output, resume)
+        return _run(trainer, sets, output, resume, of_trunk)
 
 
-def _run(trainer: Trainer, sets: Sets, output: Path, resume: bool) -> dict[str, Any]:
-    """Train and write the run folder, which nobody else writes to."""
+def _run(
+    trainer: Trainer, sets: Sets, output: Path, resume: bool, of_trunk: bool
+) -> dict[str, Any]:
+    """Train and write the run folder, which nobody else writes to; "before" is of the backbone where ``of_trunk``."""
     accelerator, is_main, settings = trainer.accelerator, trainer.is_main, trainer.settings
     trainer.check_room()
     if resume and (output / LAST).exists():
@@ -99,12 +135,12 @@ def _run(trainer: Trainer, sets: Sets, output: Path, resume: bool) -> dict[str, 
             print(f"going on after epoch {trainer.epoch}, step {trainer.step}", flush=True)
     else:
         if is_main:
-            for stale in (LAST, BEST, "metrics.json"):
+            for stale in (LAST, BEST, "history.csv", "evaluations.csv", "metrics.json"):
                 (output / stale).unlink(missing_ok=True)
             write_text(output / "config.yaml", to_yaml(settings))
             trainer.data.write(output)
             print("\n".join([_about(sets), *_notes(sets)]), flush=True)
-        first = trainer.evaluate()
+        first = trainer.evaluate(of_trunk=of_trunk)
         if is_main:
             write_before(output, first, settings.training.seed, sets.gallery is not None)
         trainer.save()
@@ -116,7 +152,7 @@ def _run(trainer: Trainer, sets: Sets, output: Path, resume: bool) -> dict[str, 
     metrics = write_after(
         output,
         trainer,
-        trainer.measure(),
+        trainer.best_found or trainer.measure(),
         trainer.test_set,
         notes=sets.notes,
         left_out=sets.left_out,
@@ -147,9 +183,11 @@ def settings_of_run(options: argparse.Namespace, words: list[str]) -> Settings:
     Raises:
         ConfigError: the folder holds a run and nothing says what to do with it, or other settings are given.
     """
-    if not (options.output / LAST).exists() or options.overwrite:
+    if options.overwrite or not (options.output / LAST).exists():
         return parse_settings(words)
     if not options.resume:
+        if not holds_training(options.output / LAST):
+            return parse_settings(words)
         raise ConfigError(
             f"--output: {options.output} holds a run; pass --resume to go on with it, --overwrite to start over, "
             "or another folder"
@@ -166,7 +204,7 @@ def settings_of_run(options: argparse.Namespace, words: list[str]) -> Settings:
     return given if given.data.root is not None else stored
 
 
-def print_summary(metrics: dict[str, Any], output: Path) -> None:
+def _print_summary(metrics: dict[str, Any], output: Path) -> None:
     """Print the metrics before and after."""
     before, after = metrics["before"], metrics["after"]
     print(f"\n{'held-out':<8}{'':<20}{'before':>8}{'after':>8}")

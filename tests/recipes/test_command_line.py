@@ -261,8 +261,9 @@ sys.exit(main(sys.argv[2:]))
 @pytest.mark.parametrize(
     ("missing", "line"),
     [
-        ("pandas", "landmarks statistics ."),
-        ("timm", "embed . . --output o.npz"),
+        ("torch", "landmarks statistics ."),
+        ("accelerate", "quickstart --output never"),
+        ("torch", "evaluate x.npz"),
         ("faiss", "search query index --embedding x.npz"),
         ("accelerate", "finetune --output never --config cub-happier --data.root ."),
         ("sklearn", "build-hierarchy propose work --levels a=2 --encoder bag-of-words"),

@@ -15,15 +15,16 @@ pytest.importorskip("faiss", reason="needs the recipes extra")
 
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from pml_suprank.recipes import landmark_protocols
+from pml_suprank.recipes import labelled_search, landmark_protocols
 from pml_suprank.recipes.__main__ import main as suprank
 from pml_suprank.recipes.command_line.options import add_device
 from pml_suprank.recipes.commands import evaluate
 from pml_suprank.recipes.commands.finetune import main as finetune_command
 from pml_suprank.recipes.devices import choose_device, float64_device, tell_device
 from pml_suprank.recipes.embedding_set import EmbeddingSet
-from pml_suprank.recipes.engine import evaluation
-from pml_suprank.recipes.engine import trainer as training
+from pml_suprank.recipes.engine import accelerator as accelerators
+from pml_suprank.recipes.engine import evaluation, learner
+from pml_suprank.recipes.engine.accelerator import make_accelerator
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.whole_run import finetune
 from pml_suprank.recipes.hierarchies import encoders
@@ -150,16 +151,23 @@ COMMANDS = {
 }
 
 
+STEPS = ("search", "build-hierarchy", "landmarks")
+
+
+def start(words: list[str]) -> int:
+    return clip_emoji.main(words[1:]) if words[0] == "clip_emoji" else suprank(words)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_takes_a_device(
     machine: Machine, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [command, *COMMANDS[command], "--device", "cuda:7"]
     if command == "finetune":  # has no parser that could end it
-        assert suprank(words) == 2
+        assert start(words) == 2
     else:
         with pytest.raises(SystemExit, match="2"):
-            suprank(words)
+            start(words)
     error = capsys.readouterr().err
     assert "--device: wanted auto or cpu, got 'cuda:7'" in error
     assert not Path("never").exists()
@@ -167,9 +175,9 @@ def test_every_command_takes_a_device(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_help_names_the_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    step = [*COMMANDS[command][:1]] if command in ("search", "build-hierarchy") else []
+    step = [*COMMANDS[command][:1]] if command in STEPS else []
     with pytest.raises(SystemExit):
-        suprank([command, *step, "--help"])
+        start([command, *step, "--help"])
     assert "--device DEVICE" in capsys.readouterr().out
 
 
@@ -209,7 +217,7 @@ def test_models_go_where_they_are_told_to(
         seen.append(torch.device(device))
         raise Reached
 
-    for module in ("embed", "engine.encoder", "hierarchies.encoders"):
+    for module in ("engine.encode_data", "engine.encoder", "hierarchies.encoders"):
         monkeypatch.setattr(f"pml_suprank.recipes.{module}.load_encoder", reached)
     machine.has(cuda=2)
     name = [f"run:{run}", "--device", "cuda:1"]
@@ -267,7 +275,7 @@ def test_evaluate_measures_there(
         seen.append(device)
         raise Reached
 
-    monkeypatch.setattr(evaluate, "evaluate_embeddings", reached)
+    monkeypatch.setattr(labelled_search, "evaluate_embeddings", reached)
     with pytest.raises(Reached):
         suprank(["evaluate", str(points), "--device", device])
     assert seen == [torch.device(wanted)]
@@ -286,7 +294,7 @@ def test_metrics_get_their_embeddings_there(
     monkeypatch.setattr("pml_suprank.metrics.evaluate", reached)
     found = EmbeddingSet.load(points)
     with pytest.raises(Reached):
-        evaluate.evaluate_embeddings(
+        labelled_search.evaluate_embeddings(
             found, found if has_gallery else None, device=torch.device("meta")
         )
     assert seen == ["meta"] * (1 + has_gallery)
@@ -336,10 +344,10 @@ def test_a_loss_is_computed_where_float64_is(
         seen.extend(part.device.type for part in parts)
         return parts[0].double().square().sum()
 
-    monkeypatch.setattr(training, "float64_device", lambda device: device if has_float64 else CPU)
+    monkeypatch.setattr(learner, "float64_device", lambda device: device if has_float64 else CPU)
     with FakeTensorMode():  # a CUDA device that is none stands for one without float64
         parts = [torch.zeros(4, 2), torch.zeros(4, 1).long(), torch.arange(4)]
-        loss = training.Trainer._loss(
+        loss = learner.Learner._loss(
             SimpleNamespace(objective=objective),  # type: ignore[arg-type]
             *(part.to("cuda") for part in parts),
         )
@@ -349,17 +357,17 @@ def test_a_loss_is_computed_where_float64_is(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="accelerate keeps to the GPU")
 def test_accelerate_is_asked(machine: Machine) -> None:
-    assert training.make_accelerator().device == CPU
-    assert training.make_accelerator(device="cpu").device == CPU
+    assert make_accelerator().device == CPU
+    assert make_accelerator(device="cpu").device == CPU
     for device in ("cuda", "mps"):
         with pytest.raises(ConfigError, match=f"^--device: wanted auto or cpu, got '{device}'"):
-            training.make_accelerator(device=device)
+            make_accelerator(device=device)
     with pytest.raises(ConfigError, match="wanted no or bf16 without a GPU"):
-        training.make_accelerator("fp16", "cpu")
+        make_accelerator("fp16", "cpu")
     machine.has(cuda=2)  # while accelerate keeps to the CPU in this process, as it may be set to
-    assert training.make_accelerator().device == CPU
+    assert make_accelerator().device == CPU
     with pytest.raises(ConfigError, match="^--device: wanted cpu, as accelerate is set, got cuda"):
-        training.make_accelerator(device="cuda")
+        make_accelerator(device="cuda")
 
 
 def test_accelerate_gets_the_device(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,17 +376,17 @@ def test_accelerate_gets_the_device(machine: Machine, monkeypatch: pytest.Monkey
     def accelerator(mixed_precision: str, cpu: bool) -> Any:
         return SimpleNamespace(device=CPU if cpu else CUDA, num_processes=processes)
 
-    monkeypatch.setattr(training.accelerate, "Accelerator", accelerator)
+    monkeypatch.setattr(accelerators.accelerate, "Accelerator", accelerator)
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
     machine.has(cuda=2)
     processes = 1
     for device, wanted in (("auto", CUDA), ("cpu", CPU), ("cuda", CUDA), ("cuda:1", CUDA)):
-        assert training.make_accelerator("bf16", device).device == wanted
+        assert make_accelerator("bf16", device).device == wanted
     assert current == [torch.device("cuda:1")]
     processes = 2
-    training.make_accelerator(device="cuda")
+    make_accelerator(device="cuda")
     with pytest.raises(ConfigError, match="^--device: wanted cuda for 2 processes, each of which"):
-        training.make_accelerator(device="cuda:1")
+        make_accelerator(device="cuda:1")
 
 
 def test_clip_emoji_trains_and_evaluates_there(
@@ -403,7 +411,8 @@ def test_clip_emoji_trains_and_evaluates_there(
     monkeypatch.setattr(clip_emoji, "load_sets", lambda settings: SimpleNamespace(test=None))
     monkeypatch.setattr(clip_emoji, "load_encoder", loaded)
     machine.has(mps=True)
-    assert suprank(["clip_emoji", "--output", str(tmp_path)]) == 2
+    with pytest.raises(SystemExit):
+        start(["clip_emoji", "--output", str(tmp_path)])
     assert seen == [MPS, fake, MPS]
     assert (
         capsys.readouterr().err.splitlines()[0]

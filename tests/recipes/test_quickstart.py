@@ -21,7 +21,6 @@ from pml_suprank.recipes.data.emoji import LICENCES
 from pml_suprank.recipes.evaluation import METRICS
 from pml_suprank.recipes.loss_choices import LOSSES
 from pml_suprank.recipes.training import Session, load_models
-from studies import compare
 
 TINY = ["--limit", "64", "--batch-size", "16", "--image-size", "32", "--embedding-size", "16"]
 FILES = {
@@ -241,37 +240,6 @@ def test_damaged_checkpoint(
         quickstart.main(["--output", str(tmp_path), "--cache-dir", str(cache_dir), "--resume"]) == 2
     )
     assert "before.json cannot be read" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_compare(tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = [*TINY, "--epochs", "1", "--output", str(tmp_path), "--cache-dir", str(cache_dir)]
-    options += ["--losses", "suphap", "ntxent:subgroup", "--seeds", "0", "1"]
-    assert compare.main(options) == 0
-    table = (tmp_path / "table.md").read_text()
-    assert "| **SupHAPLoss** | all levels |" in table
-    assert "| NTXentLoss (PML) | subgroup |" in table
-    assert " ± " in table
-    with (tmp_path / "table.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 4
-    assert (tmp_path / "h_ap.png").read_bytes().startswith(b"\x89PNG")
-    monkeypatch.setattr(compare, "run", None)  # finished runs are not run again
-    assert compare.main(options) == 0
-    assert (tmp_path / "table.md").read_text() == table
-
-
-def test_compare_takes_the_best_learning_rate() -> None:
-    ours, theirs = compare.Entry("suphap"), compare.Entry("ntxent", "subgroup")
-    runs = {(ours, 1e-3): [0.2, 0.3], (ours, 1e-4): [0.26, 0.26], (theirs, 1e-3): [0.1]}
-    results = {key: [{"after": {"h_ap": value}} for value in runs[key]] for key in runs}
-    assert compare.best_runs(results) == {ours: 1e-4, theirs: 1e-3}
-
-
-@pytest.mark.parametrize("text", ["triplets", "ntxent:species", "smoothap:group", "happier:group"])
-def test_bad_comparison_entries(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        compare.main(["--losses", text])
-    assert "argument --losses:" in capsys.readouterr().err
 
 
 def test_suprank_command(capsys: pytest.CaptureFixture[str]) -> None:

