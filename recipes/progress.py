@@ -14,6 +14,7 @@ def progress_bar(
     items: Iterable[Any] | None = None,
     *,
     total: int | None = None,
+    initial: int = 0,
     shown: bool = True,
 ) -> Any:
     """A bar that counts the items that are taken from it, or what its ``update`` is told.
@@ -23,6 +24,7 @@ def progress_bar(
         unit: of what is counted, singular.
         items: to pass on; None where ``update`` counts.
         total: number of all; None for the length of the items.
+        initial: number of those that were counted before.
         shown: False shows nothing.
     """
-    return tqdm(items, desc=what, unit=unit, total=total, disable=not shown)
+    return tqdm(items, desc=what, unit=unit, total=total, initial=initial, disable=not shown)

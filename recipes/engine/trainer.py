@@ -5,7 +5,6 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from pml_suprank.recipes.engine.accelerator import make_accelerator
 from pml_suprank.recipes.engine.batches import BatchPlan, SeededItems, epoch_loader
@@ -24,6 +23,7 @@ from pml_suprank.recipes.engine.logs import RunLog
 from pml_suprank.recipes.engine.model import CaptionedItems
 from pml_suprank.recipes.engine.run_state import identity, restore, run_state
 from pml_suprank.recipes.engine.settings import Settings
+from pml_suprank.recipes.progress import progress_bar
 from pml_suprank.recipes.seeding import seed_everything
 
 __all__ = ["Trainer"]
@@ -159,13 +159,13 @@ class Trainer:
             workers=settings.data.workers,
             pin_memory=accelerator.device.type == "cuda",
         )
-        bar = tqdm(
+        bar = progress_bar(
+            f"epoch {epoch} of {settings.training.epochs}",
+            "step",
             loader,
-            desc=f"epoch {epoch} of {settings.training.epochs}",
-            unit="step",
             initial=self.step,
             total=len(self),
-            disable=not self.progress,
+            shown=self.progress,
         )
         for batch in bar:
             with self.interruption.held():
