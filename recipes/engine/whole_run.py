@@ -1,6 +1,7 @@
 """A run from the first evaluation to the report: train, evaluate before and after, write the run folder."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from pml_suprank.recipes.engine.parsing import ConfigError, parse_settings, to_y
 from pml_suprank.recipes.engine.results import read_before, write_after, write_before
 from pml_suprank.recipes.engine.run_lock import only_run
 from pml_suprank.recipes.engine.run_paths import at_root, resolved, same_but_root, split_root
+from pml_suprank.recipes.engine.run_state import first_difference
 from pml_suprank.recipes.engine.sets import Sets, load_sets
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.engine.trainer import Trainer
@@ -198,8 +200,11 @@ def settings_of_run(options: argparse.Namespace, words: list[str]) -> Settings:
         return at_root(stored, root)
     given = resolved(parse_settings(words))
     if not same_but_root(given, stored):
+        pair = (asdict(at_root(settings, "/")) for settings in (stored, given))
+        key, wanted, found = first_difference("", *pair)
         raise ConfigError(
-            f"--resume: wanted no settings or those of {options.output / 'config.yaml'}, got others"
+            f"--resume: wanted no settings or those of {options.output / 'config.yaml'}, "
+            f"got {key[1:]} {found} in place of {wanted}"
         )
     return given if given.data.root is not None else stored
 
