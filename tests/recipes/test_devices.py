@@ -406,7 +406,7 @@ def test_clip_emoji_trains_and_evaluates_there(
 
     monkeypatch.setattr(clip_emoji, "make_accelerator", made)
     monkeypatch.setattr(
-        clip_emoji, "finetune", lambda *_, accelerator, **__: seen.append(accelerator)
+        clip_emoji, "trained", lambda *_, accelerator, **__: seen.append(accelerator)
     )
     monkeypatch.setattr(clip_emoji, "load_sets", lambda settings: SimpleNamespace(test=None))
     monkeypatch.setattr(clip_emoji, "load_encoder", loaded)
