@@ -6,7 +6,8 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -43,6 +44,7 @@ class Command:
         description: of the help; its line in the table where there is none.
         epilog: of the help.
         writes: names of the options that are files or folders which the command writes.
+        extra: of the distribution, which brings the libraries of the command.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Command:
     description: str = ""
     epilog: str = ""
     writes: Sequence[str] = ("output",)
+    extra: str = "recipes"
 
     def parser(self) -> argparse.ArgumentParser:
         """The parser of the command line."""
@@ -83,7 +86,8 @@ class Command:
         try:
             options = self.parser().parse_args(words)
             self._clean(options)
-            status = self.run(options) or 0
+            with contextlib.nullcontext() if is_debug else self._warnings_in_a_line():
+                status = self.run(options) or 0
             sys.stdout.flush()
             return status
         except KeyboardInterrupt:
@@ -98,7 +102,7 @@ class Command:
             _drop_output()
             return 128 + 13  # as a program that SIGPIPE ends
         except Exception as error:
-            told = explain(error, getattr(options, "device", None))
+            told = explain(error, getattr(options, "device", None), self.extra)
             if is_debug or told is None:
                 raise
             print(f"suprank {self.name}: {told.text}", file=sys.stderr)
@@ -107,6 +111,18 @@ class Command:
                 return told.status
             _drop_output()
             return told.status
+
+    @contextlib.contextmanager
+    def _warnings_in_a_line(self) -> Iterator[None]:
+        """Warnings say what they say, not where in the code."""
+        usual = warnings.formatwarning
+        warnings.formatwarning = lambda message, *_, **__: (
+            f"suprank {self.name}: warning: {message}\n"
+        )
+        try:
+            yield
+        finally:
+            warnings.formatwarning = usual
 
     def _clean(self, options: argparse.Namespace) -> None:
         """Remove what a killed command has left half written in the same place."""

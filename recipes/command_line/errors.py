@@ -40,22 +40,23 @@ class Told(NamedTuple):
     status: int
 
 
-def explain(error: BaseException, device: Any = None) -> Told | None:
+def explain(error: BaseException, device: Any = None, extra: str = "recipes") -> Told | None:
     """What to tell a user about an error.
 
     Args:
         error: what was raised.
         device: where the command computes, if anywhere.
+        extra: brings the libraries of the command.
 
     Returns:
         The text and the exit status: 2 where another command line helps, 1 where the machine or the data have to
         change. None for an error that only its traceback explains.
     """
-    told = _explain(error, device)
+    told = _explain(error, device, extra)
     return told and told._replace(text=re.sub(r"\[Errno \d+\] ", "", told.text))
 
 
-def _explain(error: BaseException, device: Any) -> Told | None:
+def _explain(error: BaseException, device: Any, extra: str) -> Told | None:
     if _is_out_of_memory(error):
         return Told(f"--device: wanted one with more memory, or cpu, got {device}: {error}", 2)
     if isinstance(error, MemoryError):
@@ -65,10 +66,8 @@ def _explain(error: BaseException, device: Any) -> Told | None:
     if isinstance(error, OSError):
         return _of_system(error)
     if isinstance(error, ModuleNotFoundError) and _is_ours_to_name(error):
-        return Told(
-            f'{(error.name or "").partition(".")[0]} is not installed; run: pip install "pml-suprank[recipes]"',
-            2,
-        )
+        library = (error.name or "").partition(".")[0]
+        return Told(f'{library} is not installed; run: pip install "pml-suprank[{extra}]"', 2)
     if isinstance(error, ValueError | ImportError):
         return Told(str(error) or type(error).__name__, getattr(error, "status", 2))
     return None

@@ -102,6 +102,7 @@ main = Command(
     interrupted=told_interrupted,
     parser_type=SettingsParser,
     description=__doc__ or "",
+    extra="quickstart",
 )
 
 if __name__ == "__main__":

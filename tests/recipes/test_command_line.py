@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -157,6 +158,21 @@ def test_options_that_are_refused_are_one_line(capsys: pytest.CaptureFixture[str
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("suprank embed: the following arguments are required: run")
     assert line.endswith("; see suprank embed --help")
+
+
+def test_warnings_are_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(_: argparse.Namespace) -> None:
+        told = warnings.WarningMessage("x.npz is old", UserWarning, __file__, 1)
+        print(warnings._formatwarnmsg(told), file=sys.stderr, end="")  # type: ignore[attr-defined]
+
+    usual = warnings.formatwarning
+    assert command(run)([]) == 0
+    assert capsys.readouterr().err == "suprank embed: warning: x.npz is old\n"
+    assert command(run)(["--debug"]) == 0
+    assert f"{__file__}:1: UserWarning: x.npz is old\n" in capsys.readouterr().err
+    assert warnings.formatwarning is usual
 
 
 def test_interruption_says_what_is_kept(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
