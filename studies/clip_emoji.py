@@ -21,13 +21,14 @@ import torch
 
 from pml_suprank import AccuracyCalculator
 from pml_suprank.integrations.plain_files import read_json
-from pml_suprank.recipes.devices import add_device, float64_device, tell_device
+from pml_suprank.recipes.command_line.options import add_device
+from pml_suprank.recipes.devices import float64_device, tell_device
+from pml_suprank.recipes.engine.accelerator import make_accelerator
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.encoder import load_encoder
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.sets import load_sets
 from pml_suprank.recipes.engine.settings import Settings
-from pml_suprank.recipes.engine.trainer import make_accelerator
 from pml_suprank.recipes.files import write_atomic, write_csv, write_json, write_text
 from pml_suprank.recipes.pages.figures import bar_chart
 from studies.emoji_runs import trained

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from pml_suprank.integrations.plain_files import read_json
-from pml_suprank.recipes.commands.finetune import finetune
 from pml_suprank.recipes.data.emoji import LEVEL_NAMES
 from pml_suprank.recipes.engine.checkpoints import LAST
 from pml_suprank.recipes.engine.encoder import read_settings
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.run_paths import resolved
 from pml_suprank.recipes.engine.settings import Settings
+from pml_suprank.recipes.engine.whole_run import finetune
 
 __all__ = [
     "COLUMNS",

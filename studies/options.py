@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pml_suprank.recipes.config import at_least, fraction, positive
+from pml_suprank.recipes.command_line.options import at_least, fraction, positive
 from studies.emoji_runs import Budget
 
 __all__ = ["add_budget", "at_least", "budget_of", "fraction", "positive"]

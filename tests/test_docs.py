@@ -59,8 +59,8 @@ def parse_only(monkeypatch):
 
     def parse_words(words):
         if words[0] == "finetune":
-            finetune = importlib.import_module("pml_suprank.recipes.commands.finetune")
-            monkeypatch.setattr(finetune, "check_settings", lambda *_: None)
+            checks = importlib.import_module("pml_suprank.recipes.engine.checks")
+            monkeypatch.setattr(checks, "check_settings", lambda *_: None)
             assert suprank.main([*words, "--check"]) == 0
             return
         with monkeypatch.context() as patched:

@@ -27,6 +27,7 @@ from pml_suprank.recipes.engine.settings import ModelSettings, Settings
 __all__ = [
     "Encoder",
     "build_model",
+    "has_new_head",
     "load_best",
     "load_encoder",
     "model_identity",
@@ -63,7 +64,7 @@ def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(f"model: {error}") from error
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter is OpenCLIP's
         if weights is None or not weights.startswith("hub"):
             raise
         raise ConfigError(
@@ -75,6 +76,12 @@ def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
     if settings.freeze_batch_norm:
         freeze_batch_norm(model)
     return model
+
+
+def has_new_head(settings: ModelSettings) -> bool:
+    """Whether the model ends in an embedding that nobody has trained yet, so that its backbone alone ranks better."""
+    is_trained = settings.weights is not None and settings.weights.startswith("run:")
+    return settings.embedding_size is not None and not is_trained
 
 
 def model_transforms(model: Any, settings: ModelSettings) -> tuple[Callable, Callable]:

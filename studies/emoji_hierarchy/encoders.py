@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pml_suprank.recipes.data.emoji import EmojiDataset
-from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.engine.encoder import Encoder, build_model, model_transforms
 from pml_suprank.recipes.engine.settings import ModelSettings
 from pml_suprank.recipes.hierarchies.rules import RULES
