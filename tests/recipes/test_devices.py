@@ -171,7 +171,7 @@ def test_every_command_takes_a_device(
 def test_every_help_names_the_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     step = [*COMMANDS[command][:1]] if command in STEPS else []
     with pytest.raises(SystemExit):
-        start([command, *step, "--help"])
+        suprank([command, *step, "--help"])
     assert "--device DEVICE" in capsys.readouterr().out
 
 
