@@ -11,6 +11,7 @@ from pml_suprank import functional as F
 from pml_suprank.functional._backends import choice, fast
 from pml_suprank.functional._backends.fast import ordering
 from tests.functional.problems import Problem
+from tests.losses.cases import OBJECTIVES
 
 TOLERANCE = 1e-5
 """Documented: of the largest entry, for value and gradient."""
@@ -39,13 +40,6 @@ SCORES = {
     "equal": lambda noise, group: torch.full_like(noise, 0.7),
     "tied": lambda noise, group: (noise * 4).round() / 8,
     "wide": lambda noise, group: 6 * noise,
-}
-OBJECTIVES = {
-    "hap": lambda p, s, **o: F.hierarchical_average_precision(
-        s, p.levels, p.relevance, p.mask, **o
-    ),
-    "recall": lambda p, s, **o: F.recall_at_k(s, p.levels > 0, p.mask, k=(1, 8), **o),
-    "ndcg": lambda p, s, **o: F.ndcg(s, p.levels, 2.0**p.levels - 1, p.mask, **o),
 }
 
 

@@ -9,62 +9,18 @@ from pml_suprank import functional as F
 from pml_suprank.functional._backends import blocked, sup_blocks
 from pml_suprank.functional.ranks import LevelRelevance
 from pml_suprank.relevance import level_counts
-from tests.functional.problems import Problem, keep, problems
-from tests.reference import rank_losses as reference
+from tests.functional.problems import SURROGATES, Problem, problems
+from tests.losses.cases import OBJECTIVES
+from tests.losses.checks import values_equal_the_loops
 
 BACKENDS = ["dense", "blocked"]  # the exact ones; test_fast.py has the other
-STEP = {"tau": 0.03, "rho": 40.0, "delta": 0.1, "start": 0.3, "offset": 1.1}
-HRANK = {"beta": 5.0, "gamma": 0.4, "leak": 2.0}
-SURROGATES = {
-    "hard": (F.HardRank(), "hard", {}),
-    "smooth": (F.SmoothRank(0.03), "smooth", {"tau": 0.03}),
-    "sup": (F.SupRank(), "sup", {}),
-    "sup_step": (F.SupRank(**STEP), "sup", STEP),
-    "sup_hrank": (F.SupRank(**STEP, hrank=F.HRankStep(**HRANK)), "sup", STEP | {"hrank": HRANK}),
-}
-
-
-def check(got, expected):
-    torch.testing.assert_close(
-        got, torch.tensor(expected, dtype=torch.float64), rtol=1e-10, atol=1e-12
-    )
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", SURROGATES)
-@given(problem=problems())
-@settings(max_examples=40, deadline=None)
-def test_objectives_equal_the_loops(name, backend, problem):
-    surrogate, family, step = SURROGATES[name]
-    options = {"surrogate": surrogate, "backend": backend}
-    scores, levels, relevance, mask, _ = problem
-    queries = range(len(scores))
-    positive = levels > 1
-
-    def rows(function, *tensors, **kwargs):
-        return [
-            function(family, *(t[q].tolist() for t in tensors), keep(problem, q), **kwargs, **step)
-            for q in queries
-        ]
-
-    got = F.hierarchical_average_precision(scores, levels, relevance, mask, **options)
-    check(got, rows(reference.hap, scores, levels, relevance))
-    got = F.average_precision(scores, positive, mask, **options)
-    check(got, rows(reference.ap, scores, positive))
-    got = F.recall_at_k(scores, positive, mask, k=(1, 3), temperature=0.7, **options)
-    check(got, rows(reference.recall, scores, positive, k=(1, 3), temperature=0.7))
-    got = F.ndcg(scores, levels, 2.0**levels - 1, mask, **options)
-    check(got, rows(reference.ndcg, scores, levels))
-
-
-OBJECTIVES = {
-    "hap": lambda p, s, **o: F.hierarchical_average_precision(
-        s, p.levels, p.relevance, p.mask, **o
-    ),
-    "ap": lambda p, s, **o: F.average_precision(s, p.levels > 0, p.mask, **o),
-    "recall": lambda p, s, **o: F.recall_at_k(s, p.levels > 0, p.mask, k=(1, 4), **o),
-    "ndcg": lambda p, s, **o: F.ndcg(s, p.levels, 2.0**p.levels - 1, p.mask, **o),
-}
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_objectives_equal_the_loops(objective, backend):
+    for name in SURROGATES:
+        values_equal_the_loops(OBJECTIVES[objective], name, backend, examples=40)
 
 
 def value_and_gradient(objective, problem, **options):

@@ -84,13 +84,17 @@ def recall(family, scores, positive, keep, k, temperature, **kwargs):
     return total / len(k)
 
 
-def ndcg(family, scores, levels, keep, **kwargs):
-    gains = [2.0 ** levels[i] - 1 if keep[i] else 0.0 for i in range(len(scores))]
+def ndcg(family, scores, levels, gains, keep, **kwargs):
+    gains = [g if kept else 0.0 for g, kept in zip(gains, keep, strict=True)]
     ideal = sum(g / math.log2(2 + n) for n, g in enumerate(sorted(gains, reverse=True)))
     if ideal == 0:
         return 0.0
     found = ranks(family, scores, levels, gains, keep, **kwargs)
     return sum(gains[i] / math.log2(1 + rank) for i, (rank, _) in found.items()) / ideal
+
+
+def exponential_gain(levels, keep, num_levels):
+    return [2.0**level - 1 for level in levels]
 
 
 def population_relevance(levels, keep, num_levels, alpha=1.0):
