@@ -7,6 +7,7 @@ from pml_suprank import functional as F
 from pml_suprank import losses
 from tests.losses import cases, checks
 from tests.losses.cases import ALL_CASES, OBJECTIVES, SUP_AP, SUP_HAP, TABLE
+from tests.pages import ROOT
 
 every_line = pytest.mark.parametrize("case", TABLE, ids=ALL_CASES)
 RED = AssertionError, pytest.fail.Exception
@@ -36,6 +37,16 @@ def test_no_public_objective_is_missing():
     assert set(OBJECTIVES).isdisjoint(cases.OBJECTIVES_WITHOUT_A_LINE)
     assert set(OBJECTIVES) | set(cases.OBJECTIVES_WITHOUT_A_LINE) == functions
     assert {case.name for case in TABLE if case.objective} == set(cases.SURROGATE_LOSSES)
+
+
+def test_the_pages_name_every_loss_and_objective():
+    for page in ("docs/losses.md", "README.md"):
+        text = (ROOT / page).read_text()
+        for case in TABLE:
+            assert f"`{type(case.make()).__name__}`" in text, page
+    text = (ROOT / "docs" / "functional.md").read_text()
+    for name in OBJECTIVES:
+        assert f"`{name}" in text
 
 
 def test_what_has_a_backend_is_of_its_kind():
