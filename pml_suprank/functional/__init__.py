@@ -8,7 +8,7 @@ from pml_suprank.functional.objectives import (
     ndcg,
     recall_at_k,
 )
-from pml_suprank.functional.ranks import Ranks, backend_names, ranks
+from pml_suprank.functional.ranking import Ranks, backend_names, ranks
 from pml_suprank.functional.soft_bins import soft_bin_average_precision
 from pml_suprank.functional.steps import (
     PRESETS,

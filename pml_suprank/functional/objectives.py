@@ -10,18 +10,20 @@ import torch
 from torch import Tensor
 
 from pml_suprank.checks import checked_depths
+from pml_suprank.deprecated import renamed_keywords
 from pml_suprank.functional.operation import untraced
-from pml_suprank.functional.ranks import LevelRelevance, target_ranks
+from pml_suprank.functional.ranking import target_ranks
 from pml_suprank.functional.steps import HardRank, Surrogate, sigmoid
-from pml_suprank.relevance import constants, level_counts
+from pml_suprank.relevance import LevelRelevance, constants, level_counts
 
 __all__ = ["average_precision", "hierarchical_average_precision", "ndcg", "recall_at_k"]
 
 
+@renamed_keywords(levels="common_levels")
 @untraced
 def hierarchical_average_precision(
     scores: Tensor,
-    levels: Tensor,
+    common_levels: Tensor,
     relevance: Tensor | LevelRelevance,
     mask: Tensor | None = None,
     *,
@@ -34,8 +36,8 @@ def hierarchical_average_precision(
 
     Args:
         scores: (B, N), higher is closer.
-        levels: (B, N), integers >= 0; they choose the comparators.
-        relevance: (B, N), >= 0, and 0 where the level is 0; it weighs the items. Or a ``LevelRelevance``.
+        common_levels: (B, N), integers >= 0, as for :func:`pml_suprank.functional.ranks`; they choose the comparators.
+        relevance: (B, N), >= 0, and 0 where no level is shared; it weighs the items. Or a ``LevelRelevance``.
         mask: (B, N), False for items that are not in the retrieval set.
         surrogate: the rank; None for the exact one.
         backend: see :func:`pml_suprank.functional.ranks`.
@@ -45,8 +47,8 @@ def hierarchical_average_precision(
 
     Example:
         >>> scores = torch.tensor([[0.9, 0.5, 0.1]])
-        >>> levels, relevance = torch.tensor([[0, 2, 1]]), torch.tensor([[0.0, 1.0, 0.5]])
-        >>> hierarchical_average_precision(scores, levels, relevance).item()  # (1/2 + 1/3) / 1.5
+        >>> common_levels, relevance = torch.tensor([[0, 2, 1]]), torch.tensor([[0.0, 1.0, 0.5]])
+        >>> hierarchical_average_precision(scores, common_levels, relevance).item()  # (1/2 + 1/3) / 1.5
         0.5555...
 
     References:
@@ -59,7 +61,7 @@ def hierarchical_average_precision(
             relevance = relevance.masked_fill(~mask, 0.0)
         total = relevance.sum(dim=1)
     found = target_ranks(
-        scores, levels, relevance, mask, surrogate=surrogate or HardRank(), backend=backend
+        scores, common_levels, relevance, mask, surrogate=surrogate or HardRank(), backend=backend
     )
     assert found.hrank is not None
     total = total.to(found.rank.dtype)
@@ -104,12 +106,12 @@ def average_precision(
         Ramzi et al., arXiv 2110.01445.
     """
     positive = positive if mask is None else positive & mask
-    levels = positive.to(torch.int8)
-    counts = level_counts(levels, 1)
+    common_levels = positive.to(torch.int8)
+    counts = level_counts(common_levels, 1)
     table = torch.arange(2, dtype=torch.float64, device=scores.device)
     return hierarchical_average_precision(
         scores,
-        levels,
+        common_levels,
         LevelRelevance(table.expand(len(scores), 2), counts),
         mask,
         surrogate=surrogate,
@@ -176,10 +178,11 @@ def recall_at_k(
     return _sum_of_queries(shares, found.query, len(scores)) / len(cuts)
 
 
+@renamed_keywords(levels="common_levels")
 @untraced
 def ndcg(
     scores: Tensor,
-    levels: Tensor,
+    common_levels: Tensor,
     gains: Tensor | LevelRelevance,
     mask: Tensor | None = None,
     *,
@@ -193,8 +196,8 @@ def ndcg(
 
     Args:
         scores: (B, N), higher is closer.
-        levels: (B, N), integers >= 0; they choose the comparators.
-        gains: (B, N), >= 0, and 0 where the level is 0; usually 2^level - 1. Or a ``LevelRelevance``.
+        common_levels: (B, N), integers >= 0, as for :func:`pml_suprank.functional.ranks`; they choose the comparators.
+        gains: (B, N), >= 0, and 0 where no level is shared; usually 2^common_levels - 1. Or a ``LevelRelevance``.
         mask: (B, N), False for items that are not in the retrieval set.
         surrogate: the rank; None for the exact one.
         backend: see :func:`pml_suprank.functional.ranks`.
@@ -203,8 +206,8 @@ def ndcg(
         (B,), in [0, 1].
 
     Example:
-        >>> scores, levels = torch.tensor([[0.9, 0.5, 0.1]]), torch.tensor([[0, 0, 1]])
-        >>> ndcg(scores, levels, levels.double()).item()  # 1 / log2(4)
+        >>> scores, common_levels = torch.tensor([[0.9, 0.5, 0.1]]), torch.tensor([[0, 0, 1]])
+        >>> ndcg(scores, common_levels, common_levels.double()).item()  # 1 / log2(4)
         0.5
 
     References:
@@ -212,14 +215,14 @@ def ndcg(
         arXiv 2309.08250.
     """
     found = target_ranks(
-        scores, levels, None, mask, surrogate=surrogate or HardRank(), backend=backend
+        scores, common_levels, None, mask, surrogate=surrogate or HardRank(), backend=backend
     )
     dtype = found.rank.dtype
     discounts = torch.arange(2, scores.shape[1] + 2, dtype=torch.float64, device=scores.device)
     discounts = discounts.log2_().reciprocal_()
     if isinstance(gains, LevelRelevance):
         ideal = _ideal_of_levels(gains, discounts)
-        gain = gains.table[found.query, levels[found.query, found.item].long()]
+        gain = gains.table[found.query, common_levels[found.query, found.item].long()]
     else:
         gains = gains if mask is None else gains.masked_fill(~mask, 0.0)
         ideal = gains.to(dtype).sort(dim=1, descending=True).values @ discounts.to(dtype)

@@ -9,11 +9,18 @@ from torch import Tensor
 from pml_suprank.checks import check_embeddings, checked_level
 from pml_suprank.hierarchy import as_level_labels
 from pml_suprank.hierarchy.labels import checked_ignore_index, ignored_rows, label_tensor
-from pml_suprank.losses.batch import checked_tuple
 from pml_suprank.losses.calibration_loss import CalibrationLoss
 from pml_suprank.losses.decomposable_rank_loss import DecomposableRankLoss, takes_self_indices
-from pml_suprank.losses.one_level import pairs_without_self
 from pml_suprank.losses.rank_loss import QueryLoss
+from pml_suprank.losses.tuples import (
+    all_pairs_without_self,
+    as_pairs,
+    checked_tuple,
+    of_kept,
+    of_slots,
+    outside_slots,
+    without_self,
+)
 from pml_suprank.pml import BaseMetricLossFunction, PMLCrossBatchMemory
 
 
@@ -132,13 +139,16 @@ class MemoryMixin:
         else:
             columns = [self._column(each) for each in (labels, memory_labels)]
             nowhere = torch.full_like(columns[0], -1)
-            pairs = pairs_without_self(columns[0], columns[1], nowhere if slots is None else slots)
+            pairs = all_pairs_without_self(
+                columns[0], columns[1], nowhere if slots is None else slots
+            )
             if slots is not None and takes_self_indices(self.loss):
-                pairs = _outside(pairs, slots, len(memory))
+                pairs = outside_slots(pairs, slots, len(memory))
         if indices_tuple is None:
             return pairs
-        in_memory = _in_memory(indices_tuple, slots)
-        return [torch.cat(both) for both in zip(_as_pairs(pairs), in_memory, strict=True)]
+        assert slots is not None
+        both = as_pairs(pairs), of_slots(indices_tuple, slots)
+        return [torch.cat(each) for each in zip(*both, strict=True)]
 
     def _column(self, labels: Tensor) -> Tensor:
         """Return the labels (B,) that tell positive pairs: those of the loss's level, the finest for all levels."""
@@ -161,7 +171,7 @@ class MemoryMixin:
         if mines_without_self(self.miner):
             return self.miner(embeddings, labels, memory, memory_labels, self_indices=slots)
         pairs = self.miner(embeddings, labels, memory, memory_labels)
-        return pairs if slots is None else _without_self(pairs, slots)
+        return pairs if slots is None else without_self(pairs, slots)
 
     def _checked_labels(self, embeddings: Tensor, labels: Any, *, is_empty: bool) -> Tensor:
         """Return the labels in int64, or raise a ValueError unless the batch can be stored and the loss takes it."""
@@ -219,7 +229,7 @@ class MemoryMixin:
             return None, indices_tuple
         kept = ~ignored
         if indices_tuple is not None:
-            indices_tuple = _of_kept(indices_tuple, kept)
+            indices_tuple = of_kept(indices_tuple, kept, kept)
         return kept, indices_tuple
 
     def _load_from_state_dict(
@@ -295,49 +305,6 @@ def _fits(name: str, saved: Tensor, buffer: Tensor) -> bool:
     if name == "label_memory":
         return saved.ndim in (1, 2) and len(saved) == len(buffer)
     return saved.shape == buffer.shape
-
-
-def _as_pairs(indices_tuple: Sequence[Tensor]) -> Sequence[Tensor]:
-    if len(indices_tuple) == 3:
-        anchor, positive, negative = indices_tuple
-        return anchor, positive, anchor, negative
-    return indices_tuple
-
-
-def _without_self(indices_tuple: Sequence[Tensor], slots: Tensor) -> Sequence[Tensor]:
-    """Return pairs or triplets without those whose positive is the query's own slot."""
-    query, positive, *rest = indices_tuple
-    kept = slots[query] != positive
-    if len(indices_tuple) == 3:
-        return [members[kept] for members in indices_tuple]
-    return query[kept], positive[kept], *rest
-
-
-def _in_memory(indices_tuple: Sequence[Tensor], slots: Tensor | None) -> Sequence[Tensor]:
-    """Return a batch's tuple as pairs whose second members are the slots of the batch."""
-    assert slots is not None
-    query, positive, other_query, negative = _as_pairs(indices_tuple)
-    return query, slots[positive], other_query, slots[negative]
-
-
-def _outside(indices_tuple: Sequence[Tensor], slots: Tensor, num_slots: int) -> Sequence[Tensor]:
-    """Return pairs without those whose second member is one of ``slots``."""
-    older = torch.ones(num_slots, dtype=torch.bool, device=slots.device)
-    older[slots] = False
-    query, positive, other_query, negative = indices_tuple
-    kept = older[positive], older[negative]
-    return query[kept[0]], positive[kept[0]], other_query[kept[1]], negative[kept[1]]
-
-
-def _of_kept(indices_tuple: Sequence[Tensor], kept: Tensor) -> Sequence[Tensor]:
-    """Return the pairs or triplets of a batch whose members are all kept, as places among those."""
-    place = kept.cumsum(0) - 1
-    parts = [indices_tuple] if len(indices_tuple) == 3 else [indices_tuple[:2], indices_tuple[2:]]
-    found: list[Tensor] = []
-    for members in parts:
-        whole = torch.stack([kept[member] for member in members]).all(dim=0)
-        found += [place[member[whole]] for member in members]
-    return found
 
 
 def _subclass_names(cls: type) -> set[str]:

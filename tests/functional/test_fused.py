@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from pml_suprank import functional as F
-from pml_suprank.functional._backends import choice, fused
+from pml_suprank.functional import ranking
+from pml_suprank.functional._backends import fused
+from pml_suprank.functional._backends.definition import RankRequest
 from pml_suprank.functional._backends.fused import operator
-from pml_suprank.functional._backends.request import RankRequest
 from tests.kernels import HAS_TRITON, INTERPRETED, elsewhere, run_interpreted
 
 
@@ -80,29 +81,29 @@ def test_says_what_triton_says(monkeypatch, fresh):
     ],
 )
 def test_auto_on_a_gpu(num_items, each, without_triton, with_triton, monkeypatch):
-    limits = choice.LIMITS["cuda"]
+    limits = ranking.LIMITS["cuda"]
     asked = request(256, num_items, each)
-    monkeypatch.setattr(choice.fast, "why_not", lambda request: None)
-    monkeypatch.setattr(choice.fused, "why_not", lambda request: None)
-    assert choice._by_size(asked, limits) == (with_triton, [])
-    monkeypatch.setattr(choice.fast, "why_not", lambda request: "a tiny tau")
-    assert choice._by_size(asked, limits)[0] == "fused"
-    monkeypatch.setattr(choice.fused, "why_not", lambda request: "no Triton")
-    backend, reasons = choice._by_size(asked, limits)
+    monkeypatch.setattr(ranking.fast, "why_not", lambda request: None)
+    monkeypatch.setattr(ranking.fused, "why_not", lambda request: None)
+    assert ranking._by_size(asked, limits) == (with_triton, [])
+    monkeypatch.setattr(ranking.fast, "why_not", lambda request: "a tiny tau")
+    assert ranking._by_size(asked, limits)[0] == "fused"
+    monkeypatch.setattr(ranking.fused, "why_not", lambda request: "no Triton")
+    backend, reasons = ranking._by_size(asked, limits)
     assert backend == ("dense" if without_triton == "dense" else "blocked")
     assert reasons[0] == "not 'fused', no Triton"
-    monkeypatch.setattr(choice.fast, "why_not", lambda request: None)
-    assert choice._by_size(asked, limits)[0] == without_triton
+    monkeypatch.setattr(ranking.fast, "why_not", lambda request: None)
+    assert ranking._by_size(asked, limits)[0] == without_triton
 
 
 def test_auto_on_a_cpu_does_not_ask(monkeypatch):
-    monkeypatch.setattr(choice.fused, "why_not", lambda request: pytest.fail("asked"))
+    monkeypatch.setattr(ranking.fused, "why_not", lambda request: pytest.fail("asked"))
     for num_items, each, backend in (
         (256, 85, "blocked"),
         (20, 5, "dense"),
         (65_536, 9000, "fast"),
     ):
-        assert choice._by_size(request(4, num_items, each), choice.LIMITS["cpu"])[0] == backend
+        assert ranking._by_size(request(4, num_items, each), ranking.LIMITS["cpu"])[0] == backend
 
 
 FORMS = [

@@ -9,8 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pml_suprank import functional as F
 from pml_suprank.functional._backends.fused import operator
-from pml_suprank.functional._backends.request import LevelRelevance
-from pml_suprank.relevance import level_counts
+from pml_suprank.relevance import LevelRelevance, level_counts
 from tests.conftest import golden_names, load_golden
 from tests.functional.problems import problems
 from tests.functional.test_fast import SCORES, SURROGATES, problem_of

@@ -13,20 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pml_suprank.functional._backends.definition import (
+    RankOperation,
+    RankRequest,
+    TargetRanks,
+    targets_of,
+)
 from pml_suprank.functional._backends.fused.operator import (
     form_of,
     fused_ranks,
     fused_ranks_backward,
     step_of,
 )
-from pml_suprank.functional._backends.operation import RankOperation
-from pml_suprank.functional._backends.request import (
-    LevelRelevance,
-    RankRequest,
-    TargetRanks,
-    targets_of,
-)
 from pml_suprank.functional.steps import HardRank, SmoothRank, SupRank
+from pml_suprank.relevance import LevelRelevance
 
 _KNOWN = (HardRank, SmoothRank, SupRank)
 
@@ -58,7 +58,7 @@ def _why_not_on(device: torch.device) -> str | None:
 
 def ranks(request: RankRequest) -> TargetRanks:
     """Rank every positive item."""
-    return _FusedRanks(request, targets_of(request.levels, request.num_targets)).ranks()
+    return _FusedRanks(request, targets_of(request.common_levels, request.num_targets)).ranks()
 
 
 class _FusedRanks(RankOperation):
@@ -72,7 +72,7 @@ class _FusedRanks(RankOperation):
         if isinstance(relevance, LevelRelevance):
             relevance = relevance.table.to(scores.dtype)
         self.form, self.step = form_of(surrogate, by_level=by_level), step_of(surrogate)
-        self.levels = self.request.levels.contiguous()
+        self.levels = self.request.common_levels.contiguous()
         self.relevance = None if relevance is None else relevance.contiguous()
         rank, hrank, *self.slopes = fused_ranks(scores.detach(), *self._rest())
         return self.results(rank, None if relevance is None else hrank)
