@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from pml_suprank.checks import check_embeddings, demand, look_now, one_look
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.hierarchy.labels import as_joint_labels, as_level_labels
-from pml_suprank.losses.ignored import reduced_in_whole_batch, without_ignored
+from pml_suprank.losses.ignored import Batch, reduced_in_whole_batch, without_ignored
 from pml_suprank.losses.tuples import checked_tuple
 
 __all__ = [
@@ -20,27 +20,6 @@ __all__ = [
     "level_batch",
     "reduced",
 ]
-
-
-class Batch(NamedTuple):
-    """The arguments of a PML loss, and which of the samples given they are."""
-
-    embeddings: Tensor
-    labels: Any
-    indices_tuple: tuple[Tensor, ...] | None
-    ref_emb: Tensor | None
-    """None where the batch is its own reference set."""
-    ref_labels: Any
-    self_indices: Tensor | None
-    rows: Tensor | None = None
-    """(B',) places of the queries left, among those given; None where all are left."""
-    ref_rows: Tensor | None = None
-    """(N',) likewise for the references."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no query or no reference is left."""
-        return not len(self.embeddings) or (self.ref_emb is not None and not len(self.ref_emb))
 
 
 def level_batch(

@@ -1,14 +1,12 @@
-"""Batches without the samples that a loss, a miner or a memory is to ignore.
+"""A batch, and what is left of it without the samples that a loss, a miner or a memory is to ignore.
 
 They are taken out before anything else: what is left is a batch that never held them, so that values and gradients are
 those of that batch. Pairs and triplets of a tuple with an ignored member go with it. What comes out by index is put
 back under the indices of the whole batch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,8 +15,26 @@ from pml_suprank.hierarchy.labels import ignored_rows, label_tensor
 from pml_suprank.losses.tuples import of_kept, per_member
 from pml_suprank.pml import PerAnchorReducer
 
-if TYPE_CHECKING:
-    from pml_suprank.losses.batch import Batch
+
+class Batch(NamedTuple):
+    """The arguments of a PML loss, and which of the samples given they are."""
+
+    embeddings: Tensor
+    labels: Any
+    indices_tuple: tuple[Tensor, ...] | None
+    ref_emb: Tensor | None
+    """None where the batch is its own reference set."""
+    ref_labels: Any
+    self_indices: Tensor | None
+    rows: Tensor | None = None
+    """(B',) places of the queries left, among those given; None where all are left."""
+    ref_rows: Tensor | None = None
+    """(N',) likewise for the references."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no query or no reference is left."""
+        return not len(self.embeddings) or (self.ref_emb is not None and not len(self.ref_emb))
 
 
 def without_ignored(batch: Batch, ignore_index: int) -> Batch:
@@ -45,7 +61,7 @@ def without_ignored(batch: Batch, ignore_index: int) -> Batch:
     if labels is not None:
         labels = labels[rows.to(labels.device)]
     left = embeddings[rows], labels, pairs, ref_emb, ref_labels, self_indices, rows, ref_rows
-    return type(batch)(*left)
+    return Batch(*left)
 
 
 def _kept(

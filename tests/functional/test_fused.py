@@ -10,7 +10,8 @@ from pml_suprank import functional as F
 from pml_suprank.functional import ranking
 from pml_suprank.functional._backends import fused
 from pml_suprank.functional._backends.definition import RankRequest
-from pml_suprank.functional._backends.fused import operator
+from pml_suprank.functional._backends.fused import form as kernel_form
+from pml_suprank.functional.devices import why_no_kernels
 from tests.kernels import HAS_TRITON, INTERPRETED, elsewhere, run_interpreted
 
 
@@ -29,9 +30,9 @@ def request(num_queries=3, num_items=40, each=5, device="cpu", surrogate=None):
 
 @pytest.fixture
 def fresh():
-    fused._why_not_on.cache_clear()
+    why_no_kernels.cache_clear()
     yield
-    fused._why_not_on.cache_clear()
+    why_no_kernels.cache_clear()
 
 
 @pytest.mark.skipif(INTERPRETED, reason="it can, here")
@@ -47,7 +48,7 @@ def test_says_why_it_cannot(monkeypatch, fresh):
 
     assert fused.why_not(request(surrogate=Mine())).endswith("not Mine")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    fused._why_not_on.cache_clear()
+    why_no_kernels.cache_clear()
     assert "Triton, which is not installed" in fused.why_not(request())
 
 
@@ -125,7 +126,7 @@ def test_kernels_compile_for_a_gpu_that_is_not_here(form, dtype, monkeypatch, tm
     from pml_suprank.functional._backends.fused import kernels as module
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    blocks = operator.BLOCKS | {"NUMERATOR": True, "RUN": operator.RUN}
+    blocks = kernel_form.BLOCKS | {"NUMERATOR": True, "RUN": kernel_form.RUN}
     names = ["rank_targets", "pull_items"] if form["SMOOTH"] else ["rank_targets"]
     for name in names:
         kernel = getattr(module, name)
@@ -141,7 +142,7 @@ def test_kernels_compile_for_a_gpu_that_is_not_here(form, dtype, monkeypatch, tm
         for more in ({}, {"num_items": 1}):  # a number that is 1 becomes a constant
             signature |= dict.fromkeys(more, "constexpr")
             source = ASTSource(fn=kernel, signature=signature, constexprs=constants | more)
-            warps = operator.WARPS if name == "rank_targets" else 4
+            warps = kernel_form.WARPS if name == "rank_targets" else 4
             target = GPUTarget("cuda", 80, 32)
             built = triton.compile(source, target=target, options={"num_warps": warps})
             assert len(built.asm["cubin"]) > 1000

@@ -44,7 +44,7 @@ def on_a_gpu(monkeypatch):
         ones = torch.ones_like(query, dtype=scores.dtype)
         return ones, ones if relevance is not None else ones[:0], ones, ones[:0]
 
-    monkeypatch.setattr(fused, "_why_not_on", lambda device: None)
+    monkeypatch.setattr(fused, "why_no_kernels", lambda device: None)
     monkeypatch.setattr(fused, "fused_ranks", ranks)
     monkeypatch.setattr(fused, "fused_ranks_backward", lambda scores, *_: scores.clone())
     monkeypatch.setattr(ranking, "_logged", set())
