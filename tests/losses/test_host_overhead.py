@@ -74,7 +74,7 @@ def test_a_step_in_the_batch(name, on_a_gpu):
 
 
 def test_a_relevance_of_ones_own_is_looked_at_once(on_a_gpu):
-    counted = step(losses.SupHAPLoss(relevance=WeightedRelevance([1, 2, 3])), ROWS.clone())
+    counted = step(losses.SupHAPLoss(relevance=WeightedRelevance(by_level=[3, 2, 1])), ROWS.clone())
     assert counted.num_waits <= MOST_WAITS, counted.waits
     own = losses.SupHAPLoss(relevance=lambda counts: torch.ones_like(counts).cumsum(1) - 1.0)
     assert step(own, ROWS.clone()).num_waits <= MOST_WAITS + 1
