@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pml_suprank"
 LAYERS = [
     "checks",
+    "deprecated",
     "missing",
     "hierarchy",
     "relevance",

@@ -7,6 +7,7 @@ from pml_suprank.functional.objectives import (
     hierarchical_average_precision,
     ndcg,
     recall_at_k,
+    recall_surrogate,
 )
 from pml_suprank.functional.ranks import Ranks, backend_names, ranks
 from pml_suprank.functional.soft_bins import soft_bin_average_precision
@@ -37,6 +38,7 @@ __all__ = [
     "ndcg",
     "ranks",
     "recall_at_k",
+    "recall_surrogate",
     "soft_bin_average_precision",
     "triplet_hinge_sums",
 ]

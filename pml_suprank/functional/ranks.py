@@ -12,7 +12,7 @@ from pml_suprank.functional._backends import (
 )
 from pml_suprank.functional._backends.choice import choose
 from pml_suprank.functional.operation import plain, untraced
-from pml_suprank.functional.steps import Surrogate
+from pml_suprank.functional.steps import HardRank, Surrogate, hard_places
 
 __all__ = [
     "LevelRelevance",
@@ -22,6 +22,10 @@ __all__ = [
     "ranks",
     "target_ranks",
 ]
+
+
+MOST_PLACES = 2**24
+"""Up to so many float32 holds every place of a list."""
 
 
 def backend_names() -> tuple[str, ...]:
@@ -53,7 +57,8 @@ def ranks(
         levels: (B, N), integers >= 0, levels shared with the query; -1 does what a mask does.
         relevance: (B, N), >= 0, or None when the numerator ``hrank`` is not needed.
         mask: (B, N), False for items that are not in the retrieval set of the query; None for none.
-        surrogate: the comparators, see :mod:`pml_suprank.functional.steps`.
+        surrogate: the comparators, see :mod:`pml_suprank.functional.steps`; ``HardRank()`` for the rank itself, in
+            which a tie counts against the model.
         backend: "dense" is the definition, (B, N, N) comparisons in autograd; "blocked" is exact in O(B N)
             memory; "fast" is near-linear in N and agrees with them to 1e-5 of the largest entry; "fused" is
             "blocked" in one kernel, on CUDA devices with Triton; "auto" picks by device and size.
@@ -88,9 +93,15 @@ def target_ranks(
     *,
     surrogate: Surrogate,
     backend: str = "auto",
+    ties: Tensor | None = None,
 ) -> TargetRanks:
-    """Return the ranks of :func:`ranks` as a list, of the items of level above 0 alone."""
+    """Return the ranks of :func:`ranks` as a list, of the items of level above 0 alone.
+
+    ``ties`` (B, N) is what else decides between equal scores of one level for ``HardRank``, by default ``relevance``.
+    """
     request = _checked(scores, levels, relevance, mask, surrogate)
+    if isinstance(surrogate, HardRank):
+        request = request._replace(scores=_without_ties(request, ties))
     if check_backend(backend) == "auto":
         backend = choose(request)
     else:
@@ -144,6 +155,16 @@ def _checked(
     return RankRequest(
         scores, plain(levels), max(1, highest), lowest < 0, num_targets, relevance, surrogate
     )
+
+
+def _without_ties(request: RankRequest, ties: Tensor | None) -> Tensor:
+    """Return scores (B, N) that say the places of the items and nothing else."""
+    if ties is None and isinstance(request.relevance, Tensor):
+        ties = request.relevance
+    scores = plain(request.scores.detach())
+    places = hard_places(scores, request.levels, None if ties is None else plain(ties.detach()))
+    exact = torch.float64 if scores.shape[1] > MOST_PLACES else scores.dtype
+    return places.neg_().to(exact)
 
 
 def _facts(scores: Tensor, levels: Tensor) -> tuple[bool, int, int, int]:

@@ -39,6 +39,34 @@ def sigmoid_slope(t: Tensor, tau: float) -> Tensor:
     return (value * (1 - value) / tau).masked_fill(t.abs() > _MAX_EXPONENT * tau, 0.0)
 
 
+def hard_places(scores: Tensor, levels: Tensor, relevance: Tensor | None = None) -> Tensor:
+    """Return the place of every item in the list of its query, best score first: the one rule on ties.
+
+    Among equal scores less relevant items come first: lower levels, then lower relevance, then the order of the items.
+
+    Args:
+        scores: (B, N), higher is closer.
+        levels: (B, N), integers; -1 is outside the retrieval set, and has a place that shifts none within it.
+        relevance: (B, N), of items that share a level; None where it is the level's.
+
+    Returns:
+        (B, N), int64, from 0.
+
+    Example:
+        >>> hard_places(torch.tensor([[0.5, 0.9, 0.5]]), torch.tensor([[1, 0, 0]])).tolist()
+        [[2, 0, 1]]
+    """
+    order = None
+    for key in (relevance, levels, -scores):
+        if key is not None and order is None:
+            order = key.argsort(dim=1, stable=True)
+        elif key is not None and order is not None:
+            order = order.gather(1, key.gather(1, order).argsort(dim=1, stable=True))
+    assert order is not None
+    numbers = torch.arange(scores.shape[1], device=scores.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, numbers)
+
+
 class Surrogate(Protocol):
     """What a rank backend asks of a surrogate; all tensors broadcast together."""
 
@@ -65,7 +93,11 @@ class Surrogate(Protocol):
 
 @dataclass(frozen=True)
 class HardRank:
-    """The rank itself: both comparators are the step, with 1 at 0 and no gradient."""
+    """The rank itself, without gradient: the place in the list, which is what the metrics read.
+
+    A tie counts against the model: :func:`hard_places` decides it, before a backend compares anything. What is then
+    left to compare has no ties, so that both comparators are the step.
+    """
 
     rank_has_gradient = False
     hrank_has_gradient = False

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from pml_suprank.checks import checked_depths
-from pml_suprank.functional import recall_at_k
+from pml_suprank.functional import recall_surrogate
 from pml_suprank.losses.ap_loss import BinaryRankLoss
 from pml_suprank.losses.retrieval_set import RetrievalSet
 from pml_suprank.losses.surrogates import SmoothRankLoss, SupRankLoss
@@ -35,8 +35,8 @@ class RecallLoss(BinaryRankLoss):
         self.add_to_recordable_attributes(name="temperature", is_stat=False)
 
     def query_scores(self, scores: Tensor, items: RetrievalSet, relevance: Tensor) -> Tensor:
-        """Return the recall of every query, (B,)."""
-        return recall_at_k(
+        """Return what stands for the recall of every query, (B,)."""
+        return recall_surrogate(
             scores,
             relevance,
             items.mask,

@@ -346,7 +346,7 @@ OBJECTIVES = {
     "ranks": lambda x, y, **o: F.ranks(x, y, y.float(), **o).rank,
     "hap": lambda x, y, **o: F.hierarchical_average_precision(x, y, y.float(), **o),
     "ap": lambda x, y, **o: F.average_precision(x, y > 0, **o),
-    "recall": lambda x, y, **o: F.recall_at_k(x, y > 0, **o),
+    "recall": lambda x, y, **o: F.recall_surrogate(x, y > 0, **o),
     "ndcg": lambda x, y, **o: F.ndcg(x, y, y.float(), **o),
 }
 
