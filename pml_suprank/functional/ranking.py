@@ -10,7 +10,7 @@ from pml_suprank.deprecated import renamed_keywords
 from pml_suprank.functional._backends import BACKENDS, blocked, fast, fused
 from pml_suprank.functional._backends.definition import RankRequest, Ranks, TargetRanks
 from pml_suprank.functional.operation import plain, untraced
-from pml_suprank.functional.steps import Surrogate
+from pml_suprank.functional.steps import HardRank, Surrogate, hard_places
 from pml_suprank.relevance import LevelRelevance
 
 __all__ = [
@@ -20,6 +20,10 @@ __all__ = [
     "ranks",
     "target_ranks",
 ]
+
+
+MOST_PLACES = 2**24
+"""Up to so many float32 holds every place of a list."""
 
 
 def backend_names() -> tuple[str, ...]:
@@ -52,7 +56,8 @@ def ranks(
         common_levels: (B, N), integers >= 0, how many levels an item shares with the query; -1 does what a mask does.
         relevance: (B, N), >= 0, or None when the numerator ``hrank`` is not needed.
         mask: (B, N), False for items that are not in the retrieval set of the query; None for none.
-        surrogate: the comparators, see :mod:`pml_suprank.functional.steps`.
+        surrogate: the comparators, see :mod:`pml_suprank.functional.steps`; ``HardRank()`` for the rank itself, in
+            which a tie counts against the model.
         backend: "dense" is the definition, (B, N, N) comparisons in autograd; "blocked" is exact in O(B N)
             memory; "fast" is near-linear in N and agrees with them to 1e-5 of the largest entry; "fused" is
             "blocked" in one kernel, on CUDA devices with Triton; "auto" picks by device and size.
@@ -89,9 +94,16 @@ def target_ranks(
     *,
     surrogate: Surrogate,
     backend: str = "auto",
+    ties: Tensor | None = None,
 ) -> TargetRanks:
-    """Return the ranks of :func:`ranks` as a list, of the items that share a level alone."""
+    """Return the ranks of :func:`ranks` as a list, of the items that share a level alone.
+
+    ``ties`` (B, N) is what else decides, for ``HardRank``, between equal scores of items that share as many levels; by
+    default ``relevance``.
+    """
     request = _checked(scores, common_levels, relevance, mask, surrogate)
+    if isinstance(surrogate, HardRank):
+        request = request._replace(scores=_without_ties(request, ties))
     if check_backend(backend) == "auto":
         backend = choose(request)
     else:
@@ -149,6 +161,18 @@ def _checked(
     return RankRequest(
         scores, plain(common_levels), max(1, highest), lowest < 0, num_targets, relevance, surrogate
     )
+
+
+def _without_ties(request: RankRequest, ties: Tensor | None) -> Tensor:
+    """Return scores (B, N) that say the places of the items and nothing else."""
+    if ties is None and isinstance(request.relevance, Tensor):
+        ties = request.relevance
+    scores = plain(request.scores.detach())
+    places = hard_places(
+        scores, request.common_levels, None if ties is None else plain(ties.detach())
+    )
+    exact = torch.float64 if scores.shape[1] > MOST_PLACES else scores.dtype
+    return places.neg_().to(exact)
 
 
 def _facts(scores: Tensor, common_levels: Tensor) -> tuple[bool, int, int, int]:

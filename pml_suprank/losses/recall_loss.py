@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pml_suprank.checks import checked_depths
-from pml_suprank.functional import recall_at_k
+from pml_suprank.functional import recall_surrogate
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.rank_loss import Objective
 from pml_suprank.losses.similarity_mixup import SimilarityMixup
@@ -135,7 +135,9 @@ class SmoothRecallLoss(SmoothRankLoss):
 def _recall(k: int | Sequence[int], temperature: float) -> Objective:
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature: wanted a positive finite number, got {temperature!r}")
-    return Objective(functools.partial(recall_at_k, k=checked_depths(k), temperature=temperature))
+    return Objective(
+        functools.partial(recall_surrogate, k=checked_depths(k), temperature=temperature)
+    )
 
 
 def _record(

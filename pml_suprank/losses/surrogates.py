@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from pml_suprank.functional.steps import PRESETS, SmoothRank, SupRank
+from pml_suprank.functional.presets import PRESETS
+from pml_suprank.functional.steps import SmoothRank, SupRank
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.rank_loss import Objective, RankLoss
 from pml_suprank.losses.similarity_mixup import SimilarityMixup

@@ -44,7 +44,7 @@ OBJECTIVES = {
     "hap": lambda p, s, **o: F.hierarchical_average_precision(
         s, p.levels, p.relevance, p.mask, **o
     ),
-    "recall": lambda p, s, **o: F.recall_at_k(s, p.levels > 0, p.mask, k=(1, 8), **o),
+    "recall": lambda p, s, **o: F.recall_surrogate(s, p.levels > 0, p.mask, k=(1, 8), **o),
     "ndcg": lambda p, s, **o: F.ndcg(s, p.levels, 2.0**p.levels - 1, p.mask, **o),
 }
 

@@ -159,7 +159,7 @@ def test_splits_and_runs_change_nothing(name, monkeypatch):
     num_targets = int((problem.levels.masked_fill(~problem.mask, 0) > 0).sum())
     assert kernel_form.splits_of(num_targets, 1150) == (3, 384)
     check(problem, SURROGATES[name], truth="blocked")
-    monkeypatch.setattr(operator, "PROGRAMS", 1)
+    monkeypatch.setattr(kernel_form, "PROGRAMS", 1)
     assert kernel_form.splits_of(num_targets, 1150) == (1, 1152)
     check(problem, SURROGATES[name], truth="blocked")
 
@@ -346,7 +346,7 @@ OBJECTIVES = {
     "ranks": lambda x, y, **o: F.ranks(x, y, y.float(), **o).rank,
     "hap": lambda x, y, **o: F.hierarchical_average_precision(x, y, y.float(), **o),
     "ap": lambda x, y, **o: F.average_precision(x, y > 0, **o),
-    "recall": lambda x, y, **o: F.recall_at_k(x, y > 0, **o),
+    "recall": lambda x, y, **o: F.recall_surrogate(x, y > 0, **o),
     "ndcg": lambda x, y, **o: F.ndcg(x, y, y.float(), **o),
 }
 
