@@ -1,11 +1,11 @@
-"""Relevance of a retrieved item, from the number of hierarchy levels it shares with the query.
+"""Relevance of a retrieved item, from the number of levels it shares with the query: their common levels.
 
-A relevance is any callable that maps level counts to a table, query by query::
+A relevance is any callable that maps counts to a table, query by query::
 
     table = relevance(level_counts)
 
 ``level_counts`` is ``(B, L+1)`` and integer: entry ``x`` is the number of items in the retrieval set of the
-query (the query itself excluded) that share exactly ``x`` levels with it. ``table`` has the same shape and
+query (the query itself excluded) that have exactly ``x`` common levels with it. ``table`` has the same shape and
 is floating: entry ``x`` is the relevance of one such item. ``table[:, 0]`` must be 0, all entries finite
 and at least 0. The classes below are the published choices; a function of one's own works as well.
 
@@ -16,10 +16,13 @@ References:
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from pml_suprank.deprecated import renamed_keywords, warn_old
 
 Relevance = Callable[[Tensor], Tensor]
 FEW_COMPARISONS = 1 << 24
@@ -27,28 +30,31 @@ FEW_COMPARISONS = 1 << 24
 
 __all__ = [
     "ExponentialGain",
+    "LevelRelevance",
     "PopulationRelevance",
     "Relevance",
     "WeightedRelevance",
     "item_relevance",
     "level_counts",
+    "level_relevance",
     "relevance_table",
 ]
 
 
 @dataclass(frozen=True)
 class PopulationRelevance:
-    r"""Relevance shared out among the items of a level; the default of H-AP.
+    r"""Relevance shared out among the items with as many common levels; the default of H-AP.
 
     .. math:: r(x) = (x / L)^{\alpha} / n_x, \qquad r(x) = 0 \text{ where } n_x = 0
 
-    It is not monotone in the level: a crowded fine level can weigh less per item than a sparse coarse one.
+    where n_x items have x common levels. It is not monotone in x: one of many items of the query's class can weigh
+    less than the only item of another class of its parent.
 
     The authors' code divides by L - 1 where the paper divides by L. H-AP does not change when all
     relevances of a query are multiplied by one constant, so both give the same H-AP.
 
     Args:
-        alpha: exponent, > 0. Larger values favour the finest level.
+        alpha: exponent, > 0. Larger values favour items of the same finest class.
 
     Raises:
         ValueError: ``alpha`` is not a positive finite number.
@@ -77,47 +83,59 @@ class PopulationRelevance:
         return torch.where(level_counts > 0, share / level_counts, 0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class WeightedRelevance:
     r"""Relevance that makes H-AP a weighted mean of the APs of the levels.
 
-    .. math:: r(x) = \sum_{p=1}^{x} w_p / N_p, \qquad N_p = \#\{i : \ell_i \ge p\}
+    .. math:: r(x) = \sum_{c=1}^{x} w_{L-c} / N_c, \qquad N_c = \#\{i : i \text{ has } c \text{ common levels or more}\}
 
-    It is monotone in the level.
+    where w_l is the weight of the AP at level l. It is monotone in the common levels x.
 
     Args:
-        weights: L weights, **coarsest level first**, each >= 0, not all 0.
+        weights: the weights in the order of earlier releases, coarsest level first. It goes with the next release.
+        by_level: L weights, finest level first, each >= 0, not all 0: entry l weighs the AP at level l.
 
     Raises:
+        TypeError: not one of ``weights`` and ``by_level``.
         ValueError: a weight is negative, not finite, or all are 0; or, when called, the number of weights
             is not the number of levels.
 
     Example:
-        >>> WeightedRelevance([0.5, 0.5])(torch.tensor([[5, 3, 1]])).tolist()
-        [[0.0, 0.125, 0.625]]
+        >>> WeightedRelevance(by_level=[0.75, 0.25])(torch.tensor([[5, 3, 1]])).tolist()
+        [[0.0, 0.0625, 0.8125]]
 
     References:
-        arXiv 2207.04873.
+        arXiv 2207.04873, whose levels count from the coarsest.
     """
 
-    weights: Sequence[float]
+    by_level: tuple[float, ...]
 
-    def __post_init__(self) -> None:
-        weights = tuple(float(w) for w in self.weights)
-        if not weights or not all(0 <= w < float("inf") for w in weights) or not any(weights):
-            raise ValueError(f"weights: wanted numbers >= 0, not all 0, got {list(self.weights)}")
-        object.__setattr__(self, "weights", weights)
+    def __init__(
+        self, weights: Sequence[float] | None = None, *, by_level: Sequence[float] | None = None
+    ) -> None:
+        given = by_level if weights is None else weights
+        if given is None or (weights is not None and by_level is not None):
+            got = "neither" if given is None else "both"
+            raise TypeError(f"WeightedRelevance: wanted by_level or weights, got {got}")
+        numbers = tuple(float(weight) for weight in given)
+        if not numbers or not all(0 <= w < math.inf for w in numbers) or not any(numbers):
+            name = "by_level" if weights is None else "weights"
+            raise ValueError(f"{name}: wanted numbers >= 0, not all 0, got {list(given)}")
+        if weights is not None:
+            warn_old("WeightedRelevance: weights, coarsest level first,", "by_level=, finest first")
+            numbers = numbers[::-1]
+        object.__setattr__(self, "by_level", numbers)
 
     def __call__(self, level_counts: Tensor) -> Tensor:
         """Return the table of relevances, float64, for ``level_counts`` of shape (B, L+1)."""
         num_levels = level_counts.shape[1] - 1
-        if len(self.weights) != num_levels:
+        if len(self.by_level) != num_levels:
             raise ValueError(
-                f"weights: wanted one weight for each of the {num_levels} levels, "
-                f"got {len(self.weights)}"
+                f"by_level: wanted one weight for each of the {num_levels} levels, "
+                f"got {len(self.by_level)}"
             )
         at_least = level_counts[:, 1:].flip(1).cumsum(1).flip(1)
-        weights = constants(self.weights, at_least, torch.float64)
+        weights = constants(self.by_level[::-1], at_least, torch.float64)
         increments = torch.where(at_least > 0, weights / at_least, 0.0)
         return torch.nn.functional.pad(increments.cumsum(1), (1, 0))
 
@@ -147,11 +165,12 @@ def constants(values: Sequence[float], like: Tensor, dtype: torch.dtype | None =
 _RIGHT = (PopulationRelevance, WeightedRelevance, ExponentialGain)
 
 
-def level_counts(levels: Tensor, num_levels: int, mask: Tensor | None = None) -> Tensor:
-    """Count, for each query, the items that share exactly x levels with it.
+@renamed_keywords(levels="common_levels")
+def level_counts(common_levels: Tensor, num_levels: int, mask: Tensor | None = None) -> Tensor:
+    """Count, for each query, the items that have exactly x common levels with it.
 
     Args:
-        levels: (B, N), integers in 0..num_levels; -1 does what a mask does.
+        common_levels: (B, N), integers in 0..num_levels; -1 does what a mask does.
         num_levels: L.
         mask: (B, N), True for the items in the retrieval set; None for all.
 
@@ -163,16 +182,18 @@ def level_counts(levels: Tensor, num_levels: int, mask: Tensor | None = None) ->
         [[2, 1, 1]]
     """
     if mask is not None:
-        levels = torch.where(mask, levels, -1)
+        common_levels = torch.where(mask, common_levels, -1)
     try:  # NumPy counts a row of booleans many times faster than a sum does
-        rows = levels.numpy()
+        rows = common_levels.numpy()
     except (RuntimeError, TypeError):  # on another device, or wrapped by torch.func
-        if levels.numel() * (num_levels + 1) <= FEW_COMPARISONS:
-            each = torch.arange(num_levels + 1, dtype=levels.dtype, device=levels.device)
-            return (levels.unsqueeze(2) == each).sum(dim=1)
-        return torch.stack([(levels == x).sum(dim=1) for x in range(num_levels + 1)], dim=1)
+        if common_levels.numel() * (num_levels + 1) <= FEW_COMPARISONS:
+            each = torch.arange(
+                num_levels + 1, dtype=common_levels.dtype, device=common_levels.device
+            )
+            return (common_levels.unsqueeze(2) == each).sum(dim=1)
+        return torch.stack([(common_levels == x).sum(dim=1) for x in range(num_levels + 1)], dim=1)
     counts = [[np.count_nonzero(row == x) for x in range(num_levels + 1)] for row in rows]
-    return torch.tensor(counts, dtype=torch.long).view(len(levels), num_levels + 1)
+    return torch.tensor(counts, dtype=torch.long).view(len(common_levels), num_levels + 1)
 
 
 def relevance_table(relevance: Relevance, counts: Tensor) -> Tensor:
@@ -187,7 +208,7 @@ def relevance_table(relevance: Relevance, counts: Tensor) -> Tensor:
 
     Raises:
         ValueError: the result is not a floating tensor of that shape, is not finite, has a negative
-            entry, or a relevance other than 0 at level 0.
+            entry, or a relevance other than 0 of items without a common level.
     """
     table = relevance(counts)
     if not torch.is_tensor(table) or not table.is_floating_point() or table.shape != counts.shape:
@@ -204,21 +225,48 @@ def relevance_table(relevance: Relevance, counts: Tensor) -> Tensor:
     right = ((table >= 0) & (table < math.inf)).all() & (table[:, 0] == 0).all()
     if not bool(right):
         raise ValueError(
-            "relevance: wanted finite entries >= 0 and 0 at level 0, "
+            "relevance: wanted finite entries >= 0, and 0 where no level is common, "
             f"got a table between {table.min().item()} and {table.max().item()} "
-            f"with {table[:, 0].abs().max().item()} at level 0"
+            f"with {table[:, 0].abs().max().item()} where none is"
         )
     return table
 
 
+class LevelRelevance(NamedTuple):
+    """Relevance that is the same for all items of a query that share as many levels with it."""
+
+    table: Tensor
+    """(B, L + 1), for 0, 1, ... common levels; 0 for none."""
+    counts: Tensor
+    """(B, L + 1), how many items of the retrieval set share so many levels."""
+
+    @property
+    def total(self) -> Tensor:
+        """(B,), the relevance of all items of a query."""
+        return (self.table * self.counts).sum(dim=1)
+
+
+def level_relevance(relevance: Relevance, common_levels: Tensor, num_levels: int) -> LevelRelevance:
+    """Return the relevance of the items of each level of a query.
+
+    Args:
+        relevance: a callable as described at the top of this module.
+        common_levels: (B, N), integers in 0..num_levels, -1 outside the retrieval set.
+        num_levels: L.
+    """
+    counts = level_counts(common_levels, num_levels)
+    return LevelRelevance(relevance_table(relevance, counts), counts)
+
+
+@renamed_keywords(levels="common_levels")
 def item_relevance(
-    relevance: Relevance, levels: Tensor, num_levels: int, mask: Tensor | None = None
+    relevance: Relevance, common_levels: Tensor, num_levels: int, mask: Tensor | None = None
 ) -> Tensor:
     """Return the relevance of every item for every query.
 
     Args:
         relevance: a callable as described at the top of this module.
-        levels: (B, N), integers in 0..num_levels.
+        common_levels: (B, N), integers in 0..num_levels.
         num_levels: L.
         mask: (B, N), True for the items in the retrieval set; the others are neither counted nor relevant.
 
@@ -229,6 +277,6 @@ def item_relevance(
         >>> item_relevance(PopulationRelevance(), torch.tensor([[2, 1, 1, 0]]), 2).tolist()
         [[1.0, 0.25, 0.25, 0.0]]
     """
-    table = relevance_table(relevance, level_counts(levels, num_levels, mask))
-    items = table.gather(1, levels.long())
+    table = relevance_table(relevance, level_counts(common_levels, num_levels, mask))
+    items = table.gather(1, common_levels.long())
     return items if mask is None else items.masked_fill(~mask, 0.0)

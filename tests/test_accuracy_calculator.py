@@ -234,7 +234,7 @@ class TestHierarchical:
     @pytest.mark.parametrize("arguments", ARGUMENTS)
     def test_values_are_those_of_the_plain_metrics(self, arguments):
         args = ARGUMENTS[arguments]()
-        relevance = WeightedRelevance([0.2, 0.3, 0.5])
+        relevance = WeightedRelevance(by_level=[0.5, 0.3, 0.2])
         found = AccuracyCalculator(
             exclude=CLUSTERED,
             relevance=relevance,

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pml_suprank"
 LAYERS = [
     "checks",
+    "deprecated",
     "missing",
     "hierarchy",
     "relevance",
@@ -68,21 +70,28 @@ def test_the_check_above_can_fail():
     assert "timm" in new_modules("pml_suprank.integrations.timm_backbones")
 
 
+def imported_names(tree, package):
+    """Yield the dotted names that a module imports, within functions too.
+
+    Args:
+        tree: of the module.
+        package: names of the package that the module is in.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            base = list(package[: len(package) + 1 - node.level]) if node.level else []
+            names = [*base, *(node.module.split(".") if node.module else [])]
+            yield from ([*names, alias.name] for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".") for alias in node.names)
+
+
 def imported_layers(path):
     """Yield the layers of the library that a file imports."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            base = list(parts[: len(parts) - node.level]) if node.level else []
-            names = [*base, *(node.module.split(".") if node.module else [])]
-            targets = [[*names, alias.name] for alias in node.names]
-        elif isinstance(node, ast.Import):
-            targets = [alias.name.split(".") for alias in node.names]
-        else:
-            continue
-        for target in targets:
-            if target[0] == "pml_suprank" and len(target) > 1:
-                yield target[1]
+    package = path.relative_to(ROOT).parent.parts
+    for target in imported_names(ast.parse(path.read_text()), package):
+        if target[0] == "pml_suprank" and len(target) > 1:
+            yield target[1]
 
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
@@ -93,6 +102,71 @@ def test_a_file_imports_only_from_layers_above_its_own(path):
     own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     allowed = LAYERS[: LAYERS.index(own) + 1]
     assert set(imported_layers(path)) <= set(allowed)
+
+
+def imports_of(sources):
+    """Return which modules each imports, of those given.
+
+    ``from package import name`` imports the module of that name, or else the package. What is imported for the type
+    checker alone counts too, but in a package's ``__init__``, whose names are loaded when asked for.
+
+    Args:
+        sources: the text of each module by its dotted name, of a package under "name.__init__".
+    """
+    modules = {name.removesuffix(".__init__") for name in sources}
+    found = {}
+    for name, text in sources.items():
+        *package, last = name.split(".")
+        tree = ast.parse(text)
+        if last == "__init__":
+            tree.body = [node for node in tree.body if not isinstance(node, ast.If)]
+        targets = {".".join(target) for target in imported_names(tree, package)}
+        targets = {t if t in modules else t.rpartition(".")[0] for t in targets}
+        own = name.removesuffix(".__init__")
+        found[own] = (targets & modules) - {own}
+    return found
+
+
+def circle_in(sources):
+    """Return modules each of which imports the next, the last of which is the first; none where there is no circle."""
+    try:
+        TopologicalSorter(imports_of(sources)).prepare()
+    except CycleError as error:
+        return error.args[1][::-1]
+    return []
+
+
+def test_no_circle_of_imports():
+    folders = {"": PACKAGE, ".integrations": ROOT / "integrations", ".recipes": ROOT / "recipes"}
+    sources = {
+        ".".join(("pml_suprank" + name, *path.relative_to(folder).with_suffix("").parts)): (
+            path.read_text()
+        )
+        for name, folder in folders.items()
+        for path in folder.rglob("*.py")
+    }
+    assert len(sources) > 100
+    circle = circle_in(sources)
+    assert not circle, " -> ".join(circle)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import p.b",
+        "from p import b",
+        "from p.b import name",
+        "from .b import name",
+        "from . import b",
+        "def f():\n    from p.b import name",
+        "if TYPE_CHECKING:\n    from p.b import Name",
+    ],
+)
+def test_a_circle_is_found(text):
+    assert circle_in({"p.a": text, "p.b": "import torch"}) == []
+    circle = circle_in({"p.a": text, "p.b": "from p.c import x", "p.c": "from p import a"})
+    assert sorted(circle[1:]) == ["p.a", "p.b", "p.c"]
+    assert circle_in({"p.a": text, "p.b": "from p import x", "p.__init__": "from p.a import x"})
 
 
 def test_every_layer_exists():

@@ -120,7 +120,7 @@ def test_a_hierarchy_and_a_relevance_are_used(points):
     by_tree = decomposability_gap(points, LABELS, BATCHES, hierarchy=tree)
     by_rows = decomposability_gap(points, tree.expand(LABELS), BATCHES)
     assert by_tree == by_rows
-    relevance = WeightedRelevance([0.9, 0.1])
+    relevance = WeightedRelevance(by_level=[0.1, 0.9])
     other = decomposability_gap(points, LABELS, BATCHES, hierarchy=tree, relevance=relevance)
     assert other.whole != by_tree.whole
     assert other.per_batch != by_tree.per_batch

@@ -528,6 +528,23 @@ class TestKnownTrees:
             as_level_labels(rows)
         assert len(looks) == 6
 
+    def test_rows_of_a_hierarchy_are_never_checked(self, looks):
+        ids, others = torch.tensor([10, 30, 10]), torch.tensor([20, 30])
+        tree = Hierarchy.from_labels([[10, 5, 1], [20, 5, 1], [30, 7, 1]])
+        looks.clear()
+        for hierarchy in (tree, None):
+            rows = as_level_labels(ids, tree)
+            as_level_labels(rows, hierarchy)
+            as_joint_labels(rows, rows, hierarchy)
+            both = as_joint_labels(ids, others, tree)
+            as_joint_labels(*both, hierarchy)
+            ignored = as_level_labels(torch.tensor([10, 5]), tree, ignore_index=5)
+            as_level_labels(ignored, hierarchy, ignore_index=5)
+        assert looks == []
+        rows[0, 1] = 9
+        with pytest.raises(HierarchyError, match="wanted a tree"):
+            as_level_labels(rows)
+
     def test_labels_are_not_kept_alive(self):
         rows = self.rows()
         as_level_labels(rows)

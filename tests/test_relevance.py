@@ -27,13 +27,16 @@ def test_against_loops(problem, alpha):
         PopulationRelevance(alpha), problem.levels, problem.num_levels, problem.mask
     )
     weighted = item_relevance(
-        WeightedRelevance(weights.tolist()), problem.levels, problem.num_levels, problem.mask
+        WeightedRelevance(by_level=weights.tolist()),
+        problem.levels,
+        problem.num_levels,
+        problem.mask,
     )
     for query in range(len(problem.scores)):
         levels, kept = problem.levels[query].tolist(), keep(problem, query)
         expected = reference.population_relevance(levels, kept, problem.num_levels, alpha)
         torch.testing.assert_close(population[query], torch.from_numpy(expected))
-        expected = reference.weighted_relevance(levels, kept, weights.tolist())
+        expected = reference.weighted_relevance(levels, kept, weights.tolist()[::-1])
         torch.testing.assert_close(weighted[query], torch.from_numpy(expected))
 
 
@@ -57,7 +60,9 @@ def test_check_vectors(name):
             matrix = item_relevance(PopulationRelevance(alpha), levels, num_levels) * constant
             published = torch.as_tensor(data[f"matrix_pop_a{key.removeprefix('table_pop_a')}"])
         elif key.startswith("table_map"):
-            relevance = WeightedRelevance(data[f"{key.removeprefix('table_')}_weights"].tolist())
+            relevance = WeightedRelevance(
+                by_level=data[f"{key.removeprefix('table_')}_weights"].tolist()[::-1]
+            )
             # published tables hold infinity or NaN for levels that no item has
             expected = torch.where(torch.isfinite(expected), expected, torch.tensor(float("nan")))
             table = relevance(counts).where(torch.isfinite(expected), torch.tensor(float("nan")))
@@ -75,7 +80,9 @@ def test_check_vectors(name):
 
 def test_weighted_relevance_of_one_level_is_one_over_its_size():
     levels = torch.tensor([[1, 0, 1, 1]])
-    assert item_relevance(WeightedRelevance([1]), levels, 1).tolist() == [[1 / 3, 0, 1 / 3, 1 / 3]]
+    assert item_relevance(WeightedRelevance(by_level=[1]), levels, 1).tolist() == [
+        [1 / 3, 0, 1 / 3, 1 / 3]
+    ]
 
 
 def test_exponential_gain_ignores_counts():
@@ -90,13 +97,49 @@ def test_bad_alpha(alpha):
 
 @pytest.mark.parametrize("weights", [[], [0, 0], [-1, 2], [float("nan")]])
 def test_bad_weights(weights):
-    with pytest.raises(ValueError, match="weights: wanted numbers"):
-        WeightedRelevance(weights)
+    with pytest.raises(ValueError, match="by_level: wanted numbers"):
+        WeightedRelevance(by_level=weights)
+
+
+@pytest.mark.parametrize("old", [lambda w: ((w,), {}), lambda w: ((), {"weights": w})])
+def test_the_old_weights_are_the_new_ones_turned_round(old):
+    args, kwargs = old([0.2, 0.3, 0.5])
+    with pytest.warns(
+        DeprecationWarning, match="weights, coarsest .* write by_level=, finest first"
+    ) as told:
+        relevance = WeightedRelevance(*args, **kwargs)
+    assert told[0].filename == __file__
+    new = WeightedRelevance(by_level=[0.5, 0.3, 0.2])
+    assert relevance == new
+    counts = torch.randint(5, (20, 4))
+    assert torch.equal(relevance(counts), new(counts))
+    one_more = torch.tensor(
+        [[9, 4, 2, 1]]
+    )  # 0.2 / 7, 0.3 / 3 and 0.5 / 1, added up from the coarsest level
+    expected = torch.tensor([[0, 0.2 / 7, 0.2 / 7 + 0.1, 0.2 / 7 + 0.6]], dtype=torch.float64)
+    torch.testing.assert_close(new(one_more), expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "got"), [({}, "neither"), ({"weights": [1], "by_level": [1]}, "both")]
+)
+def test_weights_are_given_once(arguments, got):
+    with pytest.raises(TypeError, match=f"wanted by_level or weights, got {got}"):
+        WeightedRelevance(**arguments)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_old_name_of_common_levels_works():
+    levels = torch.tensor([[0, 2, 1, 0]])
+    assert torch.equal(level_counts(levels=levels, num_levels=2), level_counts(levels, 2))
+    own = ExponentialGain()
+    old = item_relevance(own, levels=levels, num_levels=2)
+    assert torch.equal(old, item_relevance(own, levels, 2))
 
 
 def test_number_of_weights():
     with pytest.raises(ValueError, match="one weight for each of the 2 levels, got 3"):
-        WeightedRelevance([1, 1, 1])(torch.tensor([[1, 1, 1]]))
+        WeightedRelevance(by_level=[1, 1, 1])(torch.tensor([[1, 1, 1]]))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +148,7 @@ def test_number_of_weights():
         (lambda counts: [0], "wanted a floating table of shape"),
         (lambda counts: counts, "wanted a floating table of shape"),
         (lambda counts: counts[:, 1:].double(), "wanted a floating table of shape"),
-        (lambda counts: counts.double() + 1, "at level 0"),
+        (lambda counts: counts.double() + 1, "with 2.0 where none is"),
         (
             lambda counts: -(counts.double() * torch.tensor([0.0, 1.0])),
             "wanted finite entries >= 0",

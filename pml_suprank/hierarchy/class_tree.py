@@ -13,13 +13,8 @@ import torch
 from torch import Tensor
 
 from pml_suprank.checks import demand
-from pml_suprank.hierarchy.labels import (
-    HierarchyError,
-    as_level_labels,
-    check_tree,
-    common_levels,
-    integer_tensor,
-)
+from pml_suprank.hierarchy.integers import HierarchyError, integer_tensor
+from pml_suprank.hierarchy.level_rows import check_tree
 
 
 class ClassTree:
@@ -210,6 +205,7 @@ class ClassTree:
         return self._expand(ids, "class_ids")
 
     def _expand(self, ids: Tensor, name: str) -> Tensor:
+        """Rows of the table, which is a tree: so are they, together with any others of it."""
         if ids.device not in self._on_device:
             self._on_device[ids.device] = (
                 self._table.to(ids.device),
@@ -218,7 +214,7 @@ class ClassTree:
         table, known = self._on_device[ids.device]
         rows = ids if self._contiguous else torch.searchsorted(known, ids.contiguous())
         rows = rows.clamp(0, self.num_classes - 1)
-        is_known = known[rows] == ids
+        is_known = (rows if self._contiguous else known[rows]) == ids
 
         def complain() -> None:
             offenders = ids[~is_known].unique().tolist()
@@ -229,25 +225,7 @@ class ClassTree:
             )
 
         demand(is_known.all(), complain)
-        return table[rows]
-
-    def common_levels(self, labels: Any, ref_labels: Any = None) -> Tensor:
-        """Number of levels each query shares with each reference.
-
-        Args:
-            labels: (B,) class ids or (B, L) rows.
-            ref_labels: (N,) class ids or (N, L) rows; None compares ``labels`` with themselves.
-
-        Returns:
-            (B, N) int64 in 0..L: the depth of the lowest common ancestor, L within a class.
-
-        Raises:
-            HierarchyError: unknown ids, or labels of a wrong form.
-        """
-        labels = as_level_labels(labels, self)
-        if ref_labels is not None:
-            ref_labels = as_level_labels(ref_labels, self, name="ref_labels")
-        return common_levels(labels, ref_labels)
+        return table.index_select(0, rows)
 
     def __len__(self) -> int:
         return self.num_classes

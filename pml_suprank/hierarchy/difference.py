@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 from pml_suprank.hierarchy.class_tree import ClassTree
-from pml_suprank.hierarchy.labels import HierarchyError
-
-__all__ = ["HierarchyDiff", "diff"]
+from pml_suprank.hierarchy.integers import HierarchyError
 
 _SHOWN = 10
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
-from pml_suprank.hierarchy.chains import has_path_names, rebuilt
+from pml_suprank.hierarchy.chains import has_path_names, path_names_of
 from pml_suprank.hierarchy.class_tree import ClassTree
-from pml_suprank.hierarchy.labels import HierarchyError
+from pml_suprank.hierarchy.integers import HierarchyError
 from pml_suprank.hierarchy.reports import counts
-
-__all__ = ["level_index", "merge", "merge_classes", "prune", "restrict"]
 
 Tree = TypeVar("Tree", bound=ClassTree)
 
@@ -42,7 +41,8 @@ def prune(tree: Tree, labels: Any, min_items: int, level: int | str = 0) -> Tree
         )
     names = tree.class_names
     left = None if names is None else [names[row] for row in keep.nonzero().flatten().tolist()]
-    return _from_rows(tree, table[keep], tree.class_ids[keep], left)
+    node_names = [tree.node_names(each) for each in range(tree.num_levels)]
+    return _rebuilt(tree, table[keep], tree.class_ids[keep], node_names, tree.level_names, left)
 
 
 def restrict(tree: Tree, levels: Sequence[int | str]) -> Tree:
@@ -53,20 +53,12 @@ def restrict(tree: Tree, levels: Sequence[int | str]) -> Tree:
     table = tree.table[:, columns]
     ids = tree.class_ids
     if columns[0] > 0:
-        ids, first = _first_rows(table[:, 0])
-        table = table[first]
+        found = np.unique(table[:, 0].numpy(), return_index=True)
+        ids, table = torch.from_numpy(found[0]), table[found[1]]
     node_names = [tree.node_names(column) for column in columns]
     level_names = [tree.level_names[column] for column in columns]
     kept = tree.class_names if columns[0] == 0 and not has_path_names(tree) else None
-    return rebuilt(tree, table, ids, node_names, level_names, kept)
-
-
-def _first_rows(column: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The distinct values of a column and the first row of each."""
-    values, place = column.unique(return_inverse=True)
-    first = torch.full((len(values),), len(column))
-    first.scatter_reduce_(0, place, torch.arange(len(column)), "amin")
-    return values, first
+    return _rebuilt(tree, table, ids, node_names, level_names, kept)
 
 
 def merge(
@@ -75,7 +67,7 @@ def merge(
     """Put nodes of a level above the classes together under a new name."""
     column = level_index(tree, level)
     if column == 0:
-        raise HierarchyError("level: wanted a level above the classes, got 0; use merge_classes")
+        raise HierarchyError("level: wanted a level above the classes, got 0")
     table = tree.table
     names = [list(tree.node_names(c)) for c in range(tree.num_levels)]
     taken: dict[int, str] = {}
@@ -97,7 +89,7 @@ def merge(
         tree, table, names, column, [node for node in taken if node in table[:, column]]
     )
     class_names = None if has_path_names(tree) else tree.class_names
-    return rebuilt(tree, table, tree.class_ids, names, tree.level_names, class_names)
+    return _rebuilt(tree, table, tree.class_ids, names, tree.level_names, class_names)
 
 
 def _check_siblings(
@@ -147,41 +139,6 @@ def _same_ancestors(
     table[inside, above:] = tree.table[row, above:]
 
 
-def merge_classes(
-    tree: Tree, groups: Mapping[str, Sequence[str | int]]
-) -> tuple[Tree, dict[int, int]]:
-    """Put classes together; the lowest class id stays."""
-    names = list(tree.node_names(0))
-    ids = tree.class_ids.tolist()
-    new_id = {class_id: class_id for class_id in ids}
-    keep = torch.ones(len(ids), dtype=torch.bool)
-    table = tree.table
-    done: set[int] = set()
-    for name, members in groups.items():
-        rows = sorted({_node(tree, 0, member) for member in members})
-        if not rows or done & set(rows):
-            raise HierarchyError(f"groups: wanted classes for {name!r} alone, got {list(members)}")
-        done |= set(rows)
-        if len(table[rows, 1:].unique(dim=0)) > 1:
-            raise HierarchyError(
-                f"groups: wanted classes of one parent in {name!r}, got those of several"
-            )
-        names[rows[0]] = name
-        keep[rows[1:]] = False
-        new_id |= {ids[row]: ids[rows[0]] for row in rows}
-    class_names = None
-    if tree.class_names is not None and not has_path_names(tree):
-        named = {row: names[row] for row in done}
-        class_names = [
-            named.get(row, tree.class_names[row]) for row in keep.nonzero().flatten().tolist()
-        ]
-    columns = [names, *(list(tree.node_names(c)) for c in range(1, tree.num_levels))]
-    merged = [row for row in keep.nonzero().flatten().tolist() if row in done]
-    _check_siblings(tree, table[keep], columns, 0, table[merged, 0].tolist())
-    fresh = rebuilt(tree, table[keep], tree.class_ids[keep], columns, tree.level_names, class_names)
-    return fresh, new_id
-
-
 def _node(tree: ClassTree, column: int, member: str | int) -> int:
     """A node by name or number."""
     names = tree.node_names(column)
@@ -198,8 +155,37 @@ def _node(tree: ClassTree, column: int, member: str | int) -> int:
     return member
 
 
-def _from_rows(
-    tree: Tree, table: torch.Tensor, class_ids: torch.Tensor, class_names: list[str] | None
+def _rebuilt(
+    tree: Tree,
+    table: torch.Tensor,
+    class_ids: torch.Tensor,
+    node_names: Sequence[Sequence[str]],
+    level_names: Sequence[str],
+    class_names: Sequence[str] | None,
 ) -> Tree:
-    columns = [tree.node_names(level) for level in range(tree.num_levels)]
-    return rebuilt(tree, table, class_ids, columns, tree.level_names, class_names)
+    """A tree from a table of old node ids: rows that are left, columns that are left, nodes numbered anew.
+
+    Args:
+        tree: of the wanted type.
+        table: (C, L) old node ids; column 0 tells the rows apart.
+        class_ids: (C,) increasing.
+        node_names: for each column the names by old id.
+        level_names: one for each column.
+        class_names: of the rows; None makes paths of the names where ``tree`` has class names and paths are unique.
+    """
+    columns: list[Any] = []
+    names = []
+    for level, column in enumerate(table.unbind(1)):
+        nodes, ids = column.unique(return_inverse=True)
+        if level == 0:
+            nodes, ids = column, torch.arange(len(column))
+        columns.append(ids)
+        names.append([node_names[level][node] for node in nodes.tolist()])
+    content: dict[str, Any] = {"node_names": names, "level_names": level_names}
+    fresh = type(tree)(torch.stack(columns, 1), class_ids, class_names=class_names, **content)
+    if class_names is not None or tree.class_names is None:
+        return fresh
+    paths = path_names_of(fresh)
+    if len(set(paths)) < len(paths):
+        return fresh
+    return type(tree)(fresh.table, class_ids, class_names=paths, **content)

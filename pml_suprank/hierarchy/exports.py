@@ -11,11 +11,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pml_suprank.hierarchy.chains import chain_rows, node_keys
+from pml_suprank.hierarchy.chains import Place, chain_rows, children_of, node_keys
 from pml_suprank.hierarchy.class_tree import ClassTree
-from pml_suprank.hierarchy.labels import HierarchyError
-
-__all__ = ["csv_text", "networkx_graph", "newick", "parents", "write_text"]
+from pml_suprank.hierarchy.integers import HierarchyError
 
 CLASS_ID = "class_id"
 _NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY)
@@ -112,19 +110,14 @@ def networkx_graph(tree: ClassTree) -> Any:
 
 def newick(tree: ClassTree) -> str:
     """The tree in Newick's notation, names quoted where they need it."""
-    children: dict[Any, dict[Any, None]] = {}
-    for chain in chain_rows(tree):
-        above: Any = None
-        for place in chain:
-            children.setdefault(above, {})[place] = None
-            above = place
+    children = children_of(tree)
 
-    def text(place: Any) -> str:
-        inside = children.get(place, {})
+    def text(place: Place | None) -> str:
+        inside = children.get(place, ())
         name = "" if place is None else _quoted(tree.node_names(place[0])[place[1]])
         return f"({','.join(map(text, inside))}){name}" if inside else name
 
-    roots = list(children[None])
+    roots = children[None]
     return text(roots[0] if len(roots) == 1 else None) + ";"
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from pml_suprank.hierarchy.builders import Chains, path_names
-from pml_suprank.hierarchy.labels import HierarchyError
+from pml_suprank.hierarchy.chains import Chains, path_names
+from pml_suprank.hierarchy.integers import HierarchyError
 from pml_suprank.hierarchy.text_tables import open_table
 
 

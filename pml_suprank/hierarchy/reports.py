@@ -9,11 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pml_suprank.hierarchy.chains import chain_rows
+from pml_suprank.hierarchy.chains import Place, children_of
 from pml_suprank.hierarchy.class_tree import ClassTree
 from pml_suprank.hierarchy.labels import HierarchyError, as_level_labels
-
-__all__ = ["LevelBalance", "TreeBalance", "balance", "counts", "text_tree"]
 
 
 @dataclass(frozen=True)
@@ -120,20 +118,15 @@ def text_tree(
         if value is not None and value < 1:
             raise HierarchyError(f"{name}: wanted at least 1, got {value}")
     sizes = counts(tree, labels)
-    children: dict[Any, dict[tuple[int, int], None]] = {}
-    for chain in chain_rows(tree):
-        above: Any = None
-        for place in chain:
-            children.setdefault(above, {})[place] = None
-            above = place
+    children = children_of(tree)
     lines: list[str] = []
 
-    def draw(places: Sequence[tuple[int, int]], prefix: str, depth: int) -> None:
+    def draw(places: Sequence[Place], prefix: str, depth: int) -> None:
         shown = places[:max_children]
         for index, (level, node) in enumerate(shown):
             is_last = index == len(places) - 1
             branch = "" if not depth else "└── " if is_last else "├── "
-            inside = list(children.get((level, node), ()))
+            inside = children.get((level, node), [])
             has_count = inside or labels is not None
             count = f" ({int(sizes[level][node]):,})" if has_count else ""
             lines.append(f"{prefix}{branch}{tree.node_names(level)[node]}{count}")
@@ -146,5 +139,5 @@ def text_tree(
                 f"{prefix}{'└── ' if depth else ''}... and {len(places) - len(shown):,} more"
             )
 
-    draw(list(children[None]), "", 0)
+    draw(children[None], "", 0)
     return "\n".join(lines)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pml_suprank.hierarchy.labels import HierarchyError
+from pml_suprank.hierarchy.integers import HierarchyError
 
 __all__ = ["DELIMITERS", "TableError", "TextTable", "open_table"]
 

@@ -10,14 +10,31 @@ from torch import Tensor
 
 from pml_suprank.hierarchy import difference, editing, exports, reports
 from pml_suprank.hierarchy.class_tree import ClassTree
-
-__all__ = ["TreeTools"]
+from pml_suprank.hierarchy.labels import as_level_labels, common_levels
 
 Self = TypeVar("Self", bound="TreeTools")
 
 
 class TreeTools(ClassTree):
     """The tools of ``Hierarchy``. None changes the tree; those that edit give a new one."""
+
+    def common_levels(self, labels: Any, ref_labels: Any = None) -> Tensor:
+        """Number of levels each query shares with each reference.
+
+        Args:
+            labels: (B,) class ids or (B, L) rows.
+            ref_labels: (N,) class ids or (N, L) rows; None compares ``labels`` with themselves.
+
+        Returns:
+            (B, N) int64 in 0..L: the depth of the lowest common ancestor, L within a class.
+
+        Raises:
+            HierarchyError: unknown ids, or labels of a wrong form.
+        """
+        labels = as_level_labels(labels, self)
+        if ref_labels is not None:
+            ref_labels = as_level_labels(ref_labels, self, name="ref_labels")
+        return common_levels(labels, ref_labels)
 
     def counts(self, labels: Any = None) -> tuple[Tensor, ...]:
         """How many items each node has.
@@ -137,22 +154,6 @@ class TreeTools(ClassTree):
             ('pet/pug', 'pet/manx', 'rose/tea')
         """
         return editing.merge(self, level, groups, parent)
-
-    def merge_classes(
-        self: Self, groups: Mapping[str, Sequence[str | int]]
-    ) -> tuple[Self, dict[int, int]]:
-        """The tree with classes of one parent put together.
-
-        Args:
-            groups: new name to the classes that it replaces, by the name of the finest node or by row.
-
-        Returns:
-            The tree, in which the lowest class id of each group stays, and every old class id with its new one.
-
-        Raises:
-            HierarchyError: an unknown or ambiguous class, a class in two groups, or classes of several parents.
-        """
-        return editing.merge_classes(self, groups)
 
     def diff(self, other: ClassTree, on: str = "name") -> difference.HierarchyDiff:
         """What this tree and another over the same classes disagree on; true where there is anything.

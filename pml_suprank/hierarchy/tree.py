@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pml_suprank.hierarchy import builders, files, folders
+from pml_suprank.hierarchy import chains as sources
+from pml_suprank.hierarchy import files, folders
 from pml_suprank.hierarchy.labels import HierarchyError, check_tree, integer_tensor
 from pml_suprank.hierarchy.tools import TreeTools
 
@@ -101,7 +102,7 @@ class Hierarchy(TreeTools):
             >>> tree.class_id("rose"), tree.node_names(1)
             (2, ('animal', 'plant'))
         """
-        return cls._from_chains(builders.chains_from_parents(parents), level_names)
+        return cls._from_chains(sources.chains_from_parents(parents), level_names)
 
     @classmethod
     def from_paths(
@@ -130,7 +131,7 @@ class Hierarchy(TreeTools):
             >>> tree.table.tolist()
             [[0, 0, 0], [1, 0, 0], [2, 1, 1]]
         """
-        return cls._from_chains(builders.chains_from_paths(paths, sep), level_names)
+        return cls._from_chains(sources.chains_from_paths(paths, sep), level_names)
 
     @classmethod
     def from_folder(
@@ -220,11 +221,11 @@ class Hierarchy(TreeTools):
             HierarchyError: undirected, a node with two parents, a cycle.
             ImportError: networkx is not installed.
         """
-        return cls._from_chains(builders.chains_from_networkx(digraph), level_names)
+        return cls._from_chains(sources.chains_from_networkx(digraph), level_names)
 
     @classmethod
     def _from_chains(
-        cls, source: builders.Chains, level_names: Sequence[str] | None = None
+        cls, source: sources.Chains, level_names: Sequence[str] | None = None
     ) -> Hierarchy:
         """Number the nodes of every level; a node is the chain of names that leads to it."""
         if any(not _INT64.min <= class_id <= _INT64.max for class_id in source.class_ids):
@@ -235,7 +236,7 @@ class Hierarchy(TreeTools):
         columns: list[list[int]] = []
         names: list[list[str]] = []
         for length in range(depth, 0, -1):
-            nodes: dict[builders.Chain, int] = {}
+            nodes: dict[sources.Chain, int] = {}
             # A chain that ends above this level stands for itself there: longer ones differ.
             columns.append([nodes.setdefault(chain[:length], len(nodes)) for chain in chains])
             names.append([str(node[-1]) for node in nodes])

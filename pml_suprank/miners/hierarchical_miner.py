@@ -9,8 +9,9 @@ from pml_suprank.checks import checked_level, checked_per_level, has_items, one_
 from pml_suprank.functional.operation import plain, untraced
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.hierarchy.labels import as_joint_labels, checked_ignore_index
-from pml_suprank.losses.batch import checked_batch, in_whole_batch
-from pml_suprank.losses.rank_loss import similarity
+from pml_suprank.losses import scores
+from pml_suprank.losses.batch import checked_batch
+from pml_suprank.losses.ignored import in_whole_batch
 from pml_suprank.losses.retrieval_set import retrieval_set
 from pml_suprank.pml import BaseDistance, BaseMiner
 
@@ -27,7 +28,8 @@ class HierarchicalMiner(BaseMiner):
             hierarchy.
         hierarchy: expands 1-D labels to all levels; with it the miners take PML's ordinary labels.
         ignore_index: finest label of the samples that are in no pair; None for none.
-        **kwargs: PML's ``distance`` (a distance or a similarity) and ``collect_stats``.
+        distance: PML's, a distance or a similarity; None for the miner's own, Euclidean unless it says another.
+        collect_stats: whether numbers of what is mined are recorded; None for what PML does elsewhere.
 
     Raises:
         ValueError: ``level`` is not an integer >= 0 or, where it is known, not a level of ``hierarchy``;
@@ -43,9 +45,10 @@ class HierarchicalMiner(BaseMiner):
         level: int | None = None,
         hierarchy: Hierarchy | None = None,
         ignore_index: int | None = None,
-        **kwargs: Any,
+        distance: BaseDistance | None = None,
+        collect_stats: bool | None = None,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(distance=distance, collect_stats=collect_stats)
         if not isinstance(self.distance, BaseDistance):
             raise ValueError(
                 "distance: wanted a PML distance such as LpDistance() or CosineSimilarity(), "
@@ -60,12 +63,14 @@ class HierarchicalMiner(BaseMiner):
         """Show the level."""
         return f"level={self.level}"
 
-    def select(self, distances: Tensor, levels: Tensor, num_levels: int) -> tuple[Tensor, ...]:
+    def select(
+        self, distances: Tensor, common_levels: Tensor, num_levels: int
+    ) -> tuple[Tensor, ...]:
         """Return the indices of triplets or pairs.
 
         Args:
             distances: (B, N), smaller is closer: of a similarity, its negative.
-            levels: (B, N), levels shared, -1 for an item that the anchor is not compared with.
+            common_levels: (B, N), how many levels are shared, -1 for an item outside the retrieval set.
             num_levels: L.
         """
         raise NotImplementedError
@@ -144,17 +149,15 @@ class HierarchicalMiner(BaseMiner):
             level=self.level,
             self_indices=self_indices,
         )
-        levels = items.levels.long()
-        if items.mask is not None:
-            levels = levels.masked_fill(~items.mask, -1)
+        common_levels = items.common_levels.long()
         if not len(embeddings) or not len(ref_emb):  # all are ignored: as one anchor without items
             return self.select(
-                embeddings.new_zeros(1, 1), levels.new_full((1, 1), -1), items.num_levels
+                embeddings.new_zeros(1, 1), common_levels.new_full((1, 1), -1), items.num_levels
             )
-        distances = similarity(self.distance, embeddings, ref_emb)
+        distances = scores.distances(self.distance, embeddings, ref_emb)
         if self.distance.is_inverted:
             distances = -distances
-        return self.select(distances, levels, items.num_levels)
+        return self.select(distances, common_levels, items.num_levels)
 
     def _known_levels(self) -> int | None:
         """Return the number of levels that are told apart, where it is known before the first batch."""
@@ -172,13 +175,13 @@ class HierarchicalMiner(BaseMiner):
             self.add_to_recordable_attributes(name=f"{name}_level{column}", is_stat=False)
 
     def _mined_pairs(
-        self, positive: Tensor, negative: Tensor, levels: Tensor, num_levels: int
+        self, positive: Tensor, negative: Tensor, common_levels: Tensor, num_levels: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the pairs of positive violation, (B, N) each, and record them."""
         a1, p = (positive > 0).nonzero(as_tuple=True)
         a2, n = (negative > 0).nonzero(as_tuple=True)
         if self.collect_stats:
-            columns = num_levels - levels[a1, p], num_levels - 1 - levels[a2, n]
+            columns = num_levels - common_levels[a1, p], num_levels - 1 - common_levels[a2, n]
             self._record_levels("pos_pair", columns[0], positive[a1, p], num_levels)
             self._record_levels("neg_pair", columns[1], negative[a2, n], num_levels)
         return a1, p, a2, n

@@ -2,7 +2,6 @@
 
 import math
 from numbers import Real
-from typing import Any
 
 from torch import Tensor
 
@@ -32,10 +31,11 @@ class HierarchicalMultiSimilarityMiner(HierarchicalMiner):
         epsilon: >= 0.
         level: mine for this label column alone; None for the whole hierarchy.
         hierarchy: expands 1-D labels to all levels.
-        **kwargs: ``ignore_index`` of :class:`HierarchicalMiner`; PML's ``distance`` (cosine similarity by default)
-            and ``collect_stats``, which records
-            ``num_pos_pairs_level<l>`` and ``pos_pair_violation_level<l>``, the mean, for pairs whose finest common
-            column is l, and the same with ``neg`` for pairs whose coarsest column that differs is l.
+        ignore_index: finest label of the samples that are in no pair; None for none.
+        distance: PML's, a distance or a similarity; None for cosine similarity.
+        collect_stats: whether to record ``num_pos_pairs_level<l>`` and ``pos_pair_violation_level<l>``, the mean, for
+            pairs whose finest common column is l, and the same with ``neg`` for pairs whose coarsest column that
+            differs is l; None for what PML does elsewhere.
 
     Raises:
         ValueError: an argument outside its range.
@@ -60,9 +60,17 @@ class HierarchicalMultiSimilarityMiner(HierarchicalMiner):
         *,
         level: int | None = None,
         hierarchy: Hierarchy | None = None,
-        **kwargs: Any,
+        ignore_index: int | None = None,
+        distance: BaseDistance | None = None,
+        collect_stats: bool | None = None,
     ) -> None:
-        super().__init__(level=level, hierarchy=hierarchy, **kwargs)
+        super().__init__(
+            level=level,
+            hierarchy=hierarchy,
+            ignore_index=ignore_index,
+            distance=distance,
+            collect_stats=collect_stats,
+        )
         is_number = isinstance(epsilon, Real) and not isinstance(epsilon, bool)
         if not is_number or not 0 <= epsilon < math.inf:
             raise ValueError(f"epsilon: wanted a finite number >= 0, got {epsilon!r}")
@@ -77,7 +85,9 @@ class HierarchicalMultiSimilarityMiner(HierarchicalMiner):
         """Show epsilon."""
         return f"epsilon={self.epsilon}, {super().extra_repr()}"
 
-    def select(self, distances: Tensor, levels: Tensor, num_levels: int) -> tuple[Tensor, ...]:
+    def select(
+        self, distances: Tensor, common_levels: Tensor, num_levels: int
+    ) -> tuple[Tensor, ...]:
         """Return (anchor, positive, other anchor, negative)."""
-        violation = ranking_violations(distances, levels, num_levels, self.epsilon)
-        return self._mined_pairs(*one_role(*violation), levels, num_levels)
+        violation = ranking_violations(distances, common_levels, num_levels, self.epsilon)
+        return self._mined_pairs(*one_role(*violation), common_levels, num_levels)

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor
 
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.miners.hierarchical_miner import HierarchicalMiner, Margins, checked_margins
 from pml_suprank.miners.pairs import margin_violations
+from pml_suprank.pml import BaseDistance
 
 
 class HierarchicalPairMiner(HierarchicalMiner):
@@ -32,10 +32,11 @@ class HierarchicalPairMiner(HierarchicalMiner):
         neg_margins: likewise, of the same kind.
         level: mine for this label column alone; None for the whole hierarchy.
         hierarchy: expands 1-D labels to all levels.
-        **kwargs: ``ignore_index`` of :class:`HierarchicalMiner`; PML's ``distance`` (Euclidean by default)
-            and ``collect_stats``, which records
-            ``num_pos_pairs_level<l>``, ``pos_pair_violation_level<l>`` (mean of d - margin), and the same
-            with ``neg`` (mean of margin - d), each under the level of its margin.
+        ignore_index: finest label of the samples that are in no pair; None for none.
+        distance: PML's, a distance or a similarity; None for Euclidean.
+        collect_stats: whether to record ``num_pos_pairs_level<l>``, ``pos_pair_violation_level<l>`` (mean of
+            d - margin), and the same with ``neg`` (mean of margin - d), each under the level of its margin; None for
+            what PML does elsewhere.
 
     Raises:
         ValueError: an argument outside its range; a number for one kind of margin and a list for the other; margins
@@ -59,9 +60,17 @@ class HierarchicalPairMiner(HierarchicalMiner):
         *,
         level: int | None = None,
         hierarchy: Hierarchy | None = None,
-        **kwargs: Any,
+        ignore_index: int | None = None,
+        distance: BaseDistance | None = None,
+        collect_stats: bool | None = None,
     ) -> None:
-        super().__init__(level=level, hierarchy=hierarchy, **kwargs)
+        super().__init__(
+            level=level,
+            hierarchy=hierarchy,
+            ignore_index=ignore_index,
+            distance=distance,
+            collect_stats=collect_stats,
+        )
         least = -math.inf if self.distance.is_inverted else 0.0
         known = self._known_levels()
         self.pos_margins = checked_margins("pos_margins", pos_margins, known, least=least)
@@ -81,13 +90,15 @@ class HierarchicalPairMiner(HierarchicalMiner):
         margins = f"pos_margins={self.pos_margins}, neg_margins={self.neg_margins}"
         return f"{margins}, {super().extra_repr()}"
 
-    def select(self, distances: Tensor, levels: Tensor, num_levels: int) -> tuple[Tensor, ...]:
+    def select(
+        self, distances: Tensor, common_levels: Tensor, num_levels: int
+    ) -> tuple[Tensor, ...]:
         """Return (anchor, positive, other anchor, negative)."""
         margins = self._margins(num_levels)
         sign = -1 if self.distance.is_inverted else 1
         pos_margins, neg_margins = (distances.new_tensor(side) * sign for side in margins)
-        positive, negative = margin_violations(distances, levels, pos_margins, neg_margins)
-        return self._mined_pairs(positive, negative, levels, num_levels)
+        positive, negative = margin_violations(distances, common_levels, pos_margins, neg_margins)
+        return self._mined_pairs(positive, negative, common_levels, num_levels)
 
     def _margins(self, num_levels: int) -> tuple[Sequence[float], Sequence[float]]:
         """Return both kinds of margins, one per level."""

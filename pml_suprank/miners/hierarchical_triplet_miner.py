@@ -10,6 +10,7 @@ from torch import Tensor
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.miners import triplets
 from pml_suprank.miners.hierarchical_miner import HierarchicalMiner, checked_margins
+from pml_suprank.pml import BaseDistance
 
 
 class HierarchicalTripletMiner(HierarchicalMiner):
@@ -42,9 +43,10 @@ class HierarchicalTripletMiner(HierarchicalMiner):
         one_role: whether an item is a positive or a negative of an anchor, but not both.
         level: mine for this label column alone; None for the whole hierarchy.
         hierarchy: expands 1-D labels to all levels.
-        **kwargs: ``ignore_index`` of :class:`HierarchicalMiner`; PML's ``distance`` (Euclidean by default)
-            and ``collect_stats``, which records
-            ``num_triplets_level<l>`` and ``triplet_violation_level<l>``, the mean violation.
+        ignore_index: finest label of the samples that are in no pair; None for none.
+        distance: PML's, a distance or a similarity; None for Euclidean.
+        collect_stats: whether to record ``num_triplets_level<l>`` and ``triplet_violation_level<l>``, the mean
+            violation; None for what PML does elsewhere.
 
     Raises:
         ValueError: an argument outside its range.
@@ -67,9 +69,17 @@ class HierarchicalTripletMiner(HierarchicalMiner):
         one_role: bool = True,
         level: int | None = None,
         hierarchy: Hierarchy | None = None,
-        **kwargs: Any,
+        ignore_index: int | None = None,
+        distance: BaseDistance | None = None,
+        collect_stats: bool | None = None,
     ) -> None:
-        super().__init__(level=level, hierarchy=hierarchy, **kwargs)
+        super().__init__(
+            level=level,
+            hierarchy=hierarchy,
+            ignore_index=ignore_index,
+            distance=distance,
+            collect_stats=collect_stats,
+        )
         self.margins = checked_margins("margins", margins, self._known_levels())
         if type_of_triplets not in triplets.TYPES:
             raise ValueError(
@@ -88,26 +98,28 @@ class HierarchicalTripletMiner(HierarchicalMiner):
             f"per_anchor={self.per_anchor}, one_role={self.one_role}, {super().extra_repr()}"
         )
 
-    def select(self, distances: Tensor, levels: Tensor, num_levels: int) -> tuple[Tensor, ...]:
+    def select(
+        self, distances: Tensor, common_levels: Tensor, num_levels: int
+    ) -> tuple[Tensor, ...]:
         """Return (anchor, positive, negative)."""
         margins = checked_margins("margins", self.margins, num_levels)
         finest_first = margins if isinstance(margins, tuple) else [margins] * num_levels
         table = distances.new_tensor([0.0, *reversed(finest_first)])
         rule = triplets.gap_rule(self.type_of_triplets, table)
         if self.per_anchor is None:
-            found = triplets.all_triplets(distances, levels, rule)
+            found = triplets.all_triplets(distances, common_levels, rule)
         else:
-            found = triplets.nearest_first_triplets(distances, levels, rule, self.per_anchor)
+            found = triplets.nearest_first_triplets(distances, common_levels, rule, self.per_anchor)
         empty = torch.empty(0, dtype=torch.long, device=distances.device)
         blocks = [(empty, empty, empty), *found]
         if self.one_role and num_levels > 1:
-            triplets.keep_one_role(blocks, distances, levels, rule)
+            triplets.keep_one_role(blocks, distances, common_levels, rule)
         anchor, positive, negative = triplets.joined(blocks)
         if self.collect_stats:
             chosen = (anchor, positive, negative)
-            violation = triplets.violations(distances, levels, rule, chosen)
+            violation = triplets.violations(distances, common_levels, rule, chosen)
             self._record_levels(
-                "triplet", num_levels - levels[anchor, positive], violation, num_levels
+                "triplet", num_levels - common_levels[anchor, positive], violation, num_levels
             )
         return anchor, positive, negative
 

@@ -1,8 +1,8 @@
 """Pairs of a batch by the levels they share: too far apart for what they share, or too close for what they do not.
 
-``distances`` are (B, N), smaller is closer; ``levels`` are (B, N), the levels that anchor and item share, -1 for an
-item outside the retrieval set. Both functions return two (B, N) tensors: by how much each item violates what is asked
-of it as a positive, and as a negative; where nothing is asked, minus infinity. What is above 0 is mined.
+``distances`` are (B, N), smaller is closer; ``common_levels`` are (B, N), how many levels anchor and item share, -1 for
+an item outside the retrieval set. Both functions return two (B, N) tensors: by how much each item violates what is
+asked of it as a positive, and as a negative; where nothing is asked, minus infinity. What is above 0 is mined.
 """
 
 import torch
@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 def margin_violations(
-    distances: Tensor, levels: Tensor, pos_margins: Tensor, neg_margins: Tensor
+    distances: Tensor, common_levels: Tensor, pos_margins: Tensor, neg_margins: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return how far positives are beyond, and negatives within, the margin of their level.
 
     Args:
         distances: (B, N), smaller is closer.
-        levels: (B, N), -1..L.
+        common_levels: (B, N), -1..L.
         pos_margins: (L,); entry l is for items whose finest common column with the anchor is l.
         neg_margins: (L,); entry l is for items whose coarsest column that differs is l.
     """
@@ -25,22 +25,22 @@ def margin_violations(
     # coarsest other one
     far = torch.cat([none, none, pos_margins.flip(0)])
     near = torch.cat([-none, neg_margins.flip(0), -none])
-    slot = levels + 1
+    slot = common_levels + 1
     return distances - far[slot], near[slot] - distances
 
 
 def ranking_violations(
-    distances: Tensor, levels: Tensor, num_levels: int, epsilon: float
+    distances: Tensor, common_levels: Tensor, num_levels: int, epsilon: float
 ) -> tuple[Tensor, Tensor]:
     """Return how far positives are behind the closest item of fewer levels, negatives before the farthest of more.
 
     Args:
         distances: (B, N), smaller is closer.
-        levels: (B, N), -1..L.
+        common_levels: (B, N), -1..L.
         num_levels: L.
         epsilon: how far ahead a positive has to be, and behind a negative.
     """
-    slot = levels + 1
+    slot = common_levels + 1
     shape = len(distances), num_levels + 2
     nearest = distances.new_full(shape, torch.inf).scatter_reduce(1, slot, distances, "amin")
     farthest = distances.new_full(shape, -torch.inf).scatter_reduce(1, slot, distances, "amax")

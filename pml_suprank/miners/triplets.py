@@ -1,7 +1,7 @@
 """Triplets of a batch whose positive shares more levels with the anchor than the negative.
 
-``distances`` are (B, N), smaller is closer; ``levels`` are (B, N), the levels that anchor and item share, -1 for an
-item outside the retrieval set. The gap of a triplet is the distance of its negative minus that of its
+``distances`` are (B, N), smaller is closer; ``common_levels`` are (B, N), how many levels anchor and item share, -1 for
+an item outside the retrieval set. The gap of a triplet is the distance of its negative minus that of its
 positive. Whether it is selected depends on its gap and on the level of its positive: low < gap <= high.
 
 Nothing here is as large as all triplets, but for the result: the work goes in blocks.
@@ -51,22 +51,24 @@ def gap_rule(type_of_triplets: str, margin: Tensor) -> GapRule:
 
 
 def all_triplets(
-    distances: Tensor, levels: Tensor, rule: GapRule, block: int = BLOCK
+    distances: Tensor, common_levels: Tensor, rule: GapRule, block: int = BLOCK
 ) -> Iterator[Triplets]:
     """Yield the selected triplets in order of anchor, positive and negative.
 
     Args:
         distances: (B, N), smaller is closer.
-        levels: (B, N), -1..L.
+        common_levels: (B, N), -1..L.
         rule: the gaps to select.
         block: comparisons made at a time, and at most as many triplets in what is yielded (but one row at least).
     """
-    anchors, positives = (levels > 0).nonzero(as_tuple=True)
+    anchors, positives = (common_levels > 0).nonzero(as_tuple=True)
     # short integers halve the time; what is outside the set is never less than a positive
-    negative_levels = levels.short().masked_fill(levels < 0, torch.iinfo(torch.short).max)
+    negative_levels = common_levels.short().masked_fill(
+        common_levels < 0, torch.iinfo(torch.short).max
+    )
     rows = max(1, block // distances.shape[1])
     for anchor, positive in zip(anchors.split(rows), positives.split(rows), strict=True):
-        shared = levels[anchor, positive]
+        shared = common_levels[anchor, positive]
         gap = distances[anchor] - distances[anchor, positive].unsqueeze(1)
         chosen = gap <= rule.high[shared].unsqueeze(1)
         chosen &= gap > rule.low[shared].unsqueeze(1)
@@ -76,7 +78,7 @@ def all_triplets(
 
 
 def nearest_first_triplets(
-    distances: Tensor, levels: Tensor, rule: GapRule, per_anchor: int, block: int = BLOCK
+    distances: Tensor, common_levels: Tensor, rule: GapRule, per_anchor: int, block: int = BLOCK
 ) -> Iterator[Triplets]:
     """Yield the first ``per_anchor`` selected triplets of each anchor, in order of anchor, positive, negative.
 
@@ -89,7 +91,7 @@ def nearest_first_triplets(
 
     Args:
         distances: (B, N), smaller is closer.
-        levels: (B, N), -1..L.
+        common_levels: (B, N), -1..L.
         rule: the gaps to select.
         per_anchor: the most triplets of an anchor, >= 1.
         block: pairs and triplets looked at at a time (but an anchor's pairs at least).
@@ -98,13 +100,15 @@ def nearest_first_triplets(
     rows = max(1, block // size)
     for start in range(0, len(distances), rows):
         part = slice(start, start + rows)
-        chosen = _nearest_first(distances[part], levels[part], rule, per_anchor, block)
+        chosen = _nearest_first(distances[part], common_levels[part], rule, per_anchor, block)
         anchor, positive, negative = chosen
         order = ((anchor * size + positive) * size + negative).argsort()
         yield anchor[order] + start, positive[order], negative[order]
 
 
-def keep_one_role(blocks: list[Triplets], distances: Tensor, levels: Tensor, rule: GapRule) -> None:
+def keep_one_role(
+    blocks: list[Triplets], distances: Tensor, common_levels: Tensor, rule: GapRule
+) -> None:
     """Take out the triplets in which an item plays the lesser of two roles for its anchor.
 
     An item that is a positive of an anchor in some triplets and a negative of it in others keeps the role in which it
@@ -113,13 +117,13 @@ def keep_one_role(blocks: list[Triplets], distances: Tensor, levels: Tensor, rul
     Args:
         blocks: triplets; changed in place, block by block, so that they are never there twice.
         distances: (B, N), smaller is closer.
-        levels: (B, N), -1..L.
+        common_levels: (B, N), -1..L.
         rule: gives the margins.
     """
     as_positive = torch.full_like(distances, -torch.inf).flatten()
     as_negative = as_positive.clone()
     for anchor, positive, negative in blocks:
-        violation = violations(distances, levels, rule, (anchor, positive, negative))
+        violation = violations(distances, common_levels, rule, (anchor, positive, negative))
         row = anchor * distances.shape[1]
         as_positive.scatter_reduce_(0, row + positive, violation, "amax")
         as_negative.scatter_reduce_(0, row + negative, violation, "amax")
@@ -137,26 +141,30 @@ def joined(blocks: list[Triplets]) -> Triplets:
     return anchor, positive, negative
 
 
-def violations(distances: Tensor, levels: Tensor, rule: GapRule, triplets: Triplets) -> Tensor:
+def violations(
+    distances: Tensor, common_levels: Tensor, rule: GapRule, triplets: Triplets
+) -> Tensor:
     """Return margin - gap of given triplets."""
     anchor, positive, negative = triplets
     gap = distances[anchor, negative] - distances[anchor, positive]
-    return rule.margin[levels[anchor, positive]] - gap
+    return rule.margin[common_levels[anchor, positive]] - gap
 
 
 def _nearest_first(
-    distances: Tensor, levels: Tensor, rule: GapRule, per_anchor: int, block: int
+    distances: Tensor, common_levels: Tensor, rule: GapRule, per_anchor: int, block: int
 ) -> Triplets:
     order = distances.argsort(dim=1, stable=True)
-    order = order.gather(1, levels.gather(1, order).argsort(dim=1, descending=True, stable=True))
+    order = order.gather(
+        1, common_levels.gather(1, order).argsort(dim=1, descending=True, stable=True)
+    )
     arranged = distances.gather(1, order)
     room = torch.full_like(order[:, 0], per_anchor)
     found = []
     for depth in range(len(rule.margin) - 2, -1, -1):
-        start, end = (levels > depth).sum(dim=1), (levels >= depth).sum(dim=1)
+        start, end = (common_levels > depth).sum(dim=1), (common_levels >= depth).sum(dim=1)
         is_open = (room > 0) & (end > start)
-        anchor, positive = ((levels > depth) & is_open.unsqueeze(1)).nonzero(as_tuple=True)
-        shared, origin = levels[anchor, positive], distances[anchor, positive]
+        anchor, positive = ((common_levels > depth) & is_open.unsqueeze(1)).nonzero(as_tuple=True)
+        shared, origin = common_levels[anchor, positive], distances[anchor, positive]
         ends = (start[anchor], end[anchor])
         first = _place(arranged, anchor, ends, origin, rule.low[shared])
         last = _place(arranged, anchor, ends, origin, rule.high[shared])

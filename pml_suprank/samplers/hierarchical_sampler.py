@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,16 +10,13 @@ import numpy as np
 from torch.utils.data import BatchSampler
 
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.samplers.class_groups import ClassGroups
 from pml_suprank.samplers.epoch_plan import EpochPlan
 from pml_suprank.samplers.processes import Positions, Processes, refuse_another_sampler
+from pml_suprank.samplers.samples import Samples
 from pml_suprank.samplers.settings import (
-    check_batch_size,
-    checked_columns,
     checked_group_sizes,
     checked_integer,
     checked_position,
-    label_rows,
 )
 
 
@@ -129,19 +124,18 @@ class HierarchicalSampler(BatchSampler):
         if batches_per_epoch is not None:
             batches_per_epoch = checked_integer("batches_per_epoch", batches_per_epoch, 1)
         self._batches_per_epoch = batches_per_epoch
-        rows, ignored = label_rows(labels, hierarchy, num_samples, ignore_index)
-        columns = checked_columns(levels, len(self.group_sizes), rows.shape[1])
-        self._groups = ClassGroups(rows, columns, self.group_sizes)
-        self._fingerprint = zlib.crc32(np.ascontiguousarray(rows[:, columns]).data)
-        self._kept: np.ndarray | None = None  # positions of the rows, where some are ignored
-        if len(rows) < len(ignored):
-            self._fingerprint = zlib.crc32(ignored.data, self._fingerprint)
-            self._kept = (~ignored).nonzero()[0]
-        self._num_samples = len(ignored)
-        super().__init__(Positions(self._num_samples, self.set_epoch), batch_size, drop_last=True)
+        self._samples = Samples(
+            labels,
+            self.group_sizes,
+            hierarchy=hierarchy,
+            levels=levels,
+            num_samples=num_samples,
+            ignore_index=ignore_index,
+        )
+        super().__init__(Positions(len(self._samples), self.set_epoch), batch_size, drop_last=True)
         self._reachable: set[int] = set()
         self._check_reachable(self.world_size)
-        self.left_out = self._positions(self._groups.left_out)
+        self.left_out = self._samples.positions(self._samples.groups.left_out)
         self._warn()
         self.epoch = self._position = self._runs = 0
         self._has_begun = self._is_chosen = False
@@ -187,7 +181,7 @@ class HierarchicalSampler(BatchSampler):
         for _ in range(begin):
             plan.batch()
         for position in range(begin, length):
-            batch = self._positions(plan.batch()).tolist()
+            batch = self._samples.positions(plan.batch()).tolist()
             if run == self._runs:
                 self._position = position + 1
             yield batch
@@ -261,20 +255,16 @@ class HierarchicalSampler(BatchSampler):
         self._is_chosen, self._counted_in = True, counted_in
         self._runs += 1  # iterators made before no longer count
 
-    def _positions(self, rows: np.ndarray) -> np.ndarray:
-        """Positions in the data set of samples that are not ignored."""
-        return rows if self._kept is None else self._kept[rows]
-
     def _length(self, world_size: int) -> int:
         self._check_reachable(world_size)
         if self._batches_per_epoch is not None:
             return self._batches_per_epoch
-        return len(self._groups.usable) // (self.batch_size * world_size)
+        return len(self._samples.groups.usable) // (self.batch_size * world_size)
 
     def _settings(self, world_size: int) -> dict[str, Any]:
         """What an epoch depends on; the rank is left out, so that one state serves all processes."""
         return {
-            "labels": f"checksum {self._fingerprint} of {self._num_samples}",
+            "labels": f"checksum {self._samples.checksum} of {len(self._samples)}",
             "batch_size": self.batch_size,
             "group_sizes": list(self.group_sizes),
             "world_size": world_size,
@@ -284,33 +274,23 @@ class HierarchicalSampler(BatchSampler):
 
     def _plan(self, epoch: int, rank: int, world_size: int) -> EpochPlan:
         shared = np.random.default_rng((self.seed, epoch))
-        samples = self._groups.share(rank, world_size, shared)
+        groups = self._samples.groups
+        samples = groups.share(rank, world_size, shared)
         entropy = np.random.SeedSequence((self.seed, epoch), spawn_key=(rank,))
         own = np.random.default_rng(entropy)
-        return EpochPlan(self._groups, samples, self.group_sizes, self.batch_size, own)
+        return EpochPlan(groups, samples, self.group_sizes, self.batch_size, own)
 
     def _check_reachable(self, world_size: int) -> None:
-        if world_size in self._reachable:
-            return
-        groups, sizes = self._groups, self.group_sizes
-        if not len(groups.usable):
-            level, size = groups.unit_level, sizes[groups.unit_level]
-            raise ValueError(
-                f"labels: wanted two samples with one label at least, for group_sizes[{level}]={size}, "
-                f"got {len(groups.class_of)} samples with different labels; group_sizes[{level}]=1 would do"
-            )
-        most, any_number = groups.reachable(world_size)
-        where = f"from group_sizes {sizes} and {len(groups.usable)} samples with a positive"
-        if world_size > 1:
-            where += f" in {world_size} processes"
-        check_batch_size(self.batch_size, math.prod(sizes), most, any_number, where)
-        self._reachable.add(world_size)
+        if world_size not in self._reachable:
+            self._samples.check_reachable(self.batch_size, world_size)
+            self._reachable.add(world_size)
 
     def _warn(self) -> None:
         if self.num_left_out and self._processes.is_first:
-            level = self._groups.unit_level
+            groups = self._samples.groups
+            level = groups.unit_level
             warnings.warn(
-                f"{self.num_left_out} of {len(self._groups.class_of)} samples are left out: each is "
+                f"{self.num_left_out} of {len(groups.class_of)} samples are left out: each is "
                 f"the only one with its label, and group_sizes[{level}]={self.group_sizes[level]} asks for more",
                 stacklevel=3,
             )

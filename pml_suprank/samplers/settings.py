@@ -6,17 +6,7 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-import torch
-
 from pml_suprank.checks import checked_level
-from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.hierarchy.labels import (
-    as_level_labels,
-    checked_ignore_index,
-    ignored_rows,
-    label_tensor,
-)
 
 
 def checked_integer(name: str, value: Any, least: int) -> int:
@@ -48,35 +38,6 @@ def checked_group_sizes(group_sizes: Any) -> tuple[int, ...]:
     return tuple(
         checked_integer(f"group_sizes[{level}]", size, 1) for level, size in enumerate(sizes)
     )
-
-
-def label_rows(
-    labels: Any, hierarchy: Hierarchy | None, num_samples: int | None, ignore_index: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (n, L) labels of the samples that are not ignored, and (N,) whether each sample is.
-
-    That the rows form a tree is left to :class:`ClassGroups`, which looks at the classes only.
-
-    Raises:
-        ValueError: no samples, all of them ignored, or an ``ignore_index`` that is no integer.
-        HierarchyError: labels in none of the three forms, or of another length than ``num_samples``.
-    """
-    ignore_index = checked_ignore_index(ignore_index)
-    given = label_tensor(labels, length=num_samples)
-    if given.ndim == 2:
-        given = as_level_labels(given, hierarchy, check=False)
-    if len(given) == 0:
-        raise ValueError("labels: wanted one row per sample of the data set, got none")
-    ignored = ignored_rows(given, ignore_index)
-    if ignored is None:
-        ignored = torch.zeros(len(given), dtype=torch.bool, device=given.device)
-    if bool(ignored.all()):
-        raise ValueError(
-            f"labels: wanted samples that are not ignored, got {len(given)} with ignore_index {ignore_index}"
-        )
-    counted = given[~ignored] if bool(ignored.any()) else given
-    rows = as_level_labels(counted, hierarchy, check=False)
-    return rows.cpu().numpy(), ignored.cpu().numpy()
 
 
 def checked_columns(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pml_suprank.hierarchy.builders import path_names
+from pml_suprank.hierarchy.chains import path_names
 from pml_suprank.hierarchy.files import chain_of_cells, check_order
 from pml_suprank.integrations import require
 from pml_suprank.recipes.data.assembly import assemble

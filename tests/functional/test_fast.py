@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pml_suprank import functional as F
-from pml_suprank.functional._backends import choice, fast
-from pml_suprank.functional._backends.fast import ordering
+from pml_suprank.functional import ranking
+from pml_suprank.functional._backends import fast, ordering
 from tests.functional.problems import Problem
 from tests.losses.cases import OBJECTIVES
 
@@ -195,9 +195,9 @@ def test_says_why_it_cannot():
 
 @pytest.fixture
 def eager_auto(monkeypatch):
-    limits = choice.Limits(fused=0, dense=0, fast_ranked=0, fast_ranked_others=0)
-    monkeypatch.setitem(choice.LIMITS, "cpu", limits)
-    monkeypatch.setattr(choice, "_logged", set())
+    limits = ranking.Limits(fused=0, dense=0, fast_ranked=0, fast_ranked_others=0)
+    monkeypatch.setitem(ranking.LIMITS, "cpu", limits)
+    monkeypatch.setattr(ranking, "_logged", set())
 
 
 def test_auto_takes_blocked_where_fast_cannot(eager_auto, caplog):

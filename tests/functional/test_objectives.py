@@ -4,11 +4,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._pytree import tree_leaves
 
 from pml_suprank import functional as F
 from pml_suprank.functional._backends import blocked, sup_blocks
-from pml_suprank.functional.ranks import LevelRelevance
-from pml_suprank.relevance import level_counts
+from pml_suprank.relevance import LevelRelevance, level_counts
 from tests.functional.problems import SURROGATES, Problem, problems
 from tests.losses.cases import OBJECTIVES
 from tests.losses.checks import values_equal_the_loops
@@ -237,36 +237,55 @@ SCORES, LEVELS = torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.long)
         ({"scores": torch.zeros(3)}, "scores: wanted a floating"),
         ({"scores": torch.zeros(2, 3, dtype=torch.long)}, "scores: wanted a floating"),
         ({"scores": torch.full((2, 3), float("nan"))}, "scores: wanted finite"),
-        ({"levels": torch.zeros(2, 4, dtype=torch.long)}, "levels: wanted the shape"),
-        ({"levels": torch.zeros(2, 3)}, "levels: wanted integers"),
+        ({"common_levels": torch.zeros(2, 4, dtype=torch.long)}, "common_levels: wanted the shape"),
+        ({"common_levels": torch.zeros(2, 3)}, "common_levels: wanted integers"),
         ({"relevance": torch.zeros(3, 3)}, "relevance: wanted the shape"),
         ({"mask": torch.zeros(2, 3)}, "mask: wanted a boolean"),
         (
-            {"relevance": LevelRelevance(SCORES[:, :1], LEVELS[:, :1]), "levels": LEVELS + 1},
-            r"relevance: wanted a table for 2 queries and levels 0 to 1, got \(2, 1\)",
+            {
+                "relevance": LevelRelevance(SCORES[:, :1], LEVELS[:, :1]),
+                "common_levels": LEVELS + 1,
+            },
+            r"relevance: wanted a table for 2 queries and 0 to 1 common levels, got \(2, 1\)",
         ),
         ({"backend": "quick"}, "backend: wanted one of auto, dense, blocked, fast"),
     ],
 )
 def test_bad_input_is_named(arguments, message):
-    arguments = {"scores": SCORES, "levels": LEVELS, "surrogate": F.HardRank()} | arguments
+    arguments = {"scores": SCORES, "common_levels": LEVELS, "surrogate": F.HardRank()} | arguments
     with pytest.raises(ValueError, match=message):
         F.ranks(**arguments)
 
 
 def test_finite_scores_of_an_infinite_sum_are_taken():
     ranked = F.ranks(torch.full((2, 3), 3e38), LEVELS + 1, surrogate=F.HardRank())
-    assert (ranked.rank == 3).all()
+    assert ranked.rank.tolist() == [[1, 2, 3], [1, 2, 3]]
 
 
 @pytest.mark.parametrize("outside", [-1, -128, -129, -1000])
 def test_levels_below_0_are_outside_the_retrieval_set(outside):
     levels = torch.tensor([[1, outside, 0], [outside, 1, 1]])
     ranked = F.ranks(torch.zeros(2, 3), levels, surrogate=F.HardRank())
-    assert ranked.rank.tolist() == [[2, 1, 1], [1, 2, 2]]
+    assert ranked.rank.tolist() == [[2, 1, 1], [1, 1, 2]]
 
 
 @pytest.mark.parametrize("k", [(), 0, (1, 0), (1.5,), (True,)])
 def test_bad_k(k):
     with pytest.raises(ValueError, match="k: wanted one or more integers >= 1"):
         F.recall_at_k(SCORES, LEVELS > 0, k=k)
+
+
+def test_the_old_keyword_of_common_levels_works_and_says_the_new_one():
+    relevance = LEVELS.double() / 2
+    for function, options in {
+        F.ranks: {"surrogate": F.HardRank()},
+        F.hierarchical_average_precision: {"relevance": relevance},
+        F.ndcg: {"gains": relevance},
+        F.hierarchical_contrastive: {"level_weights": (1.0, 1.0)},
+        F.triplet_hinge_sums: {"margins": (0.1, 0.1)},
+    }.items():
+        new = function(SCORES, common_levels=LEVELS, **options)
+        with pytest.warns(DeprecationWarning, match="'levels' is old .* write 'common_levels'"):
+            old = function(SCORES, levels=LEVELS, **options)
+        for a, b in zip(tree_leaves(new), tree_leaves(old), strict=True):
+            assert torch.equal(a, b)

@@ -118,7 +118,7 @@ def at_level(case, level):
 
 HRANK = {"beta": 25, "gamma": 0.5, "leak": 10}
 AP = F.average_precision, rank_losses.ap
-RECALL = F.recall_at_k, rank_losses.recall
+RECALL = F.recall_surrogate, rank_losses.recall
 NDCG = F.ndcg, rank_losses.ndcg
 HAP = F.hierarchical_average_precision, rank_losses.hap
 GAIN, POPULATION = rank_losses.exponential_gain, rank_losses.population_relevance
@@ -222,6 +222,7 @@ WITHOUT_A_LINE = {
     "CrossBatchMemory": "wraps a loss: test_cross_batch_memory.py, test_memories.py",
     "DatasetMemory": "wraps a loss: test_dataset_memory.py, test_memories.py",
     "SimilarityMixup": "an option of the rank losses: test_similarity_mixup.py",
+    "Objective": "what a rank loss has: every line on a surrogate",
     "QueryLoss": "a base class",
     "RankLoss": "a base class",
     "SmoothRankLoss": "a base class",
@@ -232,6 +233,7 @@ OBJECTIVES_WITHOUT_A_LINE = {
     "hierarchical_contrastive": "under HMCELoss, and in tests/functional/test_baselines.py",
     "soft_bin_average_precision": "under SoftBinAPLoss, and in tests/functional/test_baselines.py",
     "triplet_hinge_sums": "in tests/functional/test_baselines.py",
+    "recall_at_k": "the metric alone: tests/metrics, where each function is the metric of its name",
     "ranks": "no objective, but what they are made of: every test of this folder",
     "backend_names": "no objective",
 }

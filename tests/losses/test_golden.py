@@ -37,7 +37,7 @@ def rank_loss(config, **kwargs):
     if relevance_type == "pop":
         kwargs["relevance"] = PopulationRelevance(alpha)
     elif relevance_type == "map":
-        kwargs["relevance"] = WeightedRelevance(alpha)
+        kwargs["relevance"] = WeightedRelevance(by_level=alpha[::-1])
     return getattr(losses, f"{name}Loss")(**kwargs, **config)
 
 

@@ -6,7 +6,7 @@ from pytorch_metric_learning.distances import CosineSimilarity, DotProductSimila
 from torch.nn.functional import normalize
 
 from pml_suprank import losses
-from pml_suprank.losses.cosine import SHORTEST, cosine_scores, unit_rows
+from pml_suprank.losses.scores import SHORTEST, cosine_scores, unit_rows
 from tests.losses.cases import ALL_LOSSES, batch, make
 
 NORMS = [0.0, 1e-38, 1e-30, 1e-20, 1e-12, 1e-9, 9e-7]

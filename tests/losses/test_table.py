@@ -49,10 +49,10 @@ def test_the_pages_name_every_loss_and_objective():
         assert f"`{name}" in text
 
 
-def test_what_has_a_backend_is_of_its_kind():
+def test_what_has_a_surrogate_is_of_its_kind():
     for case in TABLE:
-        has_backend = hasattr(case.make(), "backend")
-        assert has_backend == (case.kind == cases.SURROGATE), case.name
+        has_surrogate = getattr(case.make(), "surrogate", None) is not None
+        assert has_surrogate == (case.kind == cases.SURROGATE), case.name
 
 
 def broken(case, change):

@@ -84,7 +84,7 @@ def test_hap(case, alpha, random):
     )
     weights = [0.1 + random.random() for _ in range(levels)]
     check(
-        WeightedRelevance(weights)(lists.counts),
+        WeightedRelevance(by_level=weights[::-1])(lists.counts),
         [reference.weighted_relevance(row, weights) for row in rows],
     )
     check(ExponentialGain()(lists.counts), [[2.0**x - 1 for x in row] for row in rows])
@@ -114,7 +114,7 @@ def test_weighted_hap_is_the_weighted_mean_of_aps(case):
     lists = RankedLists.from_sorted(torch.tensor(rows), levels)
     weights = [1.0 + x for x in range(levels)]
     hap, _ = definitions.hierarchical_average_precision(
-        lists, WeightedRelevance(weights)(lists.counts)
+        lists, WeightedRelevance(by_level=weights[::-1])(lists.counts)
     )
     complete = (lists.num_at_least(levels) > 0).nonzero().flatten()
     mean = sum(

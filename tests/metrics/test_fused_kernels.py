@@ -93,7 +93,7 @@ def test_other_galleries(levels, passes):
 
 @pytest.mark.parametrize(
     "relevance",
-    [PopulationRelevance(0.5), PopulationRelevance(3), WeightedRelevance([0.2, 0, 0.8]), ExponentialGain(),
+    [PopulationRelevance(0.5), PopulationRelevance(3), WeightedRelevance(by_level=[0.8, 0, 0.2]), ExponentialGain(),
      lambda counts: torch.tensor([0.0, 1.0, 0.25, 1.0]).expand(counts.shape)],
 )  # fmt: skip
 def test_any_relevance(relevance, passes):

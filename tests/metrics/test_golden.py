@@ -130,7 +130,7 @@ def test_published_relevance_counts_the_query(file, lists):
     counts[:, -1] += int(file["hp_same_source"])
     relevances = {f"pop_a{a:g}": PopulationRelevance(a) for a in ALPHAS}
     if "relevance_table__map" in file:
-        relevances["map"] = WeightedRelevance(file["hp_map_weights"].tolist())
+        relevances["map"] = WeightedRelevance(by_level=file["hp_map_weights"].tolist()[::-1])
     for name, relevance in relevances.items():
         wanted = file[f"relevance_table__{name}"]
         # Tables may differ where no item of the level exists; they do not enter H-AP there.
@@ -153,7 +153,7 @@ def test_hap_of_a_disjoint_gallery(golden):
     result = evaluate(
         file,
         metrics="hierarchical_average_precision",
-        relevance=WeightedRelevance(file["hp_map_weights"].tolist()),
+        relevance=WeightedRelevance(by_level=file["hp_map_weights"].tolist()[::-1]),
     )
     assert_close(result["hierarchical_average_precision"], file["pq__hap__map"], undefined=np.nan)
 

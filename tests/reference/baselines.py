@@ -26,7 +26,9 @@ def blackbox_ap(scores, positive, keep, lambda_val, margin):
     moved = [s - margin / 2 if i in chosen else s + margin / 2 for i, s in enumerate(scores)]
     before = {i: rank(moved, i, items) for i in items}
     within = {i: rank(moved, i, chosen) for i in chosen}
-    value = sum(within[i] / before[i] for i in chosen) / len(chosen)
+    ranked = [i in chosen for i in sorted(items, key=lambda i: (-moved[i], i in chosen))]
+    hits = [n for n, hit in enumerate(ranked, 1) if hit]
+    value = sum(k / n for k, n in enumerate(hits, 1)) / len(chosen)
     perturbed = list(moved)
     for i in chosen:
         loss_slope = within[i] / (len(chosen) * before[i] ** 2)
