@@ -16,7 +16,7 @@ from pml_suprank.losses.hierarchical_triplet_margin_loss import HierarchicalTrip
 from pml_suprank.losses.hmce_loss import HMCELoss
 from pml_suprank.losses.ndcg_loss import SmoothNDCGLoss, SupNDCGLoss
 from pml_suprank.losses.proxy_cluster_loss import ProxyClusterLoss
-from pml_suprank.losses.rank_loss import QueryLoss, RankLoss
+from pml_suprank.losses.rank_loss import Objective, QueryLoss, RankLoss
 from pml_suprank.losses.recall_loss import SmoothRecallLoss, SupRecallLoss
 from pml_suprank.losses.roadmap_loss import ROADMAPLoss
 from pml_suprank.losses.similarity_mixup import SimilarityMixup
@@ -35,6 +35,7 @@ __all__ = [
     "HAPPIERLoss",
     "HMCELoss",
     "HierarchicalTripletMarginLoss",
+    "Objective",
     "ProxyClusterLoss",
     "QueryLoss",
     "ROADMAPLoss",

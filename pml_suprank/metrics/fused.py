@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pml_suprank.functional._backends import fused
+from pml_suprank.functional.devices import why_no_kernels
 from pml_suprank.metrics import segments
 from pml_suprank.metrics.levels import TreeLevels
 from pml_suprank.metrics.packed import Code
@@ -33,7 +33,7 @@ PACKED_ITEMS, READ_ITEMS = 1024, 256
 
 def why_not(device: torch.device) -> str | None:
     """Return why the kernels cannot run on a device, or None."""
-    return fused._why_not_on(device)
+    return why_no_kernels(device)
 
 
 class _Sums(NamedTuple):

@@ -1,4 +1,4 @@
-"""Normalised embeddings whose gradient has a bound, and cosine similarity without a copy of the references."""
+"""Scores of pairs of embeddings: what the distance says, with bounded gradients, and faster for PML's cosine."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,55 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pml_suprank.functional.operation import Operation, apply
-from pml_suprank.pml import BaseDistance
+from pml_suprank.pml import BaseDistance, CosineSimilarity
 
 SHORTEST = 1e-6
 """The gradient of x / |x| is of the order of 1 / |x|. A row shorter than this gets none: it has no direction."""
 
 _SMALLEST_NORM = 1e-12
 """As in torch's ``normalize``."""
+
+
+def check_similarity(distance: BaseDistance) -> None:
+    """Raise a ValueError unless larger values of ``distance`` mean closer."""
+    if not getattr(distance, "is_inverted", False):
+        raise ValueError(
+            "distance: wanted a similarity, larger is closer, such as CosineSimilarity or "
+            f"DotProductSimilarity, got {type(distance).__name__}"
+        )
+
+
+def distances(distance: BaseDistance, embeddings: Tensor, ref_emb: Tensor) -> Tensor:
+    """Return what a distance says, (B, N), in float32 or wider, whatever autocast says."""
+    dtype, same = _dtype_of(embeddings, ref_emb), ref_emb is embeddings
+    with torch.autocast(device_type=embeddings.device.type, enabled=False):
+        embeddings = with_direction_for(distance, embeddings.to(dtype))
+        ref_emb = embeddings if same else with_direction_for(distance, ref_emb.to(dtype))
+        return distance(embeddings, None if same else ref_emb)
+
+
+def fast_distances(distance: BaseDistance, embeddings: Tensor, ref_emb: Tensor) -> Tensor:
+    """Return what :func:`distances` does, up to rounding; for PML's cosine similarity without copies."""
+    plain = type(distance) is CosineSimilarity and not distance.collect_stats
+    if not plain or (distance.p, distance.power) != (2, 1):
+        return distances(distance, embeddings, ref_emb)
+    dtype = _dtype_of(embeddings, ref_emb)
+    with torch.autocast(device_type=embeddings.device.type, enabled=False):
+        if ref_emb is embeddings:
+            return cosines_of(embeddings.to(dtype))
+        return cosine_scores(embeddings.to(dtype), ref_emb.to(dtype))
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Return ``tensor`` in float32, or as it is if it is wider."""
+    return tensor.to(_dtype_of(tensor))
+
+
+def _dtype_of(*tensors: Tensor) -> torch.dtype:
+    dtype = torch.float32
+    for tensor in tensors:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return dtype
 
 
 def with_direction(rows: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from pml_suprank.functional._backends.fast.ordering import (
+from pml_suprank.functional._backends.ordering import (
     argsort_rows,
     first_above,
     tie_ends,
