@@ -22,7 +22,7 @@ from torch import Tensor
 from pml_suprank import metrics
 from pml_suprank.hierarchy import HierarchyError
 from pml_suprank.integrations.model_identity import check_same_model
-from pml_suprank.metrics.selection import split_level
+from pml_suprank.metrics.catalogue import split_level
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.data.assembly import label_chains
 from pml_suprank.recipes.devices import add_device, float64_device, tell_device
@@ -38,7 +38,7 @@ NAMES = (
     "hierarchical_average_precision",
     "ndcg",
     "asi",
-    "average_precision",
+    "mean_average_precision",
     "mean_average_precision_at_r",
     "precision_at_1",
     "recall_at_k",
