@@ -15,8 +15,9 @@ from pml_suprank.losses.happier_loss import HAPPIERLoss
 from pml_suprank.losses.hierarchical_triplet_margin_loss import HierarchicalTripletMarginLoss
 from pml_suprank.losses.hmce_loss import HMCELoss
 from pml_suprank.losses.ndcg_loss import SmoothNDCGLoss, SupNDCGLoss
+from pml_suprank.losses.objective import Objective
 from pml_suprank.losses.proxy_cluster_loss import ProxyClusterLoss
-from pml_suprank.losses.rank_loss import Objective, QueryLoss, RankLoss
+from pml_suprank.losses.rank_loss import QueryLoss, RankLoss
 from pml_suprank.losses.recall_loss import SmoothRecallLoss, SupRecallLoss
 from pml_suprank.losses.roadmap_loss import ROADMAPLoss
 from pml_suprank.losses.similarity_mixup import SimilarityMixup

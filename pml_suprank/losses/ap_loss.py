@@ -4,7 +4,7 @@ from typing import Any
 
 from pml_suprank.functional import average_precision
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.losses.rank_loss import Objective
+from pml_suprank.losses.objective import Objective
 from pml_suprank.losses.similarity_mixup import SimilarityMixup
 from pml_suprank.losses.surrogates import SmoothRankLoss, SupRankLoss
 

@@ -30,11 +30,8 @@ class Batch(NamedTuple):
     """(B',) places of the queries left, among those given; None where all are left."""
     ref_rows: Tensor | None = None
     """(N',) likewise for the references."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no query or no reference is left."""
-        return not len(self.embeddings) or (self.ref_emb is not None and not len(self.ref_emb))
+    is_empty: bool = False
+    """Whether all queries or all references were taken out."""
 
 
 def without_ignored(batch: Batch, ignore_index: int) -> Batch:
@@ -60,8 +57,9 @@ def without_ignored(batch: Batch, ignore_index: int) -> Batch:
         ref_labels = None if ref_labels is None else ref_labels[ref_rows.to(ref_labels.device)]
     if labels is not None:
         labels = labels[rows.to(labels.device)]
+    is_empty = not len(rows) or not len(ref_rows)
     left = embeddings[rows], labels, pairs, ref_emb, ref_labels, self_indices, rows, ref_rows
-    return Batch(*left)
+    return Batch(*left, is_empty)
 
 
 def _kept(

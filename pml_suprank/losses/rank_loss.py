@@ -1,7 +1,6 @@
 """The adapter between PML's loss interface and the ranking objectives."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,17 +9,18 @@ from torch import Tensor
 from pml_suprank.checks import checked_level
 from pml_suprank.functional.operation import untraced
 from pml_suprank.functional.ranking import check_backend
-from pml_suprank.functional.steps import HRankStep, Surrogate
+from pml_suprank.functional.steps import Surrogate
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.hierarchy.labels import checked_ignore_index
 from pml_suprank.losses.batch import level_batch, reduced
+from pml_suprank.losses.objective import Objective
 from pml_suprank.losses.retrieval_set import RetrievalSet, retrieval_set
 from pml_suprank.losses.scores import check_similarity, fast_distances
 from pml_suprank.losses.similarity_mixup import SimilarityMixup, checked_mixup
 from pml_suprank.pml import BaseDistance, BaseMetricLossFunction, CosineSimilarity
 from pml_suprank.relevance import LevelRelevance, Relevance, level_relevance
 
-__all__ = ["Objective", "QueryLoss", "RankLoss"]
+__all__ = ["QueryLoss", "RankLoss"]
 
 
 class QueryLoss(BaseMetricLossFunction):
@@ -176,25 +176,6 @@ class QueryLoss(BaseMetricLossFunction):
         )
         scores = fast_distances(self.distance, embeddings, ref_emb)
         return scores, items, torch.arange(len(scores), device=scores.device)
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What a rank loss trains: a metric of each query, and what is relevant to it.
-
-    Args:
-        metric: a function that returns the scores (B,) of the queries. It is given ``scores`` (B, N), two tensors that
-            say what is relevant, and the keywords ``surrogate`` and ``backend`` if the loss has a surrogate. The two
-            are, where an item is positive or not, masks (B, N) of the positives and of the items of the retrieval set;
-            else the common levels (B, N), -1 outside the set, and a ``LevelRelevance``.
-        relevance: relevance of an item from level counts, see :mod:`pml_suprank.relevance`; None where an item is
-            positive or not.
-        hrank: a smooth numerator, of which H-AP has one.
-    """
-
-    metric: Callable[..., Tensor]
-    relevance: Relevance | None = None
-    hrank: HRankStep | None = None
 
 
 class RankLoss(QueryLoss):

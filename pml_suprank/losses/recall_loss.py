@@ -7,7 +7,7 @@ from typing import Any
 from pml_suprank.checks import checked_depths
 from pml_suprank.functional import recall_surrogate
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.losses.rank_loss import Objective
+from pml_suprank.losses.objective import Objective
 from pml_suprank.losses.similarity_mixup import SimilarityMixup
 from pml_suprank.losses.surrogates import SmoothRankLoss, SupRankLoss
 

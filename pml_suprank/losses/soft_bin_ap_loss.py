@@ -6,7 +6,8 @@ from typing import Any
 
 from pml_suprank.functional import soft_bin_average_precision
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.losses.rank_loss import Objective, RankLoss
+from pml_suprank.losses.objective import Objective
+from pml_suprank.losses.rank_loss import RankLoss
 
 
 class SoftBinAPLoss(RankLoss):

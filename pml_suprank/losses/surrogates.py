@@ -5,7 +5,8 @@ from typing import Any
 from pml_suprank.functional.presets import PRESETS
 from pml_suprank.functional.steps import SmoothRank, SupRank
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.losses.rank_loss import Objective, RankLoss
+from pml_suprank.losses.objective import Objective
+from pml_suprank.losses.rank_loss import RankLoss
 from pml_suprank.losses.similarity_mixup import SimilarityMixup
 
 _DEFAULTS = {"tau": 0.01, "rho": 100.0, "delta": 0.05, "start": 0.5, "offset": None}

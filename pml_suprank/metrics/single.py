@@ -94,7 +94,7 @@ def asi(
     return _one("asi", (query, query_labels, gallery, gallery_labels), options)
 
 
-def average_precision(
+def mean_average_precision(
     query: Any,
     query_labels: Any,
     gallery: Any = None,
@@ -112,16 +112,16 @@ def average_precision(
 
         >>> import torch
         >>> gallery = torch.tensor([[1.0, 0.0], [4.0, 3.0], [0.0, 1.0]])
-        >>> result = average_precision(
+        >>> result = mean_average_precision(
         ...     gallery[:1], torch.tensor([0]), gallery, torch.tensor([0, 7, 0]))
         >>> round(result.mean(), 4)
         0.8333
     """
     arguments = (query, query_labels, gallery, gallery_labels)
-    return _one(f"average_precision_level{checked_level(level)}", arguments, options)
+    return _one(f"mean_average_precision_level{checked_level(level)}", arguments, options)
 
 
-def average_precision_at_k(
+def mean_average_precision_at_k(
     query: Any,
     query_labels: Any,
     gallery: Any = None,
@@ -140,13 +140,13 @@ def average_precision_at_k(
 
         >>> import torch
         >>> gallery = torch.tensor([[1.0, 0.0], [4.0, 3.0], [0.0, 1.0]])
-        >>> result = average_precision_at_k(
+        >>> result = mean_average_precision_at_k(
         ...     gallery[:1], torch.tensor([0]), gallery, torch.tensor([0, 7, 0]), k=2)
         >>> result.mean()
         0.5
     """
     arguments = (query, query_labels, gallery, gallery_labels)
-    return _one_at("average_precision", k, level, arguments, options)
+    return _one_at("mean_average_precision", k, level, arguments, options)
 
 
 def mean_average_precision_at_r(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pml_suprank.accuracy_calculator import AccuracyCalculator
 from pml_suprank.hierarchy import as_level_labels
-from pml_suprank.metrics.selection import HIERARCHICAL_METRICS, split_level
+from pml_suprank.metrics.catalogue import HIERARCHICAL_METRICS, split_level
 from pml_suprank.pml import GlobalEmbeddingSpaceTester
 
 

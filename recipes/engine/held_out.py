@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pml_suprank import AccuracyCalculator
-from pml_suprank.metrics.selection import HIERARCHICAL_METRICS
+from pml_suprank.metrics.catalogue import HIERARCHICAL_METRICS
 from pml_suprank.recipes.devices import float64_device
 from pml_suprank.recipes.engine.parsing import ConfigError, nearest
 from pml_suprank.recipes.levels import LevelFact, level_facts, level_of, telling

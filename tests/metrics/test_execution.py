@@ -10,8 +10,8 @@ import torch.distributed as dist
 
 from pml_suprank import metrics
 from pml_suprank.accuracy_calculator import AccuracyCalculator
-from pml_suprank.metrics import blocks, streaming
-from pml_suprank.metrics.packed import Workspace
+from pml_suprank.metrics.ranking import streaming, workers
+from pml_suprank.metrics.ranking.packed import Workspace
 from pml_suprank.relevance import PopulationRelevance
 from tests.metrics.test_evaluate import assert_equal_results, tree_labels
 
@@ -88,7 +88,7 @@ class TestMemory:
 
     def test_blocks_fit_the_limit(self):
         for memory in (10**6, 10**7, 10**8, 10**9):
-            threads, size = blocks.largest_block(
+            threads, size = workers.largest_block(
                 memory, 0, 128, 4, lambda queries: Workspace.size(queries, 5000)
             )
             assert threads * Workspace.size(size, 5000) <= memory

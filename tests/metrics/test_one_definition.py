@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from pml_suprank import functional, metrics
+from pml_suprank import Hierarchy, functional, metrics
+from pml_suprank.accuracy_calculator import AccuracyCalculator
 from pml_suprank.functional._backends import BACKENDS, LevelRelevance
 from pml_suprank.functional.steps import hard_places
 from pml_suprank.metrics import definitions
-from pml_suprank.metrics.catalogue import METRICS
+from pml_suprank.metrics.catalogue import METRICS, RENAMED
 from pml_suprank.metrics.ranked_lists import RankedLists
-from pml_suprank.metrics.sorting import sorted_levels
+from pml_suprank.metrics.ranking.levels import sorted_levels
 from pml_suprank.relevance import (
     ExponentialGain,
     PopulationRelevance,
@@ -20,6 +21,7 @@ from pml_suprank.relevance import (
 )
 
 QUERIES, ITEMS, LEVELS = 7, 40, 3
+TREE = Hierarchy.from_paths(["dog/husky", "dog/poodle", "plant/rose"])
 DEPTHS = (1, 2, 5, 100)
 RELEVANCE = {"population": PopulationRelevance(), "alpha": PopulationRelevance(alpha=0.3)}
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6, torch.float16: 1e-6, torch.bfloat16: 1e-6}
@@ -44,7 +46,7 @@ def objectives(scores, common, mask, relevance, **options):
     yield "ndcg", ndcg(scores, common, of_levels(ExponentialGain(), common, mask), mask, **options)
     for level in range(LEVELS):
         positive = common >= LEVELS - level
-        name = f"average_precision_level{level}"
+        name = f"mean_average_precision_level{level}"
         yield name, functional.average_precision(scores, positive, mask, **options)
         yield name, functional.blackbox_average_precision(scores, positive, mask, margin=0.0)
         for k in DEPTHS:
@@ -60,7 +62,7 @@ def definition(name, lists, relevance):
     if name == "ndcg":
         return definitions.ndcg(lists)
     family, _, level = name.rpartition("_level")
-    if family == "average_precision":
+    if family == "mean_average_precision":
         return definitions.average_precision(lists, int(level))
     return definitions.recall_at_k(lists, int(family.removeprefix("recall_at_")), int(level))
 
@@ -100,7 +102,7 @@ def test_an_objective_is_the_metric_of_its_name(backend, relevance, dtype):
             k=DEPTHS,
             relevance=relevance,
             similarity="dot",
-            query_indices=self_indices,
+            self_indices=self_indices,
         )
         mask = torch.arange(ITEMS) != self_indices[:, None]
         for name, values in objectives(scores, common, mask, relevance, backend=backend):
@@ -137,7 +139,10 @@ def test_no_objective_with_the_name_of_a_metric_is_missing_above():
     scores, _, _, common, _ = problem(0)
     found = {name for name, _ in objectives(scores, common, None, PopulationRelevance())}
     families = {name.split("_level")[0].replace("at_100", "at_k") for name in found}
-    assert set(METRICS) & set(functional.__all__) <= families
+    named = {
+        RENAMED.get(name, name) for name in functional.__all__
+    }  # of one query there is no mean
+    assert set(METRICS) & named <= families
 
 
 def test_the_example_of_the_documentation():
@@ -165,3 +170,33 @@ def test_recall_at_k_with_a_surrogate_has_another_name():
     with pytest.warns(DeprecationWarning, match="recall_surrogate"):
         old = functional.recall_at_k(scores, common > 0, **options)
     torch.testing.assert_close(old, functional.recall_surrogate(scores, common > 0, **options))
+
+
+def test_old_names_work_and_say_the_new_one():
+    points, labels = torch.eye(4), torch.tensor([0, 0, 1, 1])
+    new = metrics.evaluate(points, labels, points, labels, self_indices=torch.arange(4))
+    with pytest.warns(DeprecationWarning, match="self_indices"):
+        old = metrics.evaluate(points, labels, points, labels, query_indices=torch.arange(4))
+    assert old.mean() == new.mean()
+    for name in ("average_precision", "average_precision_at_3", "average_precision_at_3_level0"):
+        with pytest.warns(DeprecationWarning, match=f"write 'mean_{name}'") as warned:
+            result = metrics.evaluate(points, labels, metrics=name)
+        assert list(result) == [f"mean_{name.removesuffix('_level0')}_level0"]
+        assert warned[0].filename == __file__
+        with pytest.warns(DeprecationWarning, match=f"write 'mean_{name}'") as warned:
+            assert result[name] is result[f"mean_{name}"]
+        assert warned[0].filename == __file__
+    with pytest.warns(DeprecationWarning, match="mean_average_precision"):
+        assert metrics.average_precision is metrics.mean_average_precision
+
+
+def test_the_names_of_the_calculator_are_names_of_evaluate():
+    calculator = AccuracyCalculator(
+        exclude=("NMI", "AMI"), hierarchy=TREE, device=torch.device("cpu")
+    )
+    found = calculator.get_accuracy(torch.eye(6), torch.arange(6) % 3)
+    result = metrics.evaluate(
+        torch.eye(6), torch.arange(6) % 3, hierarchy=TREE, metrics=list(found)
+    )
+    for name, value in found.items():
+        assert result[name].mean() == value

@@ -8,7 +8,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pml_suprank.metrics.scores import check_products, checked_similarity, equal_rows, unit_rows
+from pml_suprank.metrics.ranking.scores import (
+    check_products,
+    checked_similarity,
+    equal_rows,
+    unit_rows,
+)
 
 _NUMBERS = 2**17
 """Numbers of a gallery that are brought to float64 at a time."""

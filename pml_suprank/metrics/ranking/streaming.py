@@ -9,20 +9,23 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pml_suprank.metrics import fused
-from pml_suprank.metrics.blocks import blocks, largest_block, progress_bar, run
-from pml_suprank.metrics.definitions import Values
-from pml_suprank.metrics.execution import Execution
-from pml_suprank.metrics.levels import TreeLevels
-from pml_suprank.metrics.packed import MOST_LEVELS, PackedRanker, Workspace
-from pml_suprank.metrics.precise import PreciseScorer, products_are_exact
+from pml_suprank.metrics.definitions import Metric, Values
 from pml_suprank.metrics.ranked_lists import RankedLists
+from pml_suprank.metrics.ranking import fused
+from pml_suprank.metrics.ranking.levels import LevelFunction, TreeLevels, sorted_levels
+from pml_suprank.metrics.ranking.packed import MOST_LEVELS, PackedRanker, Workspace
+from pml_suprank.metrics.ranking.precise import PreciseScorer, products_are_exact
+from pml_suprank.metrics.ranking.scores import Scorer, full_precision
+from pml_suprank.metrics.ranking.workers import (
+    Execution,
+    Shard,
+    blocks,
+    largest_block,
+    least,
+    progress_bar,
+    run,
+)
 from pml_suprank.metrics.result import EvaluationResult, MetricResult
-from pml_suprank.metrics.scores import Scorer, full_precision
-from pml_suprank.metrics.sharding import Shard, least
-from pml_suprank.metrics.sorting import LevelFunction, sorted_levels
-
-Metric = Callable[[RankedLists], Values]
 
 PAIRS_PER_BLOCK = 2**21
 """(query, item) pairs of an automatic block that is sorted together with its order."""
@@ -47,7 +50,7 @@ PACKED_QUERIES_PER_BLOCK = 128
 class Task(NamedTuple):
     """What to rank.
 
-    ``query`` and ``gallery`` are checked embeddings of one dtype on one device; ``self_index`` is the
+    ``query`` and ``gallery`` are checked embeddings of one dtype on one device; ``self_indices`` is the
     position of each query in the gallery, -1 for none, or None for none of all.
     """
 
@@ -56,11 +59,11 @@ class Task(NamedTuple):
     similarity: str
     levels: LevelFunction
     num_levels: int
-    self_index: Tensor | None
+    self_indices: Tensor | None
 
     @property
     def packable(self) -> bool:
-        """Whether score and level fit the integers of :mod:`pml_suprank.metrics.packed`."""
+        """Whether score and level fit the integers of :mod:`pml_suprank.metrics.ranking.packed`."""
         return (
             self.query.device.type == "cpu"
             and self.query.dtype == torch.float32
@@ -70,7 +73,7 @@ class Task(NamedTuple):
 
     @property
     def fusable(self) -> bool:
-        """Whether the kernels of :mod:`pml_suprank.metrics.fused` can rank and measure."""
+        """Whether the kernels of :mod:`pml_suprank.metrics.ranking.fused` can rank and measure."""
         return (
             self.query.dtype == torch.float32
             and isinstance(self.levels, TreeLevels)
@@ -187,13 +190,13 @@ def free_memory(device: torch.device) -> int:
 def _packed_plan(task: Task, how: Execution) -> _Plan:
     assert isinstance(task.levels, TreeLevels)
     order, gallery_order, intervals = task.levels.sorted_by_path()
-    own = task.self_index
-    if own is not None:
+    self_indices = task.self_indices
+    if self_indices is not None:
         place = gallery_order.argsort()
-        own = own[order]
-        own = torch.where(own >= 0, place[own.clamp(min=0)], -1)
+        self_indices = self_indices[order]
+        self_indices = torch.where(self_indices >= 0, place[self_indices.clamp(min=0)], -1)
     scorer = Scorer(task.gallery, task.similarity, gallery_order)
-    rank = PackedRanker(task.query, order, scorer, intervals, own)
+    rank = PackedRanker(task.query, order, scorer, intervals, self_indices)
     items, threads = len(task.gallery), torch.get_num_threads()
     size = min(PACKED_QUERIES_PER_BLOCK, max(1, PACKED_PAIRS_PER_BLOCK // items))
     threads, size = _block_size(
@@ -232,9 +235,9 @@ def _sorted_plan(task: Task, how: Execution, in_kernels: bool = False) -> _Plan:
 
     def ranked(queries: slice | Tensor, scorer: Scorer | PreciseScorer) -> Iterator[RankedLists]:
         query = task.query[queries]
-        own = None if task.self_index is None else task.self_index[queries]
+        self_indices = None if task.self_indices is None else task.self_indices[queries]
         gap = scorer.resolution(query) if isinstance(scorer, Scorer) else None
-        lists, unclear = sorted_levels(scorer(query), task.levels(queries), own, gap)
+        lists, unclear = sorted_levels(scorer(query), task.levels(queries), self_indices, gap)
         if unclear is not None:
             unresolved[queries] = unclear.to(unresolved.device)
         yield RankedLists.from_sorted(lists, task.num_levels)
@@ -249,7 +252,7 @@ def _sorted_plan(task: Task, how: Execution, in_kernels: bool = False) -> _Plan:
     if in_kernels:
         assert isinstance(task.levels, TreeLevels)
         assert isinstance(scorer, Scorer)
-        rank = fused.FusedRanker(task.query, scorer, task.levels, task.self_index)
+        rank = fused.FusedRanker(task.query, scorer, task.levels, task.self_indices)
         order = torch.arange(len(task.query))
         return _Plan(rank, size, 1, lambda: None, order, lambda: rank.unresolved.cpu(), refined)
     return _Plan(

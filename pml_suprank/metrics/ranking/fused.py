@@ -1,7 +1,7 @@
 """Rankings on a GPU: one sort of keys of score and level, and one pass over the sorted keys for all metrics.
 
-The keys are those of :mod:`pml_suprank.metrics.packed`; the kernels that write and read them are Triton's, in
-:mod:`pml_suprank.metrics.fused_kernels`. A metric that asks the lists for more than sums has torch read the keys.
+The keys are those of :mod:`pml_suprank.metrics.ranking.packed`; the kernels that write and read them are Triton's, in
+:mod:`pml_suprank.metrics.ranking.kernels`. A metric that asks the lists for more than sums has torch read the keys.
 """
 
 from __future__ import annotations
@@ -15,14 +15,10 @@ import torch
 from torch import Tensor
 
 from pml_suprank.functional.devices import why_no_kernels
-from pml_suprank.metrics import segments
-from pml_suprank.metrics.levels import TreeLevels
-from pml_suprank.metrics.packed import Code
-from pml_suprank.metrics.ranked_lists import Hits, RankedLists
-from pml_suprank.metrics.resolution import boundaries, unresolved
-from pml_suprank.metrics.scores import Scorer
-
-__all__ = ["MOST_LEVELS", "FusedLists", "FusedRanker", "why_not"]
+from pml_suprank.metrics.ranked_lists import Hits, RankedLists, discounts, prefix_sums
+from pml_suprank.metrics.ranking.keys import Code
+from pml_suprank.metrics.ranking.levels import TreeLevels, boundaries, unresolved
+from pml_suprank.metrics.ranking.scores import Scorer
 
 MOST_LEVELS = 7
 """More than three bits of level would leave the score too few of 32, and the tiles of the kernel too few items."""
@@ -37,7 +33,7 @@ def why_not(device: torch.device) -> str | None:
 
 
 class _Sums(NamedTuple):
-    """What one pass gives, each (Q, S) for the S sets of levels, but ``intersection`` (Q,)."""
+    """What one pass gives, each (Q, S) for the S sets of numbers of common levels, but ``intersection`` (Q,)."""
 
     precision: Tensor
     discount: Tensor
@@ -82,13 +78,13 @@ class FusedLists(RankedLists):
 
     @cached_property
     def hits(self) -> Hits:
-        """The items of level 1 and above."""
+        """The items that share a level with their query."""
         return self._read.hits
 
     @cached_property
-    def level(self) -> Tensor:
-        """(M,) integers in 1..L, their levels."""
-        return self._read.level
+    def common_levels(self) -> Tensor:
+        """(M,) integers in 1..L, how many they share."""
+        return self._read.common_levels
 
     @property
     def longest(self) -> int:
@@ -120,7 +116,7 @@ class FusedLists(RankedLists):
         return self._sums(None, False).intersection
 
     def precision_sum_of(self, table: Tensor) -> Tensor:
-        """(Q,) float64: as ``precision_sum``, of the items whose level has True in a (Q, L) table."""
+        """(Q,) float64: as ``precision_sum``, of the items for whose common levels a (Q, L) table has True."""
         bits = 2 << torch.arange(self.num_levels, device=table.device)
         sets = (table * bits).sum(1, keepdim=True)
         depths = self.lengths[:, None].masked_fill(sets == 0, 0)  # nothing to look for: not read
@@ -141,7 +137,7 @@ class FusedLists(RankedLists):
                 for cut, at_count in wanted
                 for threshold in levels
             ]
-            # The levels x and above, but for level 0: bits x to L.
+            # x common levels and more: bits x to L.
             bits = [(2 << self.num_levels) - (1 << threshold) for threshold in levels]
             sets = torch.tensor(bits * len(wanted), device=self.counts.device)
             both = self._pass(
@@ -153,8 +149,8 @@ class FusedLists(RankedLists):
         return self._cuts[k, at_r]
 
     def _pass(self, sets: Tensor, depths: Tensor, *, asi: bool = False) -> _Sums:
-        """Read the rows for sets of levels (Q, S), a bit each, down to their depths (Q, S)."""
-        from pml_suprank.metrics import fused_kernels
+        """Read the rows for sets (Q, S) of numbers of common levels, a bit each, down to their depths (Q, S)."""
+        from pml_suprank.metrics.ranking import kernels
 
         device, (queries, number) = sets.device, sets.shape
         size, levels = _power_of_two(number), _power_of_two(self.num_levels)
@@ -166,7 +162,7 @@ class FusedLists(RankedLists):
         lengths = torch.stack([at_least[:, 0], at_least[:, 1]]).int()
         if queries:
             with torch.cuda.device_of(sets):
-                fused_kernels.measure[(queries,)](
+                kernels.measure[(queries,)](
                     self._keys,
                     self._rows,
                     _padded(sets, size),
@@ -198,21 +194,25 @@ class FusedRanker:
         query: (Q, D) float32 embeddings.
         scorer: of the gallery.
         levels: that queries and items share.
-        own: (Q,) int64, the position of each query in the gallery, or -1; None for none.
+        self_indices: (Q,) int64, the position of each query in the gallery, or -1; None for none.
 
     Attributes:
         unresolved: (Q,) bool; True once ranked, where float32 does not tell the ranks.
     """
 
     def __init__(
-        self, query: Tensor, scorer: Scorer, levels: TreeLevels, own: Tensor | None
+        self, query: Tensor, scorer: Scorer, levels: TreeLevels, self_indices: Tensor | None
     ) -> None:
         self._query, self._scorer = query, scorer
         columns, device = range(levels.num_levels), query.device
         self._query_ids = torch.stack([levels.query_ids(each).int() for each in columns])
         self._gallery_ids = torch.stack([levels.gallery_ids(each).int() for each in columns])
-        self._own = torch.full((len(query),), -1, device=device) if own is None else own.to(device)
-        self._counts = _counts(levels, self._own >= 0)
+        self._self_indices = (
+            torch.full((len(query),), -1, device=device)
+            if self_indices is None
+            else self_indices.to(device)
+        )
+        self._counts = levels.counts(self._self_indices >= 0)
         self._bits = levels.num_levels.bit_length()
         self._bound, self._gap = scorer.bound(query), scorer.resolution(query)
         self._places = torch.tensor(boundaries(len(scorer.gallery)), device=device)
@@ -237,18 +237,18 @@ class FusedRanker:
 
     def _keys(self, scores: Tensor, block: slice, code: Code, dtype: torch.dtype) -> Tensor | None:
         """(b, N) keys; None if the code does not tell different scores of a row apart."""
-        from pml_suprank.metrics import fused_kernels
+        from pml_suprank.metrics.ranking import kernels
 
         queries, items = scores.shape
         keys = torch.empty(queries, items, dtype=dtype, device=scores.device)
         item_blocks = math.ceil(items / PACKED_ITEMS)
         near = torch.empty(2, queries, item_blocks, dtype=torch.int32, device=scores.device)
         with torch.cuda.device_of(scores):
-            fused_kernels.pack[(queries * item_blocks,)](
+            kernels.pack[(queries * item_blocks,)](
                 scores.contiguous(),
                 self._query_ids[:, block].contiguous(),
                 self._gallery_ids,
-                self._own[block],
+                self._self_indices[block],
                 keys,
                 near,
                 items,
@@ -270,8 +270,8 @@ class FusedRanker:
         keys = keys.sort(dim=1).values
         found = keys[:, self._places].cpu().numpy()
         scores = torch.from_numpy(code.scores(found)).to(keys.device)
-        has_own = self._own[block] >= 0
-        scores[:, -1].masked_fill_(has_own, torch.inf)
+        inside = self._self_indices[block] >= 0
+        scores[:, -1].masked_fill_(inside, torch.inf)
         gap = self._gap[block]
         # Levels are read where two scores are close alone.
         close = (scores.diff(dim=1).abs() <= gap.to(scores)[:, None]).any(1).nonzero().flatten()
@@ -285,25 +285,9 @@ class FusedRanker:
 def tables_of(length: int, device: torch.device) -> Tensor:
     """(3, length + 1) float64: of each rank its inverse, its discount and the harmonic number; 0 for rank 0."""
     inverse = 1 / torch.arange(1, length + 1, dtype=torch.float64, device=device)
-    return torch.stack(
-        [
-            torch.nn.functional.pad(inverse, (1, 0)),
-            segments.discounts(length, device),
-            segments.prefix_sums("harmonic", length, device),
-        ]
-    )
-
-
-def _counts(levels: TreeLevels, has_own: Tensor) -> Tensor:
-    """(Q, L+1) number of items of each level, the query itself not among them."""
-    at_least = []
-    for column in range(levels.num_levels):
-        query, gallery = levels.query_ids(column), levels.gallery_ids(column)
-        at_least.append(gallery.bincount(minlength=int(query.max()) + 1)[query])
-    at_least.append(torch.full_like(at_least[0], len(levels.gallery_ids(0))))
-    counts = torch.stack(at_least[::-1], 1) - has_own[:, None].long()
-    counts[:, :-1] -= counts[:, 1:].clone()
-    return counts
+    inverse = torch.nn.functional.pad(inverse, (1, 0))
+    harmonic = prefix_sums("harmonic", length, device)
+    return torch.stack([inverse, discounts(length, device), harmonic])
 
 
 def _power_of_two(number: int) -> int:

@@ -13,7 +13,7 @@ def pack(
     scores,
     query_ids,
     gallery_ids,
-    own,
+    self_indices,
     keys,
     near_zero,
     num_items,
@@ -43,7 +43,7 @@ def pack(
         found = tl.load(gallery_ids + column * num_items.to(tl.int64) + item, mask=inside, other=-1)
         level += (found == wanted).to(tl.int32)
     key = (code.to(keys.dtype.element_ty) << LEVEL_BITS) + level.to(keys.dtype.element_ty)
-    itself = item == tl.load(own + row)
+    itself = item == tl.load(self_indices + row)
     key = tl.where(itself, LARGEST, key)
     tl.store(keys + row * num_items + item, key, mask=inside)
     near = inside & (code == 0)
@@ -74,15 +74,15 @@ def measure(
     ASI: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Read each sorted row once, for several sets of levels, each down to its own depth.
+    """Read each sorted row once, for several sets of numbers of common levels, each down to its own depth.
 
     Args:
-        keys: sorted, with the level in the low bits.
+        keys: sorted, with the number of common levels in the low bits.
         rows: (R,) which rows to read.
-        sets: (R, SETS), a bit for each level that is in the set.
+        sets: (R, SETS), a bit for each number of common levels that is in the set.
         depths: (R, SETS), ranks beyond which nothing counts.
-        lengths: (2, R) items of a row, without the query itself, which is last, and those of level 1 and above.
-        deeper: (R, LEVELS) number of items of level x + 1 and above, for x = 1..LEVELS.
+        lengths: (2, R) items of a row, without the query itself, which is last, and those that share a level.
+        deeper: (R, LEVELS) number of items that share x + 1 levels or more, for x = 1..LEVELS.
         tables: (3, N + 1) of 1 / n, 1 / log2(1 + n) and the sum of 1 / m for m <= n.
         sums: (2, R, SETS) written: precisions at the members of a set, and their discounts.
         counts: (2, R, SETS) written: number of members, and the rank of the first, 0 for none.

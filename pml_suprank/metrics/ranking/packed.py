@@ -1,6 +1,6 @@
-"""Rankings on the CPU: score and level packed into one integer, sorted in place.
+"""Rankings on the CPU: score and number of common levels packed into one integer, sorted in place.
 
-A key holds the score in its high bits, best first, and the level in its low bits, lowest first: one
+A key holds the score in its high bits, best first, and the common levels in its low bits, lowest first: one
 sort of integers ranks a gallery with ties against the model, and no order has to be kept. Queries
 and gallery are sorted by label path beforehand, so that the items that share levels with a query
 are slices of its row, and most of the cost after the sort is proportional to them.
@@ -11,19 +11,18 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pml_suprank.metrics.key_sort import sorted_levels_of_keys
-from pml_suprank.metrics.levels import Intervals
-from pml_suprank.metrics.precise import PreciseScorer
 from pml_suprank.metrics.ranked_lists import Hits, RankedLists
-from pml_suprank.metrics.resolution import boundaries, unresolved
-from pml_suprank.metrics.scores import Scorer
+from pml_suprank.metrics.ranking.keys import Code, Collisions, sorted_levels_of_keys
+from pml_suprank.metrics.ranking.levels import Intervals, boundaries, unresolved
+from pml_suprank.metrics.ranking.precise import PreciseScorer
+from pml_suprank.metrics.ranking.scores import Scorer
 
 COLUMNS = 1024
 """Items per matrix product: the scores of 128 queries stay in a second-level cache."""
@@ -82,7 +81,7 @@ class PackedRanker:
         order: (Q,) int64, the queries by label path; blocks are of this order.
         scorer: of the gallery by label path.
         intervals: of the related items of each query, in its place in the order.
-        own: (Q,) int64, position in the gallery of each query in order, or -1; None for none.
+        self_indices: (Q,) int64, position in the gallery of each query in order, or -1; None for none.
 
     Attributes:
         unresolved: (Q,) bool, in order; True once ranked, where float32 does not tell the ranks.
@@ -94,11 +93,11 @@ class PackedRanker:
         order: Tensor,
         scorer: Scorer,
         intervals: Intervals,
-        own: Tensor | None,
+        self_indices: Tensor | None,
     ) -> None:
         self._query, self._order, self._scorer = query, order, scorer
         self._start, self._stop = intervals.start.numpy(), intervals.stop.numpy()
-        self._own = None if own is None else own.numpy()
+        self._self_indices = None if self_indices is None else self_indices.numpy()
         self._num_items = len(scorer.gallery)
         self._bits = int(intervals.start.shape[1]).bit_length()
         self._bound = scorer.bound(query)
@@ -113,7 +112,7 @@ class PackedRanker:
         ranker = copy.copy(self)
         ranker._order, ranker._precise = self._order[queries], scorer
         ranker._start, ranker._stop = self._start[chosen], self._stop[chosen]
-        ranker._own = None if self._own is None else self._own[chosen]
+        ranker._self_indices = None if self._self_indices is None else self._self_indices[chosen]
         return ranker
 
     def __call__(self, block: slice, space: Workspace) -> Iterator[RankedLists]:
@@ -144,7 +143,7 @@ class PackedRanker:
             self._query[self._order[block]]
         )  # ascending keys: best score first
         keys: NDArray[Any] = space.wide_keys(self._num_items) if wide else space.keys
-        check, code = _Collisions(count), self._code(wide)
+        check, code = Collisions(count), self._code(wide)
         for start in range(0, self._num_items, COLUMNS):
             items = self._scorer.gallery[start : start + COLUMNS]
             columns = slice(start, start + len(items))
@@ -186,10 +185,10 @@ class PackedRanker:
             for (start, stop), same in itertools.groupby(bounds):
                 rows = slice(row, row := row + len(list(same)))
                 keys[rows, start:stop] += 1
-        if self._own is not None:
-            own = self._own[block]
-            present = np.flatnonzero(own >= 0)
-            keys[present, own[present]] = np.iinfo(keys.dtype).max
+        if self._self_indices is not None:
+            places = self._self_indices[block]
+            present = np.flatnonzero(places >= 0)
+            keys[present, places[present]] = np.iinfo(keys.dtype).max
 
     def _ranked(
         self, block: slice, keys: NDArray[Any], code: Code | None, space: Workspace
@@ -199,12 +198,12 @@ class PackedRanker:
         related = counts[:, 1:].sum(1)
         levels = space.levels[: len(keys)]
         found = sorted_levels_of_keys(keys, self._bits, levels, self._places)
-        if self._own is not None:
-            levels[self._own[block] >= 0, -1] = 0
+        if self._self_indices is not None:
+            levels[self._self_indices[block] >= 0, -1] = 0
         if code is not None:
             scores = code.scores(found)
-            if self._own is not None:
-                scores[self._own[block] >= 0, -1] = np.inf
+            if self._self_indices is not None:
+                scores[self._self_indices[block] >= 0, -1] = np.inf
             self.unresolved[block] = unresolved(
                 torch.from_numpy(scores), self._gap[block], torch.from_numpy(levels)
             )
@@ -222,74 +221,10 @@ class PackedRanker:
         at_least = self._stop[block] - self._start[block]
         total = np.full((len(at_least), 1), self._num_items)
         counts = np.concatenate([total, at_least], 1)
-        if self._own is not None:
-            counts -= (self._own[block] >= 0)[:, None]
+        if self._self_indices is not None:
+            counts -= (self._self_indices[block] >= 0)[:, None]
         counts[:, :-1] -= counts[:, 1:]
         return counts
-
-
-class _Collisions:
-    """Counts scores, row by row, that a code does not tell from 0."""
-
-    def __init__(self, num_queries: int) -> None:
-        self._near = np.zeros(num_queries, np.int64)
-        self._not_zero = np.zeros(num_queries, np.int64)
-
-    def add(self, near: NDArray[np.bool_], bits: NDArray[np.int32]) -> None:
-        self._near += np.count_nonzero(near, axis=1)
-        # 0 is 0.0 and -1 is -0.0, which are one number.
-        self._not_zero += np.count_nonzero(near & (bits != 0) & (bits != -1), axis=1)
-
-    def found(self) -> bool:
-        """Whether two different scores of a row have one code."""
-        return bool(((self._near > 1) & (self._not_zero > 0)).any())
-
-
-class Code(NamedTuple):
-    """How a float32 score becomes an integer of the same order.
-
-    The bits of a float32, those of the magnitude inverted where it is negative, have its order.
-    Dropping the range of exponents that no score reaches, around 0, leaves room for the level.
-    """
-
-    level_bits: int
-    dropped: int
-
-    @classmethod
-    def wide(cls, level_bits: int) -> Code:
-        """For 64 bits: every float32 has a code of its own, and -0.0 that of 0.0."""
-        return cls(level_bits, 1)
-
-    @classmethod
-    def narrow(cls, level_bits: int, bound: float) -> Code:
-        """For 32 bits and scores up to a bound in magnitude."""
-        largest = int(np.float32(min(bound * 1.0001, 3e38)).view(np.int32)) + 1
-        return cls(level_bits, max(1, largest - 2 ** (31 - level_bits) + 2))
-
-    def scores(self, keys: NDArray[Any]) -> NDArray[np.float32]:
-        """The scores that keys stand for; 0 for those around 0 that have no code of their own."""
-        code = keys >> self.level_bits
-        away = np.where(code > 0, self.dropped - 1, -self.dropped)
-        bits = np.where(code == 0, 0, code + away).astype(np.int32)
-        return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(np.float32)
-
-    def write(
-        self,
-        scores: NDArray[np.float32],
-        keys: NDArray[Any],
-        scratch: NDArray[np.int32],
-        collisions: _Collisions,
-    ) -> None:
-        """Write the keys of level 0 of a block of scores, which are overwritten."""
-        bits = scores.view(np.int32)
-        np.right_shift(bits, 31, out=scratch)
-        np.bitwise_and(scratch, 0x7FFFFFFF, out=scratch)
-        np.bitwise_xor(bits, scratch, out=scratch)
-        np.clip(scratch, -self.dropped, self.dropped - 1, out=bits)
-        np.subtract(scratch, bits, out=scratch)
-        if self.dropped > 1 and np.count_nonzero(scratch) < scratch.size:
-            collisions.add(scratch == 0, bits)
-        np.left_shift(scratch, self.level_bits, out=keys, dtype=keys.dtype)
 
 
 def _parts(lengths: NDArray[np.int64], most: int) -> Iterator[slice]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pml_suprank.metrics import segments
+from pml_suprank.metrics import ranked_lists
 
 
 @pytest.mark.parametrize("lengths", [[2, 0, 3, 1], [0, 0], [4], [0, 2, 0], []])
@@ -14,10 +14,10 @@ def test_sums(lengths, dtype):
     rows = values.double().split(lengths) if lengths else []
     wanted = [float(row.sum()) for row in rows]
     counts = torch.tensor(lengths, dtype=torch.int64)
-    assert segments.sums(values, counts).tolist() == wanted
-    assert segments._sums_on_device(values, counts).tolist() == wanted
+    assert ranked_lists.row_sums(values, counts).tolist() == wanted
+    assert ranked_lists._sums_on_device(values, counts).tolist() == wanted
 
 
 def test_large_sums_do_not_wrap():
     values = torch.full((1000,), 255, dtype=torch.uint8)
-    assert segments.sums(values, torch.tensor([1000])).tolist() == [255000.0]
+    assert ranked_lists.row_sums(values, torch.tensor([1000])).tolist() == [255000.0]
