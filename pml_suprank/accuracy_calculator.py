@@ -17,6 +17,7 @@ from pml_suprank.metrics import catalogue
 from pml_suprank.metrics.inputs import RetrievalInputs
 from pml_suprank.metrics.neighbours import ExactKNN, lists_from_labels
 from pml_suprank.metrics.ranking.scores import SIMILARITIES
+from pml_suprank.metrics.ranking.sharing import announced, described
 from pml_suprank.metrics.ranking.streaming import collect, measure
 from pml_suprank.metrics.ranking.workers import Execution
 from pml_suprank.metrics.result import MetricResult
@@ -189,19 +190,20 @@ class AccuracyCalculator(pml.AccuracyCalculator):
                 not so; names of no metric.
             ImportError: NMI or AMI without faiss.
         """
-        self.check_primary_metrics(include, exclude)
-        self.curr_function_dict = self.get_function_dict(include, exclude)
-        selection: catalogue.Selection = [self._kept, (include, exclude)]
-        data = RetrievalInputs(
-            query,
-            query_labels,
-            reference,
-            reference_labels,
-            ref_includes_query,
-            device=self.device,
-            ignore_index=self.ignore_index,
-            **self._labels,
-        )
+        with announced(self.execution.distributed):
+            self.check_primary_metrics(include, exclude)
+            self.curr_function_dict = self.get_function_dict(include, exclude)
+            selection: catalogue.Selection = [self._kept, (include, exclude)]
+            data = RetrievalInputs(
+                query,
+                query_labels,
+                reference,
+                reference_labels,
+                ref_includes_query,
+                device=self.device,
+                ignore_index=self.ignore_index,
+                **self._labels,
+            )
         ranked = [name for name in self.curr_function_dict if self._ranks(name)]
         others = [name for name in self.curr_function_dict if name not in ranked]
         values = self._ranking_values(data, ranked, selection) if ranked else {}
@@ -237,7 +239,10 @@ class AccuracyCalculator(pml.AccuracyCalculator):
             depth = max(*cuts, *self.recall_at, data.num_others if whole else 1)
             results = collect(data.neighbours(self.knn_func, depth), functions)
         else:
-            results = measure(data.task(self.similarity), functions, self.execution)
+            task = data.task(self.similarity)
+            results = measure(
+                task, functions, self.execution, described(self.relevance), *map(str, cuts)
+            )
         if not any(bool(result.num_valid) for result in results.values()):
             logger().warning("No query has a reference of its label.")
         groups = [data.groups(level) for level in range(data.num_levels)]

@@ -21,6 +21,7 @@ from pml_suprank.hierarchy.labels import (
 from pml_suprank.metrics import catalogue
 from pml_suprank.metrics.ranking.levels import TreeLevels
 from pml_suprank.metrics.ranking.scores import checked_embeddings
+from pml_suprank.metrics.ranking.sharing import announced, described
 from pml_suprank.metrics.ranking.streaming import Task, measure
 from pml_suprank.metrics.ranking.workers import Execution
 from pml_suprank.metrics.result import EvaluationResult, MetricResult
@@ -100,37 +101,39 @@ def evaluate(
         >>> result["recall_at_1_level0"].values.tolist()
         [0.0]
     """
-    options: dict[str, Any] = {"hierarchy": hierarchy}
-    options["ignore_index"] = checked_ignore_index(ignore_index)
-    asked = Samples.checked(query, query_labels, "query", **options)
-    places: Tensor | None = torch.arange(len(asked.embeddings), device=asked.embeddings.device)
-    if gallery is None:
-        if gallery_labels is not None or self_indices is not None:
-            name = "self_indices" if gallery_labels is None else "gallery_labels"
-            raise ValueError(f"{name}: wanted None without a gallery, got a value")
-        found = asked
-    else:
-        if gallery_labels is None:
-            raise ValueError("gallery_labels: wanted the labels of the gallery, got None")
-        dim = asked.embeddings.shape[1]
-        found = Samples.checked(gallery, gallery_labels, "gallery", dim=dim, **options)
-        if ref_includes_query and self_indices is not None:
-            raise ValueError("self_indices: wanted None with ref_includes_query, got a value")
-        if ref_includes_query:
-            check_ref_includes_query(asked, found)
-        elif self_indices is not None:
-            places = _self_places(self_indices, asked, found).to(asked.embeddings.device)
+    with announced(distributed):
+        options: dict[str, Any] = {"hierarchy": hierarchy}
+        options["ignore_index"] = checked_ignore_index(ignore_index)
+        asked = Samples.checked(query, query_labels, "query", **options)
+        places: Tensor | None = torch.arange(len(asked.embeddings), device=asked.embeddings.device)
+        if gallery is None:
+            if gallery_labels is not None or self_indices is not None:
+                name = "self_indices" if gallery_labels is None else "gallery_labels"
+                raise ValueError(f"{name}: wanted None without a gallery, got a value")
+            found = asked
         else:
-            places = None
-    query, gallery = asked.embeddings, found.embeddings
-    dtype = torch.promote_types(query.dtype, gallery.dtype)
-    query, gallery = query.to(dtype), gallery.to(query.device, dtype)
-    query_labels, gallery_labels = asked.labels, found.labels
-    levels = TreeLevels(query_labels.to(query.device), gallery_labels.to(query.device))
-    chosen = catalogue.choose(metrics, k, levels.num_levels)
-    functions = {choice.name: choice.metric(relevance) for choice in chosen}
-    task = Task(query, gallery, similarity, levels, levels.num_levels, places)
-    result = measure(task, functions, Execution(block_size, max_memory, distributed, progress))
+            if gallery_labels is None:
+                raise ValueError("gallery_labels: wanted the labels of the gallery, got None")
+            dim = asked.embeddings.shape[1]
+            found = Samples.checked(gallery, gallery_labels, "gallery", dim=dim, **options)
+            if ref_includes_query and self_indices is not None:
+                raise ValueError("self_indices: wanted None with ref_includes_query, got a value")
+            if ref_includes_query:
+                check_ref_includes_query(asked, found)
+            elif self_indices is not None:
+                places = _self_places(self_indices, asked, found).to(asked.embeddings.device)
+            else:
+                places = None
+        query, gallery = asked.embeddings, found.embeddings
+        dtype = torch.promote_types(query.dtype, gallery.dtype)
+        query, gallery = query.to(dtype), gallery.to(query.device, dtype)
+        query_labels, gallery_labels = asked.labels, found.labels
+        levels = TreeLevels(query_labels.to(query.device), gallery_labels.to(query.device))
+        chosen = catalogue.choose(metrics, k, levels.num_levels)
+        functions = {choice.name: choice.metric(relevance) for choice in chosen}
+        task = Task(query, gallery, similarity, levels, levels.num_levels, places)
+        how = Execution(block_size, max_memory, distributed, progress)
+    result = measure(task, functions, how, described(relevance))
     return asked.spread(result)
 
 

@@ -59,6 +59,11 @@ class TreeLevels:
         self._query = [ids[:split].int() for _, ids in columns]
         self._gallery = [ids[split:].int() for _, ids in columns]
 
+    @property
+    def numbered(self) -> list[Tensor]:
+        """The numbered labels: a column of the queries after the other, then those of the gallery."""
+        return [*self._query, *self._gallery]
+
     def query_ids(self, level: int) -> Tensor:
         """(Q,) int64: the queries' labels of a column, numbered in their order."""
         return self._query[level].long()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -16,15 +15,8 @@ from pml_suprank.metrics.ranking.levels import LevelFunction, TreeLevels, sorted
 from pml_suprank.metrics.ranking.packed import MOST_LEVELS, PackedRanker, Workspace
 from pml_suprank.metrics.ranking.precise import PreciseScorer, products_are_exact
 from pml_suprank.metrics.ranking.scores import Scorer, full_precision
-from pml_suprank.metrics.ranking.workers import (
-    Execution,
-    Shard,
-    blocks,
-    largest_block,
-    least,
-    progress_bar,
-    run,
-)
+from pml_suprank.metrics.ranking.sharing import Shard, announced, fingerprint, least
+from pml_suprank.metrics.ranking.workers import Execution, blocks, largest_block, progress_bar, run
 from pml_suprank.metrics.result import EvaluationResult, MetricResult
 
 PAIRS_PER_BLOCK = 2**21
@@ -95,26 +87,31 @@ class _Plan(NamedTuple):
     """The plan in float64 for some queries, by their places in the order."""
 
 
-def measure(task: Task, metrics: dict[str, Metric], how: Execution) -> EvaluationResult:
+def measure(
+    task: Task, metrics: dict[str, Metric], how: Execution, *options: str
+) -> EvaluationResult:
     """Rank the gallery for one block of queries after the other, and measure the rankings.
 
-    Queries whose scores lie closer than float32 tells are ranked again in float64.
+    Queries whose scores lie closer than float32 tells are ranked again in float64. ``options`` are what else has to be
+    the same in all processes that share the queries.
 
     Raises:
         ValueError: ``max_memory`` is not enough for one query; products overflow; processes that
             share the queries have different tasks.
     """
-    if task.packable:
-        plan = _packed_plan(task, how)
-    else:
-        plan = _sorted_plan(task, how, task.fusable)
-    shard = Shard(how.distributed, (*_fingerprint(task), plan.block_size, *metrics))
+    with announced(how.distributed):
+        if task.packable:
+            plan = _packed_plan(task, how)
+        else:
+            plan = _sorted_plan(task, how, task.fusable)
+        same = (*_fingerprint(task), plan.block_size, *metrics, *options) if how.distributed else ()
+    shard = Shard(how.distributed, same)
     values = torch.zeros(len(metrics), len(task.query), dtype=torch.float64)
     valid = torch.zeros(len(metrics), len(task.query), dtype=torch.bool)
     with full_precision():
         values[:, plan.order], valid[:, plan.order] = _measured(plan, metrics, how, shard)
         if plan.unresolved is not None and plan.refined is not None:
-            again = shard.merge(plan.unresolved()).nonzero().flatten()
+            again = shard.merge(plan.unresolved())[0].nonzero().flatten()
             if len(again) * MOST_UNRESOLVED > len(plan.order):
                 again = torch.arange(len(plan.order))
             if len(again) and not products_are_exact(task.query, task.gallery, task.similarity):
@@ -147,11 +144,13 @@ def _measured(
                 if found:  # stacked first: one copy from a GPU, not one for each metric
                     values[:, places], valid[:, places] = map(torch.stack, zip(*found, strict=True))
 
-    jobs = shard.part(blocks(len(plan.order), plan.block_size))
-    done = run(work, jobs, plan.workspace, plan.threads)
-    for _ in progress_bar(done, sum(job.stop - job.start for job in jobs), how.progress, what):
-        pass
-    return shard.merge(values), shard.merge(valid)
+    with shard.all_or_none():
+        jobs = shard.part(blocks(len(plan.order), plan.block_size))
+        done = run(work, jobs, plan.workspace, plan.threads)
+        for _ in progress_bar(done, sum(job.stop - job.start for job in jobs), how.progress, what):
+            pass
+    values, valid = shard.merge(values, valid)
+    return values, valid
 
 
 def collect(lists: Iterator[RankedLists], metrics: dict[str, Metric]) -> EvaluationResult:
@@ -282,14 +281,10 @@ def _block_size(
 
 
 def _fingerprint(task: Task) -> tuple[Any, ...]:
-    """What tells tasks apart, nearly surely, without a look at every number."""
-    rows = [
-        task.query[:: max(1, len(task.query) // 64)],
-        task.gallery[:: max(1, len(task.gallery) // 64)],
-    ]
-    return (
-        len(task.query),
-        len(task.gallery),
-        task.similarity,
-        *(zlib.crc32(part.cpu().contiguous().numpy().tobytes()) for part in rows),
-    )
+    """What tells tasks apart: embeddings, labels, and where the queries stand. A function of labels is not compared."""
+    tensors = [task.query, task.gallery]
+    if task.self_indices is not None:
+        tensors.append(task.self_indices)
+    if isinstance(task.levels, TreeLevels):
+        tensors += task.levels.numbered
+    return task.similarity, task.num_levels, *fingerprint(*tensors)
