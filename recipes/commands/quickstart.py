@@ -119,8 +119,8 @@ def _write(
         title=f"{title} on emoji",
         lead=(
             f"Mean H-AP on {len(test_set):,} images of {len(test_set.emoji)} emoji that were not "
-            f"trained on: <b>{before[h_ap]:.3f}</b> with ImageNet features, "
-            f"<b>{after[h_ap]:.3f}</b> after {len(session.history)} batches of training "
+            f"trained on: {before[h_ap]:.3f} with ImageNet features, "
+            f"{after[h_ap]:.3f} after {len(session.history)} batches of training "
             f"({minutes} min {seconds:02d} s on a CPU)."
         ),
         before=before,

@@ -10,7 +10,7 @@ from PIL import Image
 from pml_suprank.recipes.commands.evaluate import evaluate_embeddings, per_query
 from pml_suprank.recipes.embeddings import EmbeddingSet
 from pml_suprank.recipes.pages.results_page import Query, render_results
-from pml_suprank.recipes.pages.sheets import file_thumbnail, no_image, tile
+from pml_suprank.recipes.pages.thumbnails import file_thumbnail, no_image, tile
 
 
 @pytest.fixture
