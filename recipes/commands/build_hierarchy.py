@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pml_suprank.hierarchy import HierarchyError
+from pml_suprank.hierarchy.folders import LINKS
 from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.devices import add_device, tell_device
 from pml_suprank.recipes.embeddings import EmbeddingError
@@ -72,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     add = step("classify", "put images of classes without a name into groups", _classify)
     add("images", type=Path, help="CSV file: path, class_id; or landmark_id, images")
     add("--root", type=Path, default=Path(), help="folder of the images (.)")
+    add(
+        "--links",
+        choices=LINKS,
+        default="inside",
+        help="follow takes images outside of --root (inside)",
+    )
     add("--encoder", required=True, help="of images and names, or file:IMAGES.npz")
     add("--rule", choices=[*RULES], default="clip", help="most similar name, or vote of 5 (clip)")
     add("--against", choices=["text", "images"], default="text",
@@ -135,6 +142,7 @@ def _classify(options: argparse.Namespace, work: WorkFolder) -> str:
         against=options.against,
         prompts=options.prompts,
         device=_device(options),
+        links=options.links,
         workers=options.workers,
     )
 

@@ -105,7 +105,7 @@ def _write(
     config: Config,
     session: Session,
     metrics: dict[str, Any],
-    page: str,
+    page: list[dict[str, Any]],
     train_set: EmojiDataset,
     test_set: EmojiDataset,
 ) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.hierarchy.regular_files import regular
 from pml_suprank.recipes.commands.embed import embed_images
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.pictures import BrokenImageError, read_picture
@@ -121,7 +122,7 @@ def _write(path: Path, key: str, content: tuple[np.ndarray, np.ndarray]) -> None
 def _read(path: Path, key: str) -> tuple[np.ndarray, np.ndarray] | None:
     """A kept part; None where it is missing, damaged or of other images."""
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with np.load(regular(path), allow_pickle=False) as content:
             values, whole = content["features"], content["whole"]
             return (values, whole) if str(content["key"]) == key else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

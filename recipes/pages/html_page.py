@@ -8,7 +8,7 @@ import base64
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ def _make_environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    filters: dict[str, Callable[..., str]] = {
         "number": _number,
         "signed": _signed,
         "percent": _percent,
@@ -139,6 +139,7 @@ def _make_environment() -> jinja2.Environment:
         "picture": _picture,
         "file_link": _file_link,
     }
+    environment.filters.update(filters)
     script = (_TEMPLATES / "tables.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.globals |= {"script": Markup(script), "script_hash": f"sha256-{digest}"}

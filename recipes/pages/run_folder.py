@@ -1,6 +1,5 @@
 """What a run folder holds, read back and checked: it may be anybody's."""
 
-import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
+from pml_suprank.hierarchy.text_tables import open_table
 from pml_suprank.integrations.plain_files import read_json, read_yaml
 from pml_suprank.recipes.pages.html_page import is_picture
 
@@ -182,11 +182,10 @@ def _numbers(path: Path, need: tuple[str, ...], text: tuple[str, ...] = ()) -> l
     """Rows of a CSV file of numbers, beside columns of text."""
 
     def parse(path: Path) -> list[dict[str, Any]]:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-        if any(None in row or None in row.values() for row in rows):
-            raise ValueError("a row of another length than the first")
-        lacking = [name for name in need if rows and name not in rows[0]]
-        if lacking:
+        table = open_table(path)
+        lacking = [name for name in need if name not in table.header]
+        rows = [dict(zip(table.header, cells, strict=True)) for _, cells in table]
+        if rows and lacking:
             raise ValueError(f"no column {lacking[0]!r}")
         return [
             {name: value if name in text else _finite(float(value)) for name, value in row.items()}
