@@ -136,6 +136,7 @@ def _run(trainer: Trainer, sets: Sets, output: Path, resume: bool) -> dict[str, 
         trainer.test_set,
         notes=sets.notes,
         left_out=sets.left_out,
+        broken=sets.broken,
     )
     write_report([output], output / "report.html")
     accelerator.wait_for_everyone()

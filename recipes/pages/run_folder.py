@@ -1,14 +1,15 @@
 """What a run folder holds, read back and checked: it may be anybody's."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from pml_suprank.hierarchy.text_tables import open_table
 from pml_suprank.integrations.plain_files import read_json, read_yaml
+from pml_suprank.recipes.pages.checked import Checked, Number, finite
+from pml_suprank.recipes.pages.details import Details
 from pml_suprank.recipes.pages.html_page import is_picture
 
 __all__ = ["LeftOutFact", "LevelNote", "Metrics", "RunFolder", "RunFolderError", "Sheets"]
@@ -20,22 +21,7 @@ class RunFolderError(ValueError):
     """A run folder that is not whole; the message names the file."""
 
 
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("wanted a finite number")
-    return value
-
-
-Number = Annotated[float, AfterValidator(_finite)]
-
-
-class _Checked(BaseModel):
-    """Of the types that are written down, nothing is converted, and what else there is stays away."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
-
-
-class LevelNote(_Checked):
+class LevelNote(Checked):
     """A level of the held-out images, as :class:`pml_suprank.recipes.levels.LevelFact`."""
 
     name: str
@@ -43,7 +29,7 @@ class LevelNote(_Checked):
     note: str
 
 
-class LeftOutFact(_Checked):
+class LeftOutFact(Checked):
     """What lay beside the images and was not read, for one reason."""
 
     reason: str
@@ -51,27 +37,31 @@ class LeftOutFact(_Checked):
     examples: list[str]
 
 
-class Metrics(_Checked):
+class Metrics(Checked):
     """The content of ``metrics.json``."""
 
     before: dict[str, Number]
     after: dict[str, Number]
-    level_names: list[str] = []
-    levels: list[LevelNote] = []
-    notes: list[str] = []
-    left_out: list[LeftOutFact] = []
+    level_names: list[str] = Field([])
+    levels: list[LevelNote] = Field([])
+    notes: list[str] = Field([])
+    left_out: list[LeftOutFact] = Field([])
     test_set: str | None = None
     queries: int | None = None
     iterations: int | None = None
+    classes: int | None = None
+    training_images: int | None = None
+    training_classes: int | None = None
+    broken: int | None = None
 
 
-class _Rows(_Checked):
+class _Rows(Checked):
     queries: list[int]
     results: list[list[int]]
     levels: list[list[int]]
 
 
-class Sheets(_Checked):
+class Sheets(Checked):
     """The content of ``sheets.json``, see :func:`pml_suprank.recipes.pages.sheets.contact_sheet`."""
 
     level_names: list[str]
@@ -114,6 +104,7 @@ class RunFolder:
         history: rows of ``history.csv``.
         evaluations: rows of ``evaluations.csv``, numbers where they are some; empty for the quickstart.
         sheets: what is retrieved; None where there is no such file.
+        details: scores of classes and more; None where there is no such file.
     """
 
     path: Path
@@ -122,6 +113,7 @@ class RunFolder:
     history: list[dict[str, float]]
     evaluations: list[dict[str, Any]]
     sheets: Sheets | None
+    details: Details | None = None
 
     @classmethod
     def read(cls, path: Path) -> "RunFolder":
@@ -143,12 +135,14 @@ class RunFolder:
             )
         metrics = _checked(path / "metrics.json", Metrics, "the run is not finished; --resume it")
         history = _numbers(path / "history.csv", need=("loss",))
-        evaluations, sheets = [], None
+        evaluations, sheets, details = [], None, None
         if (path / "evaluations.csv").exists():
             evaluations = _numbers(path / "evaluations.csv", need=("epoch",), text=("split",))
         if (path / "sheets.json").exists():
             sheets = _checked(path / "sheets.json", Sheets)
-        return cls(path, dict(_flat(settings)), metrics, history, evaluations, sheets)
+        if (path / "details.json").exists():
+            details = _checked(path / "details.json", Details)
+        return cls(path, dict(_flat(settings)), metrics, history, evaluations, sheets, details)
 
     @property
     def name(self) -> str:
@@ -188,7 +182,7 @@ def _numbers(path: Path, need: tuple[str, ...], text: tuple[str, ...] = ()) -> l
         if rows and lacking:
             raise ValueError(f"no column {lacking[0]!r}")
         return [
-            {name: value if name in text else _finite(float(value)) for name, value in row.items()}
+            {name: value if name in text else finite(float(value)) for name, value in row.items()}
             for row in rows
         ]
 

@@ -6,6 +6,13 @@ from typing import Any
 
 from pml_suprank.recipes.levels import level_title
 from pml_suprank.recipes.pages.charts import line_chart, loss_chart
+from pml_suprank.recipes.pages.details import (
+    branch_tables,
+    class_table,
+    confusions,
+    embedding_map,
+    worst_sheets,
+)
 from pml_suprank.recipes.pages.html_page import before_after, page
 from pml_suprank.recipes.pages.run_folder import RunFolder
 from pml_suprank.recipes.pages.sheets import frame_colours, legend, sheets_of
@@ -17,6 +24,7 @@ _TITLES = {
     "ndcg": "NDCG",
     "asi": "ASI",
     "mean_average_precision": "AP",
+    "average_precision": "AP",
     "mean_average_precision_at_r": "AP@R",
     "precision_at_1": "P@1",
 }
@@ -24,6 +32,8 @@ _TITLES = {
 
 def metric_titles(names: Sequence[str], level_names: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Metric to its title and the level it is of ("" for all levels), in the order of the levels.
+
+    R@1 is P@1 and left out where that is there.
 
     Args:
         names: as evaluations have them, such as ``recall_at_5_level0``.
@@ -34,6 +44,8 @@ def metric_titles(names: Sequence[str], level_names: Sequence[str]) -> dict[str,
     for name in names:
         match = re.fullmatch(r"(.+)_level(\d+)", name)
         base, level = (match[1], int(match[2])) if match else (name, -1)
+        if base == "recall_at_1" and name.replace(base, "precision_at_1") in names:
+            continue
         title = _TITLES.get(base) or base.replace("recall_at_", "R@").replace("_", " ")
         found[name] = (title, "" if level < 0 else level_title(level_names, level))
         first = list(_TITLES).index(base) if base in _TITLES else len(_TITLES)
@@ -66,6 +78,8 @@ def render_run(run: RunFolder) -> str:
         colours=frame_colours(len(levels)),
         legend=legend([level_title(levels, level) for level in range(len(levels))]),
         shown=_sheets(run),
+        counts=_counts(run),
+        details=_details(run),
         plotted=_plots(run, loss, {name: titles[name][0] for name in main}),
         left_out=_left_out(run),
         settings=[
@@ -74,6 +88,49 @@ def render_run(run: RunFolder) -> str:
             if value not in (None, "", {}, [])
         ],
     )
+
+
+def _counts(run: RunFolder) -> list[tuple[str, str]]:
+    """How much there is of everything, and how much was left out."""
+    metrics, found = run.metrics, []
+    for what, images, classes in (
+        ("trained on", metrics.training_images, metrics.training_classes),
+        ("held out", metrics.queries, metrics.classes),
+    ):
+        if images is not None:
+            of = "" if classes is None else f" of {classes:,} classes"
+            found.append((what, f"{images:,} images{of}"))
+    alone = {} if run.details is None else run.details.left_out
+    for level, count in alone.items():
+        name = level_title(metrics.level_names, int(level)) if level.isdecimal() else level
+        if count:
+            found.append(
+                (
+                    f"no other of the same {name}",
+                    f"{count:,} queries, left out of the metrics of this level",
+                )
+            )
+    if metrics.broken:
+        found.append(("broken", f"{metrics.broken:,} images left out"))
+    if metrics.left_out:
+        total = sum(row.count for row in metrics.left_out)
+        found.append(("not read", f"{total:,} files or folders, see below"))
+    return found
+
+
+def _details(run: RunFolder) -> dict[str, Any]:
+    """Scores of classes and branches, confusions, the map and the worst queries; {} for a run without."""
+    if run.details is None or not run.details.classes:
+        return {}
+    levels = run.metrics.level_names
+    return {
+        "drawn": run.details.queries if run.details.queries != run.metrics.queries else 0,
+        "map": embedding_map(run.details, levels),
+        "worst": worst_sheets(run.details, len(levels)),
+        "classes": class_table(run.details, levels),
+        "branches": branch_tables(run.details, levels),
+        "confusions": confusions(run.details, levels),
+    }
 
 
 def setting_text(value: Any) -> str:
@@ -133,6 +190,14 @@ def _plots(run: RunFolder, loss: str, titles: Mapping[str, str]) -> list[dict[st
     if len(run.evaluations) > 1:
         lines = {title: by_epoch(run, name) for name, title in titles.items()}
         found.append(line_chart(lines, "epoch", "held-out images"))
+        every = metric_titles(list(run.metrics.after), run.metrics.level_names)
+        lines = {
+            f"AP, same {level}": by_epoch(run, name)
+            for name, (title, level) in every.items()
+            if title == "AP"
+        }
+        if lines:
+            found.append(line_chart(lines, "epoch", "average precision by level"))
     return found
 
 

@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 # From nothing in common to everything; every frame carries dots as well.
-_COLOURS = ("#c3cad4", "#a56cc9", "#e5484d", "#f08c2e", "#e9cf34", "#93c83e", "#2e9e62", "#0c5f73")
+_COLOURS = ("#b6bfca", "#cf6fc0", "#ee8a2c", "#ecdc3c", "#9fd04a", "#35985a", "#35a5d8", "#0d5c70")
 
 
 def contact_sheet(

@@ -58,7 +58,7 @@ class Page(HTMLParser):
                 assert value.startswith("file:///"), value
                 self.references.append(value)
             elif name == "style":
-                assert re.fullmatch(r"(width:\d+\.\d%|background:#[0-9a-f]{6})", value), value
+                assert re.fullmatch(r"(width|opacity):\d+\.\d%", value), value
             elif name in ("alt", "title"):
                 self.texts.append(value)
 
