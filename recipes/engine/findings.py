@@ -27,6 +27,7 @@ _PAIRS = 4 * 10**8
 _MOST_ROWS = 2000
 _MOST_POINTS = 600
 _FEW_POINTS = 100
+_LEAST_SPREAD = 1e-6  # of collapsed embeddings there is nothing to map
 _MATRIX = range(2, 13)
 """Groups of a level whose confusions are shown as a matrix."""
 
@@ -166,7 +167,9 @@ def _confusion(
 def map_points(
     found: Evaluation, tree: Hierarchy, paths: Sequence[str], seed: int
 ) -> dict[str, Any]:
-    """Embeddings in two dimensions: t-SNE, or PCA of few images; of a large set 600 are drawn.
+    """Embeddings in two dimensions: t-SNE, or PCA of few images and of those that fall on a line.
+
+    Of a large set 600 are drawn.
 
     Returns:
         How, the level of the groups (the coarsest that tells images apart), and x, y, group and text of each point.
@@ -178,16 +181,13 @@ def map_points(
     if count > _MOST_POINTS:
         drawn = np.sort(np.random.default_rng([seed, 3]).choice(count, _MOST_POINTS, replace=False))
     points = normalize(found.embeddings[drawn].double(), dim=1).numpy()
-    if len(drawn) >= _FEW_POINTS:
+    places, method = _principal(points), "PCA"
+    spread = places.std(0)
+    if len(drawn) >= _FEW_POINTS and spread.min() > _LEAST_SPREAD:
         method = "t-SNE"
+        start = (places / spread[0] * 1e-4).astype(np.float32)
         manifold = require("sklearn.manifold", extra="recipes")
-        places = manifold.TSNE(init="pca", random_state=seed % 2**32).fit_transform(points)
-    else:
-        method = "PCA"
-        centred = points - points.mean(0)
-        vectors = np.linalg.svd(centred, full_matrices=False)[2][:2]
-        places = np.zeros((len(points), 2))
-        places[:, : len(vectors)] = centred @ vectors.T
+        places = manifold.TSNE(init=start, random_state=seed % 2**32).fit_transform(points)
     places = np.nan_to_num(places).round(4)
     return {
         "method": method,
@@ -201,6 +201,15 @@ def map_points(
             for row in drawn.tolist()
         ],
     }
+
+
+def _principal(points: np.ndarray) -> np.ndarray:
+    """[N, 2] coordinates along the two directions of greatest variance."""
+    centred = points - points.mean(0)
+    vectors = np.linalg.svd(centred, full_matrices=False)[2][:2]
+    places = np.zeros((len(points), 2))
+    places[:, : len(vectors)] = centred @ vectors.T
+    return places
 
 
 def _item(data: Any, index: int, paths: Sequence[str] | None = None) -> dict[str, Any]:

@@ -151,6 +151,11 @@ def test_maps(data: ImageDataset, found: dict, evaluation: Evaluation) -> None:
     made = engine.map_points(Evaluation({}, many, labels, facts), data.hierarchy, paths, 0)
     assert (made["method"], made["level"]) == ("t-SNE", 0)
     assert np.isfinite([made["x"], made["y"]]).all()
+    for collapsed in (torch.ones(120, 4), torch.zeros(120, 4), torch.ones(3, 2), many[:, :1]):
+        own = Evaluation({}, collapsed, labels[: len(collapsed)], facts)
+        made = engine.map_points(own, data.hierarchy, paths, 0)
+        assert made["method"] == "PCA"
+        assert np.isfinite([made["x"], made["y"]]).all()
 
 
 def test_examples_have_a_positive(data: ImageDataset) -> None:
