@@ -99,6 +99,7 @@ class ImageDataset(Dataset[Any]):
             raise ValueError(
                 f"captions: wanted {len(paths)}, one for each image, got {len(captions)}"
             )
+        self.credits: tuple[str, ...] = ()  # whom a page that shows the images has to name
         self.captions = None if captions is None else tuple(captions)
         self.paths: Sequence[Path] = (
             paths if isinstance(paths, IdPaths) else tuple(Path(path) for path in paths)

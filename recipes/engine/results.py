@@ -117,6 +117,7 @@ def write_after(
         "broken": broken,
         "iterations": trainer.global_step,
         "training_seconds": round(sum(row["seconds"] for row in trainer.log.history), 1),
+        "credits": list(test.credits),
         "left_out": [asdict(item) for item in left_out],
     }
     write_json(folder / "metrics.json", metrics)  # last: its presence says that the run is whole

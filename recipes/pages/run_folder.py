@@ -46,6 +46,7 @@ class Metrics(Checked):
     levels: list[LevelNote] = Field([])
     notes: list[str] = Field([])
     left_out: list[LeftOutFact] = Field([])
+    credits: list[str] = Field([])
     test_set: str | None = None
     queries: int | None = None
     iterations: int | None = None

@@ -74,6 +74,7 @@ def render_run(run: RunFolder) -> str:
         ],
         parts=before_after(before, after, parts),
         notes=run.metrics.notes,
+        credits=run.metrics.credits,
         levels=_levels(run),
         colours=frame_colours(len(levels)),
         legend=legend([level_title(levels, level) for level in range(len(levels))]),

@@ -1,6 +1,7 @@
 """What the report says of classes, confusions and worst queries, against loops; and what a page makes of it."""
 
 import base64
+import html
 import io
 import itertools
 import json
@@ -16,6 +17,8 @@ pytest.importorskip("sklearn", reason="needs the recipes extra")
 
 from pml_suprank import metrics
 from pml_suprank.integrations.model_identity import ModelIdentity
+from pml_suprank.recipes.data.emoji import LICENCES
+from pml_suprank.recipes.data.emoji_images import load_emoji_images
 from pml_suprank.recipes.data.folder import load_folder
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.embeddings import EmbeddingSet
@@ -26,7 +29,8 @@ from pml_suprank.recipes.levels import level_facts
 from pml_suprank.recipes.pages.charts import line_chart, loss_chart
 from pml_suprank.recipes.pages.details import Details, embedding_map, worst_sheets
 from pml_suprank.recipes.pages.results_page import Query, render_picture, render_results
-from pml_suprank.recipes.pages.run_page import metric_titles
+from pml_suprank.recipes.pages.run_folder import RunFolder
+from pml_suprank.recipes.pages.run_page import metric_titles, render_run
 from pml_suprank.recipes.pages.sheets import frame_colours
 from pml_suprank.recipes.pages.thumbnails import file_thumbnail, tile
 from pml_suprank.recipes.retrievals import choose_queries
@@ -222,3 +226,14 @@ def test_charts_of_anything() -> None:
     assert [dot["text"] for dot in chart["lines"][0]["dots"]] == [
         "mean of the epoch, epoch 0.5: 2.5", "mean of the epoch, epoch 1.25: 1",
     ]  # fmt: skip
+
+
+def test_whoever_drew_the_pictures_is_named(tmp_path: Path) -> None:
+    shown = [f"{vendor}: {text}" for vendor, text in LICENCES.items()]
+    assert list(load_emoji_images(limit=2).credits) == shown
+    (tmp_path / "config.yaml").write_text("loss: a")
+    metrics = {"before": {"a": 0}, "after": {"a": 1}, "credits": shown}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    (tmp_path / "history.csv").write_text("loss\n1\n")
+    text = html.unescape(render_run(RunFolder.read(tmp_path)))
+    assert all(credit in text for credit in shown)

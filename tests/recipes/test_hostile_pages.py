@@ -54,6 +54,7 @@ def foreign_run(folder: Path) -> Path:
             {"name": "kind", "nodes": 2, "note": ""},
         ],
         "notes": [HOSTILE],
+        "credits": [HOSTILE],
         "left_out": [{"reason": HOSTILE, "count": 2, "examples": [HOSTILE]}],
         "test_set": HOSTILE,
         "queries": 3,
