@@ -44,7 +44,9 @@ def as_read(text: str) -> str:
 
 
 @given(st.lists(st.tuples(cells, cells), max_size=6))
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_every_cell_comes_back(tmp_path: Path, pairs: list[tuple[str, str]]) -> None:
     rows = [{"=number": i, "name": one, "value": other} for i, (one, other) in enumerate(pairs)]
     write_csv(tmp_path / "a.csv", rows, ["=number", "name", "value"])
