@@ -2,11 +2,11 @@
 
 import re
 
-__all__ = ["PATTERN", "guarded", "unguarded"]
+__all__ = ["PATTERN", "guarded", "read_cell", "unguarded"]
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_FORMULA = re.compile(r"[\s']*[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-PATTERN = r"^'('*[=+\-@\t\r])"
+PATTERN = r"^'([\s']*[=+\-@\t\r])"
 """A guarded cell; the group is how the text begins."""
 _GUARDED = re.compile(PATTERN)
 
@@ -29,3 +29,8 @@ def unguarded(cell: str) -> str:
         ['=1+1', '-0.5', 'oak', "'=a'"]
     """
     return _GUARDED.sub(r"\1", cell)
+
+
+def read_cell(cell: str) -> str:
+    """The text of a cell without spaces around it; those that a guard stands before are kept."""
+    return unguarded(cell.lstrip()).rstrip()

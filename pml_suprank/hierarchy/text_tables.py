@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pml_suprank.hierarchy.cells import unguarded
+from pml_suprank.hierarchy.cells import read_cell
 from pml_suprank.hierarchy.labels import HierarchyError
 from pml_suprank.hierarchy.regular_files import regular
 
@@ -72,7 +72,7 @@ class TextTable:
             try:
                 next(reader)
                 for cells in reader:
-                    row = tuple(unguarded(cell.strip()) for cell in cells)
+                    row = tuple(read_cell(cell) for cell in cells)
                     if not any(row):
                         continue
                     line = reader.line_num + self.skipped
@@ -158,7 +158,7 @@ def open_table(
     if delimiter is None:
         delimiter = named[4] if is_named else _delimiter(sample, columns)
     rows = _rows(sample, delimiter)
-    header = tuple(unguarded(cell.strip()) for cell in rows[0]) if rows else ()
+    header = tuple(read_cell(cell) for cell in rows[0]) if rows else ()
     return TextTable(path, header, delimiter, encoding, skipped)
 
 
@@ -203,7 +203,7 @@ def _delimiter(sample: str, columns: Sequence[str]) -> str:
 
     def fitness(delimiter: str) -> tuple[int, bool, bool]:
         rows = [row for row in _rows(sample, delimiter) if any(cell.strip() for cell in row)]
-        header = [unguarded(cell.strip()) for cell in rows[0]] if rows else []
+        header = [read_cell(cell) for cell in rows[0]] if rows else []
         found = sum(column in header for column in columns)
         return found, len(header) > 1 and len({*map(len, rows)}) == 1, len(header) > 1
 

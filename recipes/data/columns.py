@@ -63,8 +63,9 @@ def read_columns(path: Path, types: Mapping[str, str]) -> dict[str, Any]:
     for name, kind in types.items():
         column = table.column(name).combine_chunks()
         if kind == "string":
-            trimmed = compute.utf8_trim_whitespace(column)
-            column = compute.replace_substring_regex(trimmed, PATTERN, r"\1")
+            cells = compute.utf8_ltrim_whitespace(column)
+            texts = compute.replace_substring_regex(cells, PATTERN, r"\1")
+            column = compute.utf8_rtrim_whitespace(texts)
         found[name] = column
     return found
 
