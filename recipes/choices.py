@@ -5,6 +5,7 @@ __all__ = [
     "ENCODERS",
     "INDEX_KINDS",
     "LINKAGES",
+    "LINKS",
     "LOADERS",
     "MADE",
     "NETWORKS",
@@ -45,6 +46,9 @@ NETWORKS = ("open_clip", "run", "sentences")
 
 LINKAGES = ("ward", "complete", "average", "single")
 """Of a clustering."""
+
+LINKS = ("inside", "follow")
+"""Of files: only those that stay inside the folder, or all."""
 
 RULES = ("clip", "knn")
 """How an image is put into a group of names."""
