@@ -5,7 +5,7 @@ import torch
 
 from pml_suprank import Hierarchy, functional, metrics
 from pml_suprank.accuracy_calculator import AccuracyCalculator
-from pml_suprank.functional._backends import BACKENDS, LevelRelevance
+from pml_suprank.functional._backends import BACKENDS
 from pml_suprank.functional.steps import hard_places
 from pml_suprank.metrics import definitions
 from pml_suprank.metrics.catalogue import METRICS, RENAMED
@@ -13,6 +13,7 @@ from pml_suprank.metrics.ranked_lists import RankedLists
 from pml_suprank.metrics.ranking.levels import sorted_levels
 from pml_suprank.relevance import (
     ExponentialGain,
+    LevelRelevance,
     PopulationRelevance,
     WeightedRelevance,
     item_relevance,
@@ -113,7 +114,7 @@ def test_an_objective_is_the_metric_of_its_name(backend, relevance, dtype):
 
 @pytest.mark.parametrize("backend", CPU_BACKENDS)
 def test_an_objective_with_a_mask_is_the_metric_without_those_items(backend):
-    relevance = WeightedRelevance([0.2, 0.3, 0.5])
+    relevance = WeightedRelevance(by_level=[0.5, 0.3, 0.2])
     for seed in range(3):
         scores, _, _, common, _ = problem(seed)
         mask = torch.rand(scores.shape) < 0.6
