@@ -60,7 +60,9 @@ class AccuracyCalculator(pml.AccuracyCalculator):
         similarity: "euclidean" (as PML's default search), "cosine" or "dot".
         ignore_index: a label; samples that have it (2-D labels: in column 0) are neither queries nor references, as
             if they had not been passed, and have no class in ``return_per_class``.
-        block_size, max_memory, distributed: as in :func:`pml_suprank.metrics.evaluate`.
+        block_size: as in :func:`pml_suprank.metrics.evaluate`.
+        max_memory: as in ``evaluate``.
+        distributed: as in ``evaluate``.
         progress: whether to show a progress bar.
 
     Raises:

@@ -72,6 +72,9 @@ class EvaluationResult(Mapping[str, MetricResult]):
     """Several metrics of the same queries, by name.
 
     A name without its level is that of the finest, as PML has it: "recall_at_1" finds "recall_at_1_level0".
+
+    Args:
+        results: metric by name.
     """
 
     def __init__(self, results: Mapping[str, MetricResult]) -> None:
