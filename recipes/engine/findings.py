@@ -19,7 +19,7 @@ from pml_suprank.recipes.retrievals import RESULTS, first_results, shared_levels
 
 __all__ = ["findings", "map_points"]
 
-H_AP, AP, P_AT_1 = "hierarchical_average_precision", "average_precision", "precision_at_1"
+H_AP, AP, P_AT_1 = "hierarchical_average_precision", "mean_average_precision", "precision_at_1"
 WORST = 10
 """Queries that the report shows."""
 _PAIRS = 4 * 10**8

@@ -150,7 +150,7 @@ def test_tables_that_are_wrong_are_no_traceback(
     assert suprank([*command, "--data.options", "{}"]) == 2
     assert "data.options.levels: table needs this option" in capsys.readouterr().err
     assert suprank([*command, "--data.options", '{"levels": "breed"}']) == 2
-    assert "wanted a list of columns, finest first, got 'breed'" in capsys.readouterr().err
+    assert "data.options.levels: wanted a list, got 'breed'" in capsys.readouterr().err
 
 
 def test_queries_and_gallery_of_a_table_have_one_taxonomy(tmp_path: Path) -> None:
