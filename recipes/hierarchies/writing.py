@@ -12,7 +12,7 @@ from pml_suprank.recipes.files import write_atomic, write_csv, write_json, write
 from pml_suprank.recipes.hierarchies.agreement import agreement, read_labels
 from pml_suprank.recipes.hierarchies.consistency import label_queries
 from pml_suprank.recipes.hierarchies.names import FILE as NAMES
-from pml_suprank.recipes.hierarchies.names import read_names
+from pml_suprank.recipes.hierarchies.names import NO_GROUP, read_names
 from pml_suprank.recipes.hierarchies.review import GROUPS, read_groups
 from pml_suprank.recipes.hierarchies.tables import TableError, read_csv
 from pml_suprank.recipes.hierarchies.voting import (
@@ -235,7 +235,7 @@ def _write_tree(
         if row.groups:
             cells = [titles[class_id], *row.groups]
         elif unclassified == "keep":
-            cells = [*[""] * len(levels), f"(no group) {titles[class_id]}"]
+            cells = [*[""] * len(levels), f"{NO_GROUP}{titles[class_id]}"]
         else:
             continue
         own = {"class_id": class_id} if with_ids else {}
