@@ -1,6 +1,6 @@
 """Build a hierarchy from class names, or from images where a class has no name, with a person's eye on it.
 
-    suprank build-hierarchy names work classes.csv --name-column supercategory
+    suprank build-hierarchy names work names.txt
     suprank build-hierarchy propose work --levels subgroup=100 group=10 --encoder sentences
     suprank build-hierarchy review work
     suprank build-hierarchy classify work images.csv --root photos --encoder open_clip:ViT-B-32:hub:laion2b_s34b_b79k
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         return own.add_argument
 
     add = step("names", "a name for every class where one is known", _names)
-    add("classes", type=Path, help="CSV file, a row for each class")
+    add("classes", type=Path, help="CSV file, a row for each class; or a list, a name in a line")
     add("--class-column", default="class_id", help="column of class ids (class_id)")
     add("--name-column", default="name", help="column of names, empty where unknown (name)")
 
@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--given", type=Path, help="CSV file of known labels to compare with: class_id, levels")
     add("--queries", type=Path, help="CSV file of queries: id, images")
     add("--gallery", type=Path, help="CSV file of the gallery: id, landmark_id")
+    add("--landmarks", action="store_true", help="write a file in the columns of H-GLDv2, too")
     return parser
 
 
@@ -155,6 +156,7 @@ def _write(options: argparse.Namespace, work: WorkFolder) -> str:
         given=options.given,
         queries=options.queries,
         gallery=options.gallery,
+        landmarks=options.landmarks,
     )
 
 
