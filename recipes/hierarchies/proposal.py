@@ -79,8 +79,8 @@ def propose(
 ) -> str:
     """Embed the names, group them, and write the review sheet.
 
-    Writes ``name_features.npz``, ``proposal.csv``, the same as ``review.csv`` for a person to edit, and
-    ``review.html`` to look at, the most doubtful names first.
+    Writes ``name_features.npz``; ``proposal.csv``, group by group, the most doubtful names of each first; the same as
+    ``review.csv`` for a person to edit; and ``review.html`` to look at, the most doubtful names of all first.
 
     Args:
         work: the work folder, after *names*.
@@ -129,7 +129,7 @@ def propose(
             "doubt": f"{row.doubt:.3f}",
             "nearest": row.nearest,
         }
-        for row in rows
+        for row in sorted(rows, key=lambda row: (row.groups[::-1], -row.doubt, row.name))
     ]
     write_csv(work / PROPOSAL, table)
     write_text(work / PAGE, render_review(rows, list(levels)))
