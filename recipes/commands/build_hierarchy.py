@@ -61,10 +61,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--name-column", default="name", help="column of names, empty where unknown (name)")
 
     add = step("propose", "group the names, for a person to review", _propose)
-    add("--levels", nargs="+", required=True, help="name=number of groups, finest first")
+    add(
+        "--levels",
+        nargs="+",
+        required=True,
+        help="name=number of groups, finest first; name=auto or name=4-12 chooses by silhouette",
+    )
     add("--encoder", required=True, help="of the names, see suprank build-hierarchy --help")
     _add_prompts(add)
-    add("--linkage", choices=LINKAGES, default="ward", help="of the clustering (ward)")
+    add("--linkage", choices=LINKAGES, help="of the clustering (sentences: average; else ward)")
+    add("--variance", type=float, help="share kept in the main directions (sentences: 0.5; else 1)")
     add("--overwrite", action="store_true", help="replace an edited review.csv")
 
     step("review", "check and apply the edited review.csv", lambda _, work: apply_review(work))
@@ -121,6 +127,7 @@ def _propose(options: argparse.Namespace, work: WorkFolder) -> str:
         options.encoder,
         options.prompts,
         options.linkage,
+        variance=options.variance,
         device=_device(options),
         overwrite=options.overwrite,
     )

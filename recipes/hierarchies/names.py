@@ -1,21 +1,38 @@
 """Step *names*: a name for every class where one is known."""
 
+import re
 from pathlib import Path
 
 from pml_suprank.recipes.files import write_csv
 from pml_suprank.recipes.hierarchies.tables import TableError, read_csv, read_lines
 from pml_suprank.recipes.hierarchies.work_folder import WorkFolder
 
-__all__ = ["NO_GROUP", "classes_by_name", "clean", "make_names", "read_names"]
+__all__ = ["NO_GROUP", "classes_by_name", "clean", "make_names", "read_names", "spoken"]
 
 FILE = "names.csv"
 NO_GROUP = "(no group) "
 """How the name of a class that is kept without a group begins in the tree."""
 
+_HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_NUMBERED = re.compile(r"\s*\d+\s*[._-]|\s*0\d+\b")
+
 
 def clean(name: str) -> str:
     """A name as it is compared: single spaces, no underscores."""
     return " ".join(name.replace("_", " ").split())
+
+
+def spoken(name: str) -> str:
+    """A name as one would say it: words in lower case, without the number that a folder begins with.
+
+    Example:
+        >>> [spoken(name) for name in ("001.Black_footed_Albatross", "FireTruck", "B-52", "2")]
+        ['black footed albatross', 'fire truck', 'b 52', '2']
+    """
+    words = re.sub(r"[^\w']|_", " ", _HUMPS.sub(" ", name)).lower().split()
+    if any(map(str.isalpha, "".join(words[1:]))) and _NUMBERED.match(name):
+        words = words[1:]
+    return " ".join(words) or name
 
 
 def make_names(

@@ -6,6 +6,8 @@ import pytest
 
 from pml_suprank import Hierarchy
 from pml_suprank.recipes.commands.build_hierarchy import main
+from pml_suprank.recipes.hierarchies.names import spoken
+from pml_suprank.recipes.hierarchies.proposal import parse_levels
 
 NAMES = ["red fox", "gray fox", "oak tree", "elm tree"]
 
@@ -81,3 +83,58 @@ def test_landmark_files_on_request(tmp_path: Path, capsys) -> None:
     with pytest.raises(SystemExit):
         main(["write", str(work), "--landmarks"])
     assert "landmarks: wanted two levels at least" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("fire truck", "fire truck"),
+        ("Fire_Truck", "fire truck"),
+        ("fire-truck", "fire truck"),
+        ("FireTruck", "fire truck"),
+        ("HTTPServer", "http server"),
+        ("TV", "tv"),
+        ("001.Black_footed Albatross", "black footed albatross"),
+        ("07 oak", "oak"),
+        ("3 - oak", "oak"),
+        ("Boeing 737", "boeing 737"),
+        ("101 Dalmatians", "101 dalmatians"),
+        ("737-800", "737 800"),
+        ("42", "42"),
+        ("lion's tooth", "lion's tooth"),
+        ("été", "été"),
+        ("!", "!"),
+    ],
+)
+def test_names_as_they_are_spoken(name: str, said: str) -> None:
+    assert spoken(name) == said
+
+
+def test_numbers_of_groups() -> None:
+    assert parse_levels(["kind=9", "realm=3"]) == {"kind": 9, "realm": 3}
+    assert parse_levels(["kind=9", "realm=2-4", "all=auto"]) == {
+        "kind": 9,
+        "realm": range(2, 5),
+        "all": None,
+    }
+    for text in ("kind=5-4", "kind=0", "kind=-3", "kind=Auto", "kind=2-", "=auto"):
+        with pytest.raises(ValueError, match="levels: wanted name=number of groups, got"):
+            parse_levels([text])
+
+
+def test_propose_chooses(tmp_path: Path, capsys) -> None:
+    names = [f"{word} {number}" for number in range(6) for word in ("fox", "oak", "car", "hat")]
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    work = tmp_path / "work"
+    assert main(["names", str(work), str(tmp_path / "list.txt")]) == 0
+    words = ["propose", str(work), "--encoder", "bag-of-words", "--levels"]
+    assert main([*words, "kind=auto"]) == 0
+    assert "24 names in 4 of 'kind'" in capsys.readouterr().out
+    assert main([*words, "kind=auto"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert main([*words, "kind=5-8", "--variance", "0.9", "--linkage", "average"]) == 0
+    assert "nothing to do" not in capsys.readouterr().out
+    sheet = (work / "review.csv").read_text().splitlines()
+    assert sheet[0] == "name,classes,kind,doubt,nearest"
+    cells = [line.split(",") for line in sheet[1:]]
+    assert cells == sorted(cells, key=lambda row: (row[2], -float(row[3]), row[0]))
