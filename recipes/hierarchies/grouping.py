@@ -26,6 +26,7 @@ Size = int | range | None
 
 _LEAST_DIRECTIONS = 8
 _CANDIDATES = 60
+_LONGEST_LIST = 40
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -204,8 +205,9 @@ def group_titles(names: Sequence[str], groups: np.ndarray, embeddings: np.ndarra
     """A title for each group, all different.
 
     It is the word that tells the group best (the highest F1 of "has the word" for "is in the group") where that is 0.5
-    at least, else the best three; the name of the most central member where no word comes twice. Groups that would
-    have the same title get that name beside it. English function words do not count.
+    at least, else the best three; the names of the three most central members, as far as they are short, where no word
+    reaches 0.25. Groups that would have the same title get the name of the most central member beside it. English
+    function words do not count.
 
     Args:
         names: [N], all different.
@@ -221,18 +223,27 @@ def group_titles(names: Sequence[str], groups: np.ndarray, embeddings: np.ndarra
     central, titles = [], []
     for group in range(int(groups.max()) + 1):
         members = np.flatnonzero(groups == group)
-        central.append(names[members[(unit[members] @ unit[members].mean(0)).argmax()]])
+        order = (-(unit[members] @ unit[members].mean(0)).round(9)).argsort(kind="stable")
+        nearest = [names[member] for member in members[order][:3]]
+        central.append(nearest[0])
         inside = Counter(word for member in members for word in words[member])
         scores = {w: 2 * n / (len(members) + total[w]) for w, n in inside.items() if n > 1}
         best = sorted(scores, key=lambda word: (-scores[word], word))[:3]
         if best and scores[best[0]] >= 0.5:
             best = best[:1]
-        titles.append(", ".join(best) or central[-1])
+        told = bool(best) and scores[best[0]] >= 0.25
+        titles.append(", ".join(best) if told else _list(nearest))
     twice = {title for title, count in Counter(titles).items() if count > 1}
     return [
         f"{title} ({name})" if title in twice else title
         for title, name in zip(titles, central, strict=True)
     ]
+
+
+def _list(names: Sequence[str]) -> str:
+    """As many names as are short together, the first at least."""
+    lists = [", ".join(names[:count]) for count in range(len(names), 0, -1)]
+    return next((text for text in lists if len(text) <= _LONGEST_LIST), names[0])
 
 
 def _normalised(embeddings: np.ndarray) -> np.ndarray:

@@ -87,9 +87,19 @@ def test_titles() -> None:
     groups = np.array([0, 0, 0, 1, 1, 1, 1, 2])
     values = np.eye(8)
     assert group_titles(names, groups, values) == ["car", "tree", "x"]
-    # no word comes twice: the most central name
-    values = np.array([[1.0, 0], [1, 1], [0, 1]])
-    assert group_titles(["cat", "dog", "cow"], np.zeros(3, dtype=int), values) == ["dog"]
+    # no word comes twice: the most central names, as many as are short
+    values = np.array([[1.0, 0.1], [1, 1], [0, 1], [0.1, 1]])
+    one = np.zeros(4, dtype=int)
+    assert group_titles(["cat", "dog", "cow", "ewe"], one, values) == ["dog, ewe, cow"]
+    long = ["cat", "dog", "cow", "e" * 31]
+    assert group_titles(long, one, values) == [f"dog, {'e' * 31}"]
+    assert group_titles(["c", "d" * 50, "w", "e" * 30], one, values) == ["d" * 50]
+    # nor one that few have
+    few = ["big cat", "big dog", "cow", "ewe", *"abcdefghijkl"]
+    values = np.array([*values, *np.tile([-1.0, 0.0], (12, 1))])
+    assert group_titles(few, np.array([0] * 4 + [1] * 12), values)[0] == "big"
+    values = np.tile(values[:4], (4, 1))
+    assert group_titles(few, np.zeros(16, dtype=int), values) == ["big dog, b, f"]
     # three words where none tells the group
     many = [f"{word} {i}" for i, word in enumerate(["sun"] * 3 + ["sea"] * 3 + ["sky"] * 3)]
     many += [f"a{i} b{i}" for i in range(9)]
