@@ -1,6 +1,6 @@
 """What a person changed in the proposed groups: cell by cell for a file, group by group to read."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ __all__ = ["Change", "Groups", "changes", "told_changes"]
 Groups = Mapping[str, tuple[str, ...]]
 """Name to its group at each level, finest first."""
 
+Members = dict[str, set[str]]
 _SHOWN = 3
 
 
@@ -16,8 +17,8 @@ class Change(NamedTuple):
     """A cell that differs from the proposal."""
 
     kind: str
-    """"renamed" (the whole group), "merged" (the whole group, into another), "split" (a part of the group, which is a
-    new group now), "moved" or "dropped"."""
+    """"renamed" (the group), "split" (a part of the group is a new one), "merged" (the whole group, into another),
+    "moved" or "dropped"."""
     name: str
     level: str
     was: str
@@ -33,16 +34,7 @@ def changes(proposed: Groups, now: Groups, levels: Sequence[str]) -> list[Change
             was, new = proposed[name][level], groups[level]
             if was == new:
                 continue
-            whole = before[was] <= after[new]
-            if not new:
-                kind = "dropped"
-            elif whole and before[was] == after[new]:
-                kind = "renamed"
-            elif whole:
-                kind = "merged"
-            else:
-                is_part = new not in before and after[new] < before[was]
-                kind = "split" if is_part else "moved"
+            kind = _kind(was, new, before, after) if new else "dropped"
             found.append(Change(kind, name, title, was, new))
     return found
 
@@ -55,35 +47,46 @@ def told_changes(
     Names that moved together from one group to another are one line; so is a group of the next finer level whose names
     all did.
     """
-    together: dict[tuple[str, str, str, str], list[str]] = defaultdict(list)
+    together: dict[tuple[str, str, str, str], list[Change]] = defaultdict(list)
     for change in found:
         now_in = change.now if change.kind in ("renamed", "merged", "moved") else ""
-        together[change.kind, change.level, change.was, now_in].append(change.name)
+        together[change.kind, change.level, change.was, now_in].append(change)
     lines: dict[str, None] = {}
-    for (kind, title, was, new), names in together.items():
-        level = levels.index(title)
+    for (kind, title, was, new), cells in together.items():
+        level, names = levels.index(title), [change.name for change in cells]
         if kind in ("renamed", "merged"):
-            lines[f"{kind}: {title} {was!r} is {new!r}"] = None
+            line = f"{title} {was!r} is {new!r}"
         elif kind == "split":
-            parts = _parts(proposed, now, level, was)
-            lines[f"split: {title} {was!r} into {parts}"] = None
+            line = f"{title} {was!r} into {_parts(cells, now, level)}"
         elif kind == "moved":
-            what = _called(names, now, levels, level)
-            lines[f"moved: {what} from {title} {was!r} to {new!r}"] = None
+            line = f"{_called(names, now, levels, level)} from {title} {was!r} to {new!r}"
         elif level == 0:  # a dropped name is so at all levels
             whole = len(names) > 1 and set(names) == _members(proposed, 0)[was]
-            told = f"{title} {was!r} ({len(names):,} names)" if whole else _some(names)
-            lines[f"dropped: {told}"] = None
+            line = f"{title} {was!r} ({len(names):,} names)" if whole else _some(names)
+        else:
+            continue
+        lines[f"{kind}: {line}"] = None
     return list(lines)
 
 
-def _parts(proposed: Groups, now: Groups, level: int, was: str) -> str:
-    """The groups that the names of a group are in now, with their numbers."""
-    counts: dict[str, int] = defaultdict(int)
-    for name in _members(proposed, level)[was]:
-        counts[now[name][level]] += 1
-    counts.pop("", None)
-    order = sorted(counts, key=lambda group: (-counts[group], group))
+def _kind(was: str, new: str, before: Members, after: Members) -> str:
+    """What became of the group of a name that has another now; a new group is what most of its names come from."""
+    here = before[was] & after[new]
+    if before[was] == after[new]:
+        return "renamed"
+    if new not in before and 2 * len(here) > len(after[new]):
+        beside = {group for group, names in after.items() if names & before[was]} - {new, ""}
+        is_one = was not in beside and beside <= before.keys() and 2 * len(here) > len(before[was])
+        return "renamed" if is_one else "split"
+    return "merged" if here == before[was] else "moved"
+
+
+def _parts(cells: Sequence[Change], now: Groups, level: int) -> str:
+    """The groups that a group was split into, with the numbers of its names, and those that stayed."""
+    counts = Counter(change.now for change in cells)
+    stayed = sum(row[level] == cells[0].was for row in now.values())
+    counts[cells[0].was] += stayed
+    order = sorted(+counts, key=lambda group: (-counts[group], group))
     return ", ".join(f"{group!r} ({counts[group]:,})" for group in order)
 
 
@@ -102,8 +105,8 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:_SHOWN])) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _members(groups: Groups, level: int) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = defaultdict(set)
+def _members(groups: Groups, level: int) -> Members:
+    found: Members = defaultdict(set)
     for name, row in groups.items():
         found[row[level]].add(name)
     return found

@@ -34,6 +34,24 @@ def told(**cells: tuple[str, str]) -> list[str]:
             {"cat_0": ("lion", "animal"), "cat_1": ("puma", "animal"), "cat_2": ("puma", "animal")},
             ["split: kind 'cat' into 'puma' (2), 'lion' (1)"],
         ),
+        (  # a group that takes a name with it, and one that leaves a name behind, are still renamed
+            {"dog": ("hound", "animal"), "cat_0": ("hound", "animal")},
+            ["renamed: kind 'dog' is 'hound'", "moved: 'cat 0' from kind 'cat' to 'hound'"],
+        ),
+        (
+            {"dog": ("hound", "animal"), "dog_3": ("cat", "animal")},
+            ["renamed: kind 'dog' is 'hound'", "moved: 'dog 3' from kind 'dog' to 'cat'"],
+        ),
+        (
+            {"cat": ("cat", "pet"), "oak_1": ("cat", "pet")},
+            [
+                "moved: 'oak 1' from kind 'oak' to 'cat'",
+                "split: realm 'animal' into 'animal' (4), 'pet' (3)",
+                "moved: 'oak 1' from realm 'plant' to 'pet'",
+            ],
+        ),
+        ({"dog": ("cat", "animal"), "cat": ("dog", "animal")},
+         ["renamed: kind 'dog' is 'cat'", "renamed: kind 'cat' is 'dog'"]),
         ({"dog_1": ("cat", "animal")}, ["moved: 'dog 1' from kind 'dog' to 'cat'"]),
         (
             {f"dog_{i}": ("cat", "animal") for i in range(3)},
