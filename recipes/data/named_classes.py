@@ -18,6 +18,8 @@ __all__ = ["Places", "find_places"]
 _log = logging.getLogger(__name__)
 _SHOWN = 5
 _CLASS_ID = "class_id"
+_OTHER_COLUMNS = ("classes", "confidence", "decision", "doubt", "nearest", "source")
+"""Of other files in the work folder, whose cells would be taken for groups."""
 
 
 class Places(NamedTuple):
@@ -46,12 +48,20 @@ def find_places(
 
     Raises:
         FileNotFoundError: no such file.
-        HierarchyError: labels without a row, with the nearest names; two labels of one class; or a malformed file.
+        HierarchyError: labels without a row, with the nearest names; two labels of one class; or a file that is
+            malformed or another one of the work folder.
     """
+    if not isinstance(file, str | os.PathLike):
+        raise HierarchyError(f"hierarchy: wanted the path of a CSV file, got {file!r}")
     path = Path(file)
     if not path.is_file():
         raise FileNotFoundError(f"hierarchy: wanted a CSV file, got {str(path)!r}")
-    with_ids = _CLASS_ID in open_table(path, columns=[_CLASS_ID]).header
+    header = open_table(path, columns=[_CLASS_ID]).header
+    with_ids = _CLASS_ID in header
+    if others := [column for column in header if column in _OTHER_COLUMNS]:
+        raise HierarchyError(
+            f"{path}: wanted class_id and the levels, as in the hierarchy.csv of build-hierarchy, got {others}, too"
+        )
     found = chains_from_csv(path, None, True, _CLASS_ID if with_ids else None, None, True)
     chains = [tuple(map(str, chain)) for chain in found.chains]
     called = [chain[-1].removeprefix(NO_GROUP) for chain in chains]

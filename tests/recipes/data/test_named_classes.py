@@ -102,6 +102,13 @@ def test_names_that_are_not_one(tmp_path: Path, file: Path) -> None:
 def test_other_errors(folder: Path, file: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="hierarchy: wanted a CSV file, got '.*nothing'"):
         load_folder(folder / "all", hierarchy=tmp_path / "nothing")
+    with pytest.raises(HierarchyError, match="hierarchy: wanted the path of a CSV file, got 3"):
+        load_folder(folder / "all", hierarchy=3)  # type: ignore[arg-type]
+    classes = write(
+        tmp_path / "classes.csv", "class_id,name,kind,source,confidence\n1,a,b,name,1\n"
+    )
+    with pytest.raises(HierarchyError, match=r"as in the hierarchy.csv .* got \['source', 'conf"):
+        load_folder(folder / "all", hierarchy=classes)
     with pytest.raises(ValueError, match="level_names: wanted none with hierarchy"):
         load_folder(folder / "all", hierarchy=file, level_names=LEVELS)
     with pytest.raises(HierarchyError, match="wanted class folders directly below .*, got 'all/12"):
