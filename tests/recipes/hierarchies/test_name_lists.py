@@ -1,5 +1,6 @@
 """Names that come as a list, without class ids."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,8 @@ def test_propose_chooses(tmp_path: Path, capsys) -> None:
     assert "nothing to do" in capsys.readouterr().out
     assert main([*words, "kind=5-8", "--variance", "0.9", "--linkage", "average"]) == 0
     assert "nothing to do" not in capsys.readouterr().out
-    sheet = (work / "review.csv").read_text().splitlines()
-    assert sheet[0] == "name,classes,kind,doubt,nearest"
-    cells = [line.split(",") for line in sheet[1:]]
+    with (work / "review.csv").open(newline="") as file:
+        head, *cells = csv.reader(file)
+    assert head == ["name", "classes", "kind", "doubt", "nearest"]
+    assert len({row[2] for row in cells}) >= 5
     assert cells == sorted(cells, key=lambda row: (row[2], -float(row[3]), row[0]))
