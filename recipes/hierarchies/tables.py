@@ -9,6 +9,8 @@ from pml_suprank.hierarchy.text_tables import TableError, open_table
 
 __all__ = ["Table", "TableError", "read_csv", "read_lines"]
 
+_CONTROL = {chr(code) for code in range(32)} - {"\t"}
+
 
 @dataclass(frozen=True)
 class Table:
@@ -44,6 +46,8 @@ def read_csv(path: Path, columns: Sequence[str] = ()) -> Table:
             or quotes that do not close.
     """
     path = Path(path)
+    if path.is_dir():
+        raise TableError(f"{path}: wanted a CSV file, got a folder")
     try:
         table = open_table(path, columns=columns)
     except FileNotFoundError:
@@ -64,6 +68,9 @@ def read_lines(path: Path, columns: Sequence[str]) -> list[tuple[int, str]] | No
     Args:
         path: the file. Empty lines are left out; quotes around a line are taken off.
         columns: that a table may have.
+
+    Raises:
+        TableError: a list that is no text.
     """
     path = Path(path)
     if not path.is_file():
@@ -74,6 +81,9 @@ def read_lines(path: Path, columns: Sequence[str]) -> list[tuple[int, str]] | No
         return None
     with path.open(encoding=table.encoding) as file:
         lines = [(number, line.strip()) for number, line in enumerate(file, 1)]
+    odd = next((number for number, text in lines if _CONTROL & set(text)), None)
+    if odd is not None:
+        raise TableError(f"{path}, line {odd}: wanted a name in every line, got what is no text")
     return [(number, _unquoted(text)) for number, text in lines if text]
 
 

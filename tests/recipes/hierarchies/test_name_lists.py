@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pml_suprank import Hierarchy
 from pml_suprank.recipes.commands.build_hierarchy import main
@@ -63,6 +64,16 @@ def test_what_is_no_list(tmp_path: Path, text: str, message: str, capsys) -> Non
         main(["names", str(tmp_path / "work"), str(tmp_path / "list.csv")])
     assert message in capsys.readouterr().err
     assert not (tmp_path / "work").exists()
+
+
+def test_what_is_no_text(tmp_path: Path, capsys) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "list.png")
+    for source, message in (("list.png", "wanted "), ("", "wanted a CSV file, got a folder")):
+        with pytest.raises(SystemExit):
+            main(["names", str(tmp_path / "work"), str(tmp_path / source)])
+        assert f"{tmp_path / source}" in (told := capsys.readouterr().err)
+        assert message in told
+        assert not (tmp_path / "work").exists()
 
 
 def test_landmark_files_on_request(tmp_path: Path, capsys) -> None:
