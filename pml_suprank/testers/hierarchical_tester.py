@@ -7,9 +7,12 @@ from typing import Any
 from torch import Tensor
 
 from pml_suprank.accuracy_calculator import AccuracyCalculator
+from pml_suprank.checks import check_tensor
 from pml_suprank.hierarchy import as_level_labels
+from pml_suprank.hierarchy.labels import checked_ignore_index
 from pml_suprank.metrics.catalogue import HIERARCHICAL_METRICS, split_level
 from pml_suprank.pml import GlobalEmbeddingSpaceTester
+from pml_suprank.values import shown
 
 
 class HierarchicalTester(GlobalEmbeddingSpaceTester):
@@ -50,7 +53,7 @@ class HierarchicalTester(GlobalEmbeddingSpaceTester):
                 "ignore_index: wanted None beside accuracy_calculator, which has its own, "
                 f"got {ignore_index!r}"
             )
-        self._ignore_index = ignore_index
+        self._ignore_index = checked_ignore_index(ignore_index)
         super().__init__(
             *args,
             label_hierarchy_level=label_hierarchy_level,
@@ -86,14 +89,15 @@ class HierarchicalTester(GlobalEmbeddingSpaceTester):
         Raises:
             ValueError: a level that the labels do not have.
         """
+        check_tensor("query_labels", query_labels, shape=("Q", "L"))
         count = query_labels.shape[1]
         wanted = self.label_hierarchy_level
-        if wanted == "all":
+        if isinstance(wanted, str) and wanted == "all":
             return list(range(count))
         levels = list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
         if not levels or not all(isinstance(x, int) and 0 <= x < count for x in levels):
             raise ValueError(
-                f"label_hierarchy_level: wanted 'all' or levels in 0..{count - 1}, got {wanted!r}"
+                f"label_hierarchy_level: wanted 'all' or levels in 0..{count - 1}, got {shown(wanted)}"
             )
         return levels
 
