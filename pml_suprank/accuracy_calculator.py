@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pml_suprank.checks import checked_depths
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.hierarchy.labels import checked_ignore_index
+from pml_suprank.hierarchy.labels import checked_hierarchy, checked_ignore_index
 from pml_suprank.metrics import catalogue
 from pml_suprank.metrics.inputs import RetrievalInputs
 from pml_suprank.metrics.neighbours import ExactKNN, lists_from_labels
@@ -24,6 +24,7 @@ from pml_suprank.metrics.result import MetricResult
 from pml_suprank.pml import accuracy_calculator as pml
 from pml_suprank.pml import logger
 from pml_suprank.relevance import Relevance
+from pml_suprank.values import checked_callable, checked_flag, checked_integer, shown
 
 
 class AccuracyCalculator(pml.AccuracyCalculator):
@@ -101,8 +102,24 @@ class AccuracyCalculator(pml.AccuracyCalculator):
         distributed: bool = False,
         progress: bool = False,
     ) -> None:
-        if similarity not in (None, *SIMILARITIES):
-            raise ValueError(f"similarity: wanted one of {SIMILARITIES}, got {similarity!r}")
+        is_known = isinstance(similarity, str) and similarity in SIMILARITIES
+        if similarity is not None and not is_known:
+            raise ValueError(f"similarity: wanted one of {SIMILARITIES}, got {shown(similarity)}")
+        for name, function in (
+            ("label_comparison_fn", label_comparison_fn),
+            ("knn_func", knn_func),
+            ("kmeans_func", kmeans_func),
+            ("relevance", relevance),
+        ):
+            if function is not None:
+                checked_callable(name, function, "a function, or None")
+        is_pmls = k is None or isinstance(k, str) or (isinstance(k, int) and k < 1)  # PML says
+        k = k if is_pmls else checked_integer("k", k, 1)
+        avg_of_avgs = checked_flag("avg_of_avgs", avg_of_avgs)
+        return_per_class = checked_flag("return_per_class", return_per_class)
+        checked_hierarchy(hierarchy)
+        for name, names in (("include", include), ("exclude", exclude)):
+            catalogue.check_list_of_names(name, names)
         if similarity is not None and knn_func is not None:
             raise ValueError("similarity: wanted None beside knn_func, which ranks by its own")
         if hierarchy is not None and label_comparison_fn is not None:
@@ -129,7 +146,7 @@ class AccuracyCalculator(pml.AccuracyCalculator):
             return_per_class=return_per_class,
             k=k,
             label_comparison_fn=label_comparison_fn,
-            device=None if device is None else torch.device(device),
+            device=None if device is None else _device(device),
             knn_func=knn_func if self._custom_knn else ExactKNN(self.similarity),
             kmeans_func=kmeans_func,
         )
@@ -193,6 +210,7 @@ class AccuracyCalculator(pml.AccuracyCalculator):
             ImportError: NMI or AMI without faiss.
         """
         with announced(self.execution.distributed):
+            ref_includes_query = checked_flag("ref_includes_query", ref_includes_query)
             self.check_primary_metrics(include, exclude)
             self.curr_function_dict = self.get_function_dict(include, exclude)
             selection: catalogue.Selection = [self._kept, (include, exclude)]
@@ -305,3 +323,13 @@ class AccuracyCalculator(pml.AccuracyCalculator):
                 values |= {name + end: value for name, value in found.items()}
         self.curr_function_dict = functions
         return values
+
+
+def _device(device: Any) -> torch.device:
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)  # whether it is there
+    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
+        message = f"device: wanted a device of torch on this machine, got {shown(device)}"
+        raise ValueError(message) from error
+    return found

@@ -1,16 +1,21 @@
 """Checks of arguments that several parts share; each error names the argument, what was wanted and what came."""
 
 import math
-import operator
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
 import torch
+
+from pml_suprank.values import MOST, MOST_ITEMS, as_integer, as_number, shown
 
 _Action = Callable[[], None]
 _Pending = list[tuple[torch.Tensor, _Action, _Action]]
+_NO_ARITHMETIC = (torch.uint16, torch.uint32, torch.uint64)
+"""Dtypes that torch stores, and compares or adds on few devices."""
 _pending: ContextVar[_Pending | None] = ContextVar("pending", default=None)
 
 
@@ -73,6 +78,7 @@ def check_embeddings(name: str, embeddings: Any) -> None:
     """Raise a ValueError unless ``embeddings`` is a non-empty, finite, floating (n, D) tensor."""
     if not torch.is_tensor(embeddings):
         raise ValueError(f"{name}: wanted a (n, D) tensor, got {type(embeddings).__name__}")
+    _check_dense(name, embeddings)
     if embeddings.ndim != 2 or 0 in embeddings.shape or not embeddings.is_floating_point():
         raise ValueError(
             f"{name}: wanted a floating tensor of shape (n, D), neither 0, "
@@ -88,6 +94,75 @@ def check_embeddings(name: str, embeddings: Any) -> None:
             )
 
     demand(has_finite_sum(embeddings), complain)
+
+
+def check_tensor(
+    name: str, value: Any, kind: str = "numbers", shape: Sequence[str] | None = None
+) -> None:
+    """Raise a ValueError unless ``value`` is a dense tensor with values.
+
+    Args:
+        name: the argument's name, for the message.
+        value: what may be one.
+        kind: "floating", "integers", "boolean", or "numbers", floating or integers.
+        shape: the names of its dimensions; None for any.
+    """
+    sizes = "" if shape is None else f"({', '.join(shape)}{',' * (len(shape) == 1)}) "
+    is_adjective = kind in ("floating", "boolean")
+    what = f"a {kind} {sizes}tensor" if is_adjective else f"a {sizes}tensor of {kind}"
+    if not torch.is_tensor(value):
+        raise ValueError(f"{name}: wanted {what}, got {shown(value)}")
+    _check_dense(name, value)
+    if shape is not None and value.ndim != len(shape):
+        raise ValueError(f"{name}: wanted {what}, got {value.dtype} {tuple(value.shape)}")
+    if not _is_of(kind, value):
+        wanted = what if is_adjective else kind
+        raise ValueError(f"{name}: wanted {wanted}, got {value.dtype} {tuple(value.shape)}")
+
+
+def tensor_of(name: str, values: Any, what: str) -> torch.Tensor:
+    """Return a tensor as it is, and an array of any byte order and strides as one, or raise a ValueError.
+
+    Args:
+        name: the argument's name, for the message.
+        values: a tensor, an array, or nested lists of numbers.
+        what: is wanted, for the message.
+    """
+    if torch.is_tensor(values):
+        return values
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "iuf":  # torch takes the machine's byte order alone
+            array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        if min(array.strides, default=0) < 0:
+            array = array.copy()
+        with warnings.catch_warnings():
+            # nobody writes to it here, and it may be the map of a large file
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return torch.from_numpy(array)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        raise ValueError(f"{name}: wanted {what}, got {shown(values)}") from None
+
+
+def is_integral(value: torch.Tensor) -> bool:
+    """Whether a tensor is of integers that torch can compare and add on every device."""
+    return _is_of("integers", value)
+
+
+def _is_of(kind: str, value: torch.Tensor) -> bool:
+    if kind == "boolean":
+        return value.dtype == torch.bool
+    if kind == "floating":
+        return value.is_floating_point()
+    if value.is_complex() or value.dtype == torch.bool or value.dtype in _NO_ARITHMETIC:
+        return False
+    return kind == "numbers" or not value.is_floating_point()
+
+
+def _check_dense(name: str, value: torch.Tensor) -> None:
+    if value.is_meta or value.layout != torch.strided:
+        where = "on the meta device" if value.is_meta else f"of layout {value.layout}"
+        raise ValueError(f"{name}: wanted a dense tensor, got one {where}")
 
 
 def all_finite(tensor: torch.Tensor) -> bool:
@@ -109,25 +184,19 @@ def checked_depths(k: Any, name: str = "k") -> tuple[int, ...]:
     Raises:
         ValueError: something else than integers >= 1, or none.
     """
-    try:
-        given = tuple(k if isinstance(k, Iterable) else (k,))
-        depths = () if bool in map(type, given) else tuple(map(operator.index, given))
-    except TypeError:
-        depths = ()
-    if not depths or min(depths) < 1:
-        raise ValueError(f"{name}: wanted one or more integers >= 1, got {k!r}")
+    given = [as_integer(each) for each in list_of(k)]
+    depths = [each for each in given if each is not None and 1 <= each <= MOST_ITEMS]
+    if not depths or len(depths) < len(given):
+        raise ValueError(f"{name}: wanted one or more integers >= 1, got {shown(k)}")
     return tuple(dict.fromkeys(depths))
 
 
-def checked_level(level: Any, num_levels: int | None = None) -> int:
+def checked_level(level: Any, num_levels: int | None = None, name: str = "level") -> int:
     """Return ``level``, or raise a ValueError unless it is a label column."""
-    try:
-        column = -1 if isinstance(level, bool) else operator.index(level)
-    except TypeError:
-        column = -1
-    if column < 0 or (num_levels is not None and column >= num_levels):
+    column = as_integer(level)
+    if column is None or not 0 <= column < (MOST_ITEMS if num_levels is None else num_levels):
         known = "" if num_levels is None else f" below {num_levels}"
-        raise ValueError(f"level: wanted an integer >= 0{known}, got {level!r}")
+        raise ValueError(f"{name}: wanted an integer >= 0{known}, got {shown(level)}")
     return column
 
 
@@ -145,18 +214,15 @@ def checked_per_level(
     Raises:
         ValueError: something else, or another number of them.
     """
-    given = tuple(values) if has_items(values) else (values,) * (num_levels or 1)
+    given = tuple(list_of(values)) if has_items(values) else (values,) * (num_levels or 1)
     wrong_count = num_levels is not None and len(given) != num_levels
-    try:  # float() reads strings, + does not
-        numbers = tuple(math.nan if isinstance(v, bool) else float(v + 0.0) for v in given)
-    except (TypeError, ValueError):
-        numbers = ()
-    if not numbers or wrong_count or not all(least <= x and math.isfinite(x) for x in numbers):
+    numbers = tuple(map(as_number, given))
+    if not numbers or wrong_count or not all(least <= x and abs(x) <= MOST for x in numbers):
         levels = "each level" if num_levels is None else f"each of the {num_levels} levels"
         bound = "" if least == -math.inf else f" >= {least:g}"
         raise ValueError(
             f"{name}: wanted one finite number{bound} for {levels}, finest first, or one for all, "
-            f"got {values!r}"
+            f"got {shown(values)}"
         )
     return numbers
 
@@ -164,3 +230,10 @@ def checked_per_level(
 def has_items(values: Any) -> bool:
     """Whether it is a list of values rather than one; a tensor without dimensions is one value."""
     return isinstance(values, Iterable) and getattr(values, "ndim", 1) > 0
+
+
+def list_of(values: Any) -> list[Any]:
+    """Return a list of values, or of the one; nothing of what holds none that can be read, such as a mapping."""
+    if isinstance(values, str | bytes | Mapping) or getattr(values, "is_meta", False):
+        return [values]
+    return list(values) if has_items(values) else [values]

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pml_suprank.checks import checked_depths, checked_level
+from pml_suprank.checks import checked_depths, checked_level, has_items
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.hierarchy.labels import checked_ignore_index
 from pml_suprank.metrics import MetricResult, catalogue, evaluate
 from pml_suprank.metrics.evaluation import Samples
 from pml_suprank.relevance import Relevance
+from pml_suprank.values import checked_flag, checked_path, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,7 +101,7 @@ class DecomposabilityGap:
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(loc="outside lower center", ncols=3, frameon=False)
         if path is not None:
-            figure.savefig(path, dpi=160)
+            figure.savefig(checked_path("path", path), dpi=160)
         return figure
 
 
@@ -166,8 +167,9 @@ def decomposability_gap(
     """
     from tqdm import tqdm
 
-    if not isinstance(batches, Iterable):
+    if not has_items(batches):
         raise ValueError(f"batches: wanted an iterable of indices, got {type(batches).__name__}")
+    progress = checked_flag("progress", progress)
     options: dict[str, Any] = {"hierarchy": hierarchy, "labels_name": "labels"}
     options["ignore_index"] = checked_ignore_index(ignore_index)
     samples = Samples.checked(embeddings, labels, "embeddings", **options)
@@ -215,8 +217,8 @@ def _kept(items: Tensor, place: Tensor) -> Tensor:
 
 def _metric_name(metric: Any, level: int, k: int, num_levels: int) -> str:
     """Return the full name of a metric in the result of ``evaluate``."""
-    if catalogue.current(metric) not in catalogue.METRICS:
-        raise ValueError(f"metric: wanted one of {catalogue.METRICS}, got {metric!r}")
+    if not isinstance(metric, str) or catalogue.current(metric) not in catalogue.METRICS:
+        raise ValueError(f"metric: wanted one of {catalogue.METRICS}, got {shown(metric)}")
     level = checked_level(level, num_levels)
     (choice,) = [
         choice

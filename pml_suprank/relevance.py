@@ -22,11 +22,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pml_suprank.checks import check_tensor, demand, list_of
 from pml_suprank.deprecated import renamed_keywords, warn_old
+from pml_suprank.values import (
+    MOST,
+    as_number,
+    checked_callable,
+    checked_integer,
+    checked_positive,
+    shown,
+)
 
 Relevance = Callable[[Tensor], Tensor]
 FEW_COMPARISONS = 1 << 24
 """Up to so many, an accelerator counts all levels in one comparison of that size."""
+MOST_GAINS = 1024
+"""2^x is a float64 for x = 0, 1, ..., up to so many."""
 
 __all__ = [
     "ExponentialGain",
@@ -70,11 +81,11 @@ class PopulationRelevance:
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha < float("inf"):
-            raise ValueError(f"alpha: wanted a positive finite number, got {self.alpha!r}")
+        object.__setattr__(self, "alpha", checked_positive("alpha", self.alpha))
 
     def __call__(self, level_counts: Tensor) -> Tensor:
         """Return the table of relevances, float64, for ``level_counts`` of shape (B, L+1)."""
+        _check_counts("level_counts", level_counts)
         num_levels = level_counts.shape[1] - 1
         depth = torch.arange(num_levels + 1, dtype=torch.float64, device=level_counts.device)
         share = depth / num_levels
@@ -117,10 +128,10 @@ class WeightedRelevance:
         if given is None or (weights is not None and by_level is not None):
             got = "neither" if given is None else "both"
             raise TypeError(f"WeightedRelevance: wanted by_level or weights, got {got}")
-        numbers = tuple(float(weight) for weight in given)
-        if not numbers or not all(0 <= w < math.inf for w in numbers) or not any(numbers):
+        numbers = tuple(map(as_number, list_of(given)))
+        if not numbers or not all(0 <= w <= MOST for w in numbers) or not any(numbers):
             name = "by_level" if weights is None else "weights"
-            raise ValueError(f"{name}: wanted numbers >= 0, not all 0, got {list(given)}")
+            raise ValueError(f"{name}: wanted numbers >= 0, not all 0, got {shown(given)}")
         if weights is not None:
             warn_old("WeightedRelevance: weights, coarsest level first,", "by_level=, finest first")
             numbers = numbers[::-1]
@@ -128,6 +139,7 @@ class WeightedRelevance:
 
     def __call__(self, level_counts: Tensor) -> Tensor:
         """Return the table of relevances, float64, for ``level_counts`` of shape (B, L+1)."""
+        _check_counts("level_counts", level_counts)
         num_levels = level_counts.shape[1] - 1
         if len(self.by_level) != num_levels:
             raise ValueError(
@@ -151,6 +163,12 @@ class ExponentialGain:
 
     def __call__(self, level_counts: Tensor) -> Tensor:
         """Return the table of gains, float64, for ``level_counts`` of shape (B, L+1)."""
+        _check_counts("level_counts", level_counts)
+        if level_counts.shape[1] > MOST_GAINS:
+            raise ValueError(
+                f"level_counts: wanted at most {MOST_GAINS - 1} levels, whose gain float64 holds, "
+                f"got {level_counts.shape[1] - 1}"
+            )
         depth = torch.arange(level_counts.shape[1], dtype=torch.float64, device=level_counts.device)
         return (2.0**depth - 1).expand(level_counts.shape).clone()
 
@@ -181,7 +199,15 @@ def level_counts(common_levels: Tensor, num_levels: int, mask: Tensor | None = N
         >>> level_counts(torch.tensor([[0, 2, 1, 0]]), 2).tolist()
         [[2, 1, 1]]
     """
+    num_levels = checked_integer("num_levels", num_levels, 0)
+    check_tensor("common_levels", common_levels, "integers", ("B", "N"))
     if mask is not None:
+        check_tensor("mask", mask, "boolean")
+        if mask.shape != common_levels.shape or mask.device != common_levels.device:
+            raise ValueError(
+                f"mask: wanted the shape and device of common_levels, {tuple(common_levels.shape)} on "
+                f"{common_levels.device}, got {tuple(mask.shape)} on {mask.device}"
+            )
         common_levels = torch.where(mask, common_levels, -1)
     try:  # NumPy counts a row of booleans many times faster than a sum does
         rows = common_levels.numpy()
@@ -192,8 +218,26 @@ def level_counts(common_levels: Tensor, num_levels: int, mask: Tensor | None = N
             )
             return (common_levels.unsqueeze(2) == each).sum(dim=1)
         return torch.stack([(common_levels == x).sum(dim=1) for x in range(num_levels + 1)], dim=1)
+    _demand_at_most(common_levels, num_levels)
     counts = [[np.count_nonzero(row == x) for x in range(num_levels + 1)] for row in rows]
     return torch.tensor(counts, dtype=torch.long).view(len(common_levels), num_levels + 1)
+
+
+def _demand_at_most(common_levels: Tensor, num_levels: int) -> None:
+    def complain() -> None:
+        raise ValueError(
+            f"common_levels: wanted at most num_levels {num_levels}, got {int(common_levels.max())}"
+        )
+
+    demand((common_levels <= num_levels).all(), complain)
+
+
+def _check_counts(name: str, counts: Tensor) -> None:
+    check_tensor(name, counts, "numbers", ("B", "L + 1"))
+    if counts.shape[1] < 2:
+        raise ValueError(
+            f"{name}: wanted a column for 0, 1, ... common levels, got {counts.shape[1]}"
+        )
 
 
 def relevance_table(relevance: Relevance, counts: Tensor) -> Tensor:
@@ -210,6 +254,8 @@ def relevance_table(relevance: Relevance, counts: Tensor) -> Tensor:
         ValueError: the result is not a floating tensor of that shape, is not finite, has a negative
             entry, or a relevance other than 0 of items without a common level.
     """
+    checked_callable("relevance", relevance, "a function of level counts")
+    _check_counts("counts", counts)
     table = relevance(counts)
     if not torch.is_tensor(table) or not table.is_floating_point() or table.shape != counts.shape:
         got = (
@@ -254,7 +300,7 @@ def level_relevance(relevance: Relevance, common_levels: Tensor, num_levels: int
         common_levels: (B, N), integers in 0..num_levels, -1 outside the retrieval set.
         num_levels: L.
     """
-    counts = level_counts(common_levels, num_levels)
+    counts = level_counts(common_levels, checked_integer("num_levels", num_levels, 1))
     return LevelRelevance(relevance_table(relevance, counts), counts)
 
 
@@ -266,7 +312,7 @@ def item_relevance(
 
     Args:
         relevance: a callable as described at the top of this module.
-        common_levels: (B, N), integers in 0..num_levels.
+        common_levels: (B, N), integers in 0..num_levels; -1 does what a mask does.
         num_levels: L.
         mask: (B, N), True for the items in the retrieval set; the others are neither counted nor relevant.
 
@@ -277,6 +323,8 @@ def item_relevance(
         >>> item_relevance(PopulationRelevance(), torch.tensor([[2, 1, 1, 0]]), 2).tolist()
         [[1.0, 0.25, 0.25, 0.0]]
     """
+    num_levels = checked_integer("num_levels", num_levels, 1)
     table = relevance_table(relevance, level_counts(common_levels, num_levels, mask))
-    items = table.gather(1, common_levels.long())
-    return items if mask is None else items.masked_fill(~mask, 0.0)
+    _demand_at_most(common_levels, num_levels)
+    outside = common_levels < 0 if mask is None else ~mask | (common_levels < 0)
+    return table.gather(1, common_levels.clamp(min=0).long()).masked_fill(outside, 0.0)

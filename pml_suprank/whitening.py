@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pml_suprank.checks import check_embeddings
+from pml_suprank.checks import all_finite, check_embeddings, check_tensor
 from pml_suprank.hierarchy.labels import index_tensor, integer_tensor
+from pml_suprank.values import MOST_ITEMS, as_integer, checked_integer, shown
 
 __all__ = ["Whitening", "pair_whitening", "pca_whitening", "random_pairs"]
 
@@ -36,6 +37,10 @@ class Whitening(nn.Module):
 
     def __init__(self, mean: Tensor, projection: Tensor) -> None:
         super().__init__()
+        for name, values in (("mean", mean), ("projection", projection)):
+            check_tensor(name, values, "floating")
+            if not all_finite(values):
+                raise ValueError(f"{name}: wanted finite numbers, got NaN or infinity")
         if projection.ndim != 2 or mean.shape != projection.shape[1:]:
             raise ValueError(
                 f"projection: wanted (d, D) with D as in mean, got {tuple(projection.shape)} and "
@@ -46,6 +51,11 @@ class Whitening(nn.Module):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Whitened embeddings (n, d), normalised, of (n, D), in the dtype of the embeddings (float32 at least)."""
+        check_embeddings("embeddings", embeddings)
+        if embeddings.shape[1] != len(self.mean):
+            raise ValueError(
+                f"embeddings: wanted {len(self.mean)} dimensions, got {embeddings.shape[1]}"
+            )
         dtype = torch.promote_types(embeddings.dtype, torch.float32)
         centred = embeddings.to(dtype) - self.mean.to(dtype)
         return nn.functional.normalize(centred @ self.projection.to(dtype).T, dim=1)
@@ -141,10 +151,13 @@ def random_pairs(labels: Any, per_class: int = 50, seed: int = 0) -> Tensor:
         ValueError: labels of another form, ``per_class`` below 1, or no class with two items.
     """
     classes = integer_tensor(labels, "labels").cpu()
-    if classes.ndim != 1:
+    if classes.ndim != 1 or not len(classes):
         raise ValueError(f"labels: wanted 1-D class labels, got shape {tuple(classes.shape)}")
-    if per_class < 1:
-        raise ValueError(f"per_class: wanted at least 1, got {per_class}")
+    most = as_integer(per_class)
+    if most is None or most < 1:
+        raise ValueError(f"per_class: wanted at least 1, got {shown(per_class)}")
+    per_class = min(most, MOST_ITEMS)
+    seed = checked_integer("seed", seed, -(2**63), 2**63 - 1)
     generator = torch.Generator().manual_seed(seed)
     order = classes.argsort(stable=True)
     counts = classes.unique(return_counts=True)[1].tolist()
@@ -177,8 +190,10 @@ def _checked(embeddings: Tensor, dim: int | None) -> tuple[Tensor, int]:
     width = embeddings.shape[1]
     if dim is None:
         dim = width
-    if not 1 <= dim <= width:
-        raise ValueError(f"dim: wanted 1..{width}, got {dim}")
+    found = as_integer(dim)
+    if found is None or not 1 <= found <= width:
+        raise ValueError(f"dim: wanted 1..{width}, got {shown(dim)}")
+    dim = found
     return embeddings.detach().double(), dim
 
 

@@ -14,6 +14,7 @@ import pml_suprank
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pml_suprank"
 LAYERS = [
+    "values",
     "checks",
     "deprecated",
     "missing",

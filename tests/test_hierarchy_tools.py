@@ -135,7 +135,7 @@ def test_restrict(tree: Hierarchy) -> None:
     assert tree.restrict([2]).node_names(0) == ("animal", "plant", "stone")
     with pytest.raises(HierarchyError, match="levels: wanted at least one level, got none"):
         tree.restrict([])
-    with pytest.raises(HierarchyError, match=r"level: wanted 0..2, got 3"):
+    with pytest.raises(HierarchyError, match=r"levels: wanted 0..2, got 3"):
         tree.restrict([3])
 
 

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pml_suprank.functional.inputs import check_items
 from pml_suprank.functional.operation import Operation, apply, plain, untraced
+from pml_suprank.values import checked_number, checked_positive
 
 __all__ = ["blackbox_average_precision"]
 
@@ -49,6 +51,7 @@ def blackbox_average_precision(
         (B,), in [0, 1]; 0 without gradient for a query without positives.
 
     Raises:
+        ValueError: shapes or dtypes that do not fit, scores that are not finite, a number outside its range.
         RuntimeError: when a second derivative is asked for.
 
     Example:
@@ -63,6 +66,11 @@ def blackbox_average_precision(
     References:
         Rolinek et al., Optimizing Rank-based Metrics with Blackbox Differentiation, arXiv 1912.03500.
     """
+    check_items(scores, positive=positive, mask=mask)
+    lambda_val, margin = (
+        checked_positive("lambda_val", lambda_val),
+        checked_number("margin", margin, 0),
+    )
     scores = scores.to(torch.promote_types(torch.float32, scores.dtype))
     positive = positive if mask is None else positive & mask
     shifted = scores + margin * (0.5 - positive.to(scores.dtype))

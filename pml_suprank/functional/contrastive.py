@@ -5,8 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pml_suprank.checks import checked_per_level, list_of
 from pml_suprank.deprecated import renamed_keywords
+from pml_suprank.functional.inputs import check_common_levels, check_items
 from pml_suprank.functional.operation import untraced
+from pml_suprank.values import checked_flag, checked_positive
 
 __all__ = ["hierarchical_contrastive"]
 
@@ -45,6 +48,10 @@ def hierarchical_contrastive(
     Returns:
         (B,), 0 without gradient for a query that shares no level with any item.
 
+    Raises:
+        ValueError: shapes or dtypes that do not fit, scores that are not finite, a number outside its range, more
+            common levels than weights.
+
     Example:
         >>> scores, common_levels = torch.tensor([[0.7, 0.7, 0.7]]), torch.tensor([[2, 1, 0]])
         >>> hierarchical_contrastive(scores, common_levels, level_weights=(3.0, 1.0)).item()  # (3 + 1) / 2 of log 3
@@ -54,6 +61,11 @@ def hierarchical_contrastive(
         Zhang et al., Use All The Labels: A Hierarchical Multi-Label Contrastive Learning Framework,
         arXiv 2204.13207.
     """
+    check_items(scores, common_levels=common_levels, mask=mask)
+    level_weights = checked_per_level("level_weights", list_of(level_weights))
+    check_common_levels(common_levels, len(level_weights))
+    temperature = checked_positive("temperature", temperature)
+    constrained = checked_flag("constrained", constrained)
     scores = scores.to(torch.promote_types(torch.float32, scores.dtype))
     num_levels = len(level_weights)
     logits = scores / temperature

@@ -15,10 +15,12 @@ from torch import Tensor
 
 from pml_suprank.checks import checked_depths
 from pml_suprank.deprecated import renamed_keywords, warn_old
+from pml_suprank.functional.inputs import check_items
 from pml_suprank.functional.operation import untraced
 from pml_suprank.functional.ranking import target_ranks
 from pml_suprank.functional.steps import HardRank, Surrogate, sigmoid
 from pml_suprank.relevance import LevelRelevance, constants, level_counts
+from pml_suprank.values import checked_positive
 
 __all__ = [
     "average_precision",
@@ -27,6 +29,9 @@ __all__ = [
     "recall_at_k",
     "recall_surrogate",
 ]
+
+MOST_LEVELS = 100
+"""Up to so many, the gain 2^level - 1 of many items stays within float32."""
 
 
 @renamed_keywords(levels="common_levels")
@@ -67,11 +72,17 @@ def hierarchical_average_precision(
     if isinstance(relevance, LevelRelevance):
         total = relevance.total
     else:
+        check_items(scores, finite=False, relevance=relevance, mask=mask)
         if mask is not None:
             relevance = relevance.masked_fill(~mask, 0.0)
         total = relevance.sum(dim=1)
     found = target_ranks(
-        scores, common_levels, relevance, mask, surrogate=surrogate or HardRank(), backend=backend
+        scores,
+        common_levels,
+        relevance,
+        mask,
+        surrogate=HardRank() if surrogate is None else surrogate,
+        backend=backend,
     )
     assert found.hrank is not None
     total = total.to(found.rank.dtype)
@@ -115,6 +126,7 @@ def average_precision(
     References:
         Ramzi et al., arXiv 2110.01445.
     """
+    check_items(scores, finite=False, positive=positive, mask=mask)
     positive = positive if mask is None else positive & mask
     common_levels = positive.to(torch.int8)
     counts = level_counts(common_levels, 1)
@@ -166,8 +178,14 @@ def recall_at_k(
         warn_old("recall_at_k with a surrogate or a temperature", "recall_surrogate")
         options = {"k": k, "temperature": 1.0 if temperature is None else temperature}
         return recall_surrogate(
-            scores, positive, mask, surrogate=surrogate or HardRank(), backend=backend, **options
+            scores,
+            positive,
+            mask,
+            surrogate=HardRank() if surrogate is None else surrogate,
+            backend=backend,
+            **options,
         )
+    check_items(scores, finite=False, positive=positive, mask=mask)
     cuts = checked_depths(k)
     found = target_ranks(
         scores, positive.to(torch.int8), None, mask, surrogate=HardRank(), backend=backend
@@ -221,6 +239,7 @@ def recall_surrogate(
         Patel et al., Recall@k Surrogate Loss with Large Batches and Similarity Mixup, arXiv 2108.11179;
         Ramzi et al., arXiv 2309.08250.
     """
+    check_items(scores, finite=False, positive=positive, mask=mask)
     cuts = checked_depths(k)
     found = target_ranks(
         scores, positive.to(torch.int8), None, mask, surrogate=surrogate, backend=backend
@@ -228,7 +247,7 @@ def recall_surrogate(
     count = found.query.new_zeros(len(scores))
     count = count.index_add(0, found.query, torch.ones_like(found.query))
     cut = constants(cuts, found.rank).unsqueeze(1)
-    within = sigmoid(cut - found.rank, temperature)  # (K, T)
+    within = sigmoid(cut - found.rank, checked_positive("temperature", temperature))  # (K, T)
     most = torch.minimum(count.clamp(min=1), cut)  # (K, B), what a perfect ranking has within
     shares = (within / most[:, found.query]).sum(dim=0)
     return _sum_of_queries(shares, found.query, len(scores)) / len(cuts)
@@ -270,12 +289,14 @@ def ndcg(
         Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR techniques, 2002; Ramzi et al.,
         arXiv 2309.08250.
     """
+    if not isinstance(gains, LevelRelevance):
+        check_items(scores, finite=False, gains=gains, mask=mask)
     found = target_ranks(
         scores,
         common_levels,
         None,
         mask,
-        surrogate=surrogate or HardRank(),
+        surrogate=HardRank() if surrogate is None else surrogate,
         backend=backend,
         ties=gains if isinstance(gains, Tensor) else None,
     )
@@ -283,6 +304,9 @@ def ndcg(
     discounts = torch.arange(2, scores.shape[1] + 2, dtype=torch.float64, device=scores.device)
     discounts = discounts.log2_().reciprocal_()
     if isinstance(gains, LevelRelevance):
+        if gains.table.shape[1] > MOST_LEVELS:  # NDCG is a ratio
+            largest = gains.table.amax(dim=1, keepdim=True).clamp(min=1.0)
+            gains = gains._replace(table=gains.table / largest)
         ideal = _ideal_of_levels(gains, discounts)
         gain = gains.table[found.query, common_levels[found.query, found.item].long()]
     else:

@@ -9,9 +9,11 @@ from torch import Tensor
 from pml_suprank.deprecated import renamed_keywords
 from pml_suprank.functional._backends import BACKENDS, blocked, fast, fused
 from pml_suprank.functional._backends.definition import RankRequest, Ranks, TargetRanks
+from pml_suprank.functional.inputs import check_items
 from pml_suprank.functional.operation import plain, untraced
-from pml_suprank.functional.steps import HardRank, Surrogate, hard_places
+from pml_suprank.functional.steps import HardRank, Surrogate, check_surrogate, hard_places
 from pml_suprank.relevance import LevelRelevance
+from pml_suprank.values import checked_choice
 
 __all__ = [
     "Ranks",
@@ -33,9 +35,7 @@ def backend_names() -> tuple[str, ...]:
 
 def check_backend(backend: str) -> str:
     """Return ``backend``, or raise a ValueError that lists the values it takes."""
-    if backend not in backend_names():
-        raise ValueError(f"backend: wanted one of {', '.join(backend_names())}, got {backend!r}")
-    return backend
+    return checked_choice("backend", backend, backend_names())
 
 
 @renamed_keywords(levels="common_levels")
@@ -124,21 +124,10 @@ def _checked(
     mask: Tensor | None,
     surrogate: Surrogate,
 ) -> RankRequest:
-    if scores.ndim != 2 or not scores.is_floating_point():
-        raise ValueError(
-            f"scores: wanted a floating (B, N) tensor, got {scores.dtype} {tuple(scores.shape)}"
-        )
-    if common_levels.is_floating_point() or common_levels.dtype == torch.bool:
-        raise ValueError(f"common_levels: wanted integers, got {common_levels.dtype}")
-    of_items = None if isinstance(relevance, LevelRelevance) else relevance
-    for name, tensor in (("common_levels", common_levels), ("relevance", of_items), ("mask", mask)):
-        if tensor is not None and tensor.shape != scores.shape:
-            raise ValueError(
-                f"{name}: wanted the shape of scores {tuple(scores.shape)}, got {tuple(tensor.shape)}"
-            )
+    graded = {} if isinstance(relevance, LevelRelevance | None) else {"relevance": relevance}
+    check_items(scores, finite=False, common_levels=common_levels, mask=mask, **graded)
+    check_surrogate(surrogate)
     if mask is not None:
-        if mask.dtype != torch.bool:
-            raise ValueError(f"mask: wanted a boolean tensor, got {mask.dtype}")
         common_levels = torch.where(mask, common_levels, -1)
     if scores.dtype in (torch.float16, torch.bfloat16):
         scores = scores.float()

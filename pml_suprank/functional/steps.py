@@ -15,10 +15,12 @@ References:
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from pml_suprank.values import as_number, checked_instance, checked_number, checked_positive, shown
 
 _MAX_EXPONENT = 50.0
 
@@ -139,7 +141,7 @@ class SmoothRank:
     hrank_has_gradient = True
 
     def __post_init__(self) -> None:
-        _check_positive("tau", self.tau)
+        object.__setattr__(self, "tau", checked_positive("tau", self.tau))
 
     def competitor(self, t: Tensor, lower: Tensor) -> Tensor:
         """Return the sigmoid of t."""
@@ -178,9 +180,8 @@ class HRankStep:
 
     def __post_init__(self) -> None:
         for name in ("beta", "gamma", "leak"):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise ValueError(f"hrank {name}: wanted a finite number >= 0, got {value!r}")
+            value = checked_number(f"hrank {name}", getattr(self, name), 0)
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True)
@@ -201,8 +202,8 @@ class SupRank:
         rho: slope beyond ``delta``, >= 0; -1 keeps the sigmoid everywhere.
         delta: where the linear part begins, >= 0; None begins it at 0 (``C(t) = rho t + offset``), which needs an
             ``offset``.
-        start: jump at 0.
-        offset: value at ``delta``; None makes C continuous there, ``start + sigmoid(delta / tau)``, as in the
+        start: jump at 0, >= -0.5: below that a rank can be negative.
+        offset: value at ``delta``, >= 0; None makes C continuous there, ``start + sigmoid(delta / tau)``, as in the
             papers. The authors' configurations set it, see :data:`pml_suprank.functional.PRESETS`.
         hrank: smooth numerator of HAPPIER; None counts the numerator by steps, without gradient.
 
@@ -223,15 +224,18 @@ class SupRank:
     rank_has_gradient = True
 
     def __post_init__(self) -> None:
-        _check_positive("tau", self.tau)
-        if self.rho != -1 and not 0 <= self.rho < math.inf:
-            raise ValueError(f"rho: wanted a finite number >= 0, or -1, got {self.rho!r}")
-        if self.delta is not None and not 0 <= self.delta < math.inf:
-            raise ValueError(f"delta: wanted a finite number >= 0, or None, got {self.delta!r}")
-        if not math.isfinite(self.start):
-            raise ValueError(f"start: wanted a finite number, got {self.start!r}")
-        if self.offset is not None and not math.isfinite(self.offset):
-            raise ValueError(f"offset: wanted a finite number, or None, got {self.offset!r}")
+        step = {
+            "tau": checked_positive("tau", self.tau),
+            "rho": -1 if as_number(self.rho) == -1 else checked_number("rho", self.rho, 0),
+            "delta": checked_number("delta", self.delta, 0, optional=True),
+            # below these a competitor counts less than nothing, and ranks can be negative
+            "start": checked_number("start", self.start, -0.5),
+            "offset": checked_number("offset", self.offset, 0, optional=True),
+        }
+        for name, value in step.items():
+            object.__setattr__(self, name, value)
+        if self.hrank is not None:
+            checked_instance("hrank", self.hrank, HRankStep, "an HRankStep, or None")
         if self.delta is None and self.offset is None and self.rho != -1:
             raise ValueError("offset: wanted a number with delta=None, got None")
 
@@ -293,6 +297,10 @@ class SupRank:
         return slope.masked_fill(~higher, 0.0)
 
 
-def _check_positive(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name}: wanted a positive finite number, got {value!r}")
+def check_surrogate(surrogate: Any) -> None:
+    """Raise a ValueError unless an object has what :class:`Surrogate` asks for."""
+    flags = ("rank_has_gradient", "hrank_has_gradient")
+    if isinstance(surrogate, type) or not all(hasattr(surrogate, name) for name in flags):
+        raise ValueError(
+            f"surrogate: wanted HardRank(), SmoothRank(), SupRank() or an object like them, got {shown(surrogate)}"
+        )

@@ -1,5 +1,6 @@
 """All triplets of a batch without a list of them."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from pml_suprank.checks import checked_per_level, list_of
 from pml_suprank.deprecated import renamed_keywords
+from pml_suprank.functional.inputs import check_common_levels, check_items
 from pml_suprank.functional.operation import Operation, apply, plain, untraced
 
 __all__ = ["TripletSums", "triplet_hinge_sums"]
@@ -43,12 +46,18 @@ def triplet_hinge_sums(
         mask: (B, N), False for items that the anchor forms no triplets with.
         margins: m, L numbers for the finest column that a and p have in common, finest first, in score units.
 
+    Raises:
+        ValueError: shapes or dtypes that do not fit, scores that are not finite, more common levels than margins.
+
     Example:
         >>> scores, common_levels = torch.tensor([[0.5, 0.75, 0.25]]), torch.tensor([[1, 0, 0]])
         >>> sums = triplet_hinge_sums(scores, common_levels, margins=(0.125,))
         >>> sums.total.item(), sums.num_violations.item(), sums.num_triplets.item()
         (0.375, 1, 2)
     """
+    check_items(scores, common_levels=common_levels, mask=mask)
+    margins = checked_per_level("margins", list_of(margins), least=-math.inf)
+    check_common_levels(common_levels, len(margins))
     if mask is not None:
         common_levels = torch.where(mask, common_levels, -1)
     operation = _HingeSums(common_levels, margins)

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+from pml_suprank.checks import has_items
 from pml_suprank.hierarchy.class_tree import ClassTree
 from pml_suprank.hierarchy.integers import HierarchyError
+from pml_suprank.values import shown
 
 Node = int | str
 Chain = tuple[Node, ...]
@@ -120,8 +122,10 @@ def chains_from_networkx(digraph: Any) -> Chains:
 
 def chains_from_paths(paths: Iterable[Any], sep: str) -> Chains:
     """Chains of "coarse/.../fine" strings, or of sequences of names, one class each."""
-    if isinstance(paths, str) or not isinstance(paths, Iterable):
+    if isinstance(paths, str) or not has_items(paths):
         raise HierarchyError(f"paths: wanted an iterable of str, got {type(paths).__name__}")
+    if not isinstance(sep, str) or not sep:
+        raise HierarchyError(f"sep: wanted a text that joins names, got {shown(sep)}")
     seen: dict[tuple[str, ...], int] = {}
     spelt: list[str | None] = []
     for index, path in enumerate(paths):

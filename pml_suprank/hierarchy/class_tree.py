@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from pml_suprank.checks import demand
 from pml_suprank.hierarchy.integers import HierarchyError, integer_tensor
 from pml_suprank.hierarchy.level_rows import check_tree
+from pml_suprank.values import as_integer, checked_items, shown
 
 
 class ClassTree:
@@ -43,8 +44,13 @@ class ClassTree:
         """
         self._table = integer_tensor(table, "table").cpu().clone()
         self._class_ids = integer_tensor(class_ids, "class_ids").cpu().clone()
-        self._node_names = tuple(tuple(names) for names in node_names)
-        self._class_names = None if class_names is None else tuple(class_names)
+        self._node_names = tuple(
+            _checked_names("node_names", names)
+            for names in checked_items("node_names", node_names, "a list of names for each level")
+        )
+        self._class_names = (
+            None if class_names is None else _checked_names("class_names", class_names)
+        )
         if self._table.ndim != 2 or 0 in self._table.shape:
             raise HierarchyError(
                 f"table: wanted [num_classes, num_levels], got shape {tuple(self._table.shape)}"
@@ -108,9 +114,10 @@ class ClassTree:
 
     def node_names(self, level: int) -> tuple[str, ...]:
         """Names of the nodes of a level, by node id; the raw ids as text for ``from_labels``."""
-        if not 0 <= level < self.num_levels:
-            raise HierarchyError(f"level: wanted 0..{self.num_levels - 1}, got {level}")
-        return self._node_names[level]
+        column = as_integer(level)
+        if column is None or not 0 <= column < self.num_levels:
+            raise HierarchyError(f"level: wanted 0..{self.num_levels - 1}, got {shown(level)}")
+        return self._node_names[column]
 
     def class_id(self, name: str) -> int:
         """The label of a class, from its full name or from its last name where that is unique.
@@ -124,10 +131,12 @@ class ClassTree:
         Raises:
             HierarchyError: no such class, or several.
         """
-        found = self._ids_by_name.get(name)
+        found = self._ids_by_name.get(name) if isinstance(name, str) else None
         if found is None:
-            count = self._node_names[0].count(name)
-            raise HierarchyError(f"name: wanted the name of one class, got {name!r}, of {count}")
+            count = self._node_names[0].count(name) if isinstance(name, str) else 0
+            raise HierarchyError(
+                f"name: wanted the name of one class, got {shown(name)}, of {count}"
+            )
         return found
 
     def ids(self, names: Any) -> Tensor:
@@ -147,9 +156,13 @@ class ClassTree:
             >>> Hierarchy.from_paths(["pet/dog", "pet/cat"]).ids(["cat", "pet/dog", "cat"])
             tensor([1, 0, 1])
         """
-        if isinstance(names, (str, bytes)):
-            raise HierarchyError(f"names: wanted a list or an array of names, got {names!r}")
-        array = np.asarray(names, dtype=object)
+        try:
+            if isinstance(names, (str, bytes, Tensor)):
+                raise ValueError
+            array = np.asarray(names, dtype=object)
+        except ValueError:
+            message = f"names: wanted a list or an array of names, got {shown(names)}"
+            raise HierarchyError(message) from None
         flat = array.ravel().tolist()
         known = self._ids_by_name
         try:
@@ -276,8 +289,24 @@ def _restore(cls: type[ClassTree], table: Any, class_ids: Any, *names: Any) -> C
     )
 
 
+def checked_hierarchy(hierarchy: Any, name: str = "hierarchy", *, needed: bool = False) -> Any:
+    """Return a class tree, or None where it is not ``needed``; raise a HierarchyError for anything else."""
+    if isinstance(hierarchy, ClassTree) or (hierarchy is None and not needed):
+        return hierarchy
+    wanted = "a Hierarchy" if needed else "a Hierarchy or None"
+    raise HierarchyError(f"{name}: wanted {wanted}, got {shown(hierarchy)}")
+
+
+def _checked_names(name: str, names: Any) -> tuple[str, ...]:
+    several = not isinstance(names, set | frozenset | Tensor) and isinstance(names, Iterable)
+    found = tuple(names) if several and not isinstance(names, str | bytes) else (None,)
+    if not all(isinstance(each, str) for each in found):
+        raise HierarchyError(f"{name}: wanted a list of names, got {shown(names)}")
+    return found
+
+
 def _checked_level_names(names: Sequence[str], num_levels: int) -> tuple[str, ...]:
-    names = tuple(names)
+    names = _checked_names("level_names", names)
     if len(names) != num_levels or len(set(names)) != num_levels:
         raise HierarchyError(
             f"level_names: wanted {num_levels} different names, finest level first, got {names}"

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pml_suprank.hierarchy.class_tree import ClassTree
 from pml_suprank.hierarchy.integers import HierarchyError
+from pml_suprank.values import shown
 
 _SHOWN = 10
 
@@ -56,7 +57,9 @@ class HierarchyDiff:
 
 def diff(left: ClassTree, right: ClassTree, on: str = "name") -> HierarchyDiff:
     """Compare two trees class by class, matched by the finest node's name or by class id."""
-    if on not in ("name", "id"):
+    if not isinstance(right, ClassTree):
+        raise HierarchyError(f"other: wanted a Hierarchy, got {shown(right)}")
+    if not isinstance(on, str) or on not in ("name", "id"):
         raise HierarchyError(f"on: wanted 'name' or 'id', got {on!r}")
     rows = [_rows(tree, on, side) for tree, side in ((left, "left"), (right, "right"))]
     both = [key for key in rows[0] if key in rows[1]]

@@ -8,29 +8,34 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from pml_suprank.checks import list_of
 from pml_suprank.hierarchy.chains import has_path_names, path_names_of
 from pml_suprank.hierarchy.class_tree import ClassTree
 from pml_suprank.hierarchy.integers import HierarchyError
 from pml_suprank.hierarchy.reports import counts
+from pml_suprank.values import MOST_ITEMS, as_integer, shown
 
 Tree = TypeVar("Tree", bound=ClassTree)
 
 
-def level_index(tree: ClassTree, level: int | str) -> int:
+def level_index(tree: ClassTree, level: int | str, name: str = "level") -> int:
     """The column of a level, given by number or name."""
     if isinstance(level, str):
         if level not in tree.level_names:
-            raise HierarchyError(f"level: wanted one of {tree.level_names}, got {level!r}")
+            raise HierarchyError(f"{name}: wanted one of {tree.level_names}, got {level!r}")
         return tree.level_names.index(level)
-    if not 0 <= level < tree.num_levels:
-        raise HierarchyError(f"level: wanted 0..{tree.num_levels - 1}, got {level}")
-    return int(level)
+    column = as_integer(level)
+    if column is None or not 0 <= column < tree.num_levels:
+        raise HierarchyError(f"{name}: wanted 0..{tree.num_levels - 1}, got {shown(level)}")
+    return column
 
 
 def prune(tree: Tree, labels: Any, min_items: int, level: int | str = 0) -> Tree:
     """Take out the nodes of a level that have fewer items, with all their classes."""
-    if min_items < 1:
-        raise HierarchyError(f"min_items: wanted at least 1, got {min_items}")
+    least = as_integer(min_items)
+    if least is None or least < 1:
+        raise HierarchyError(f"min_items: wanted at least 1, got {shown(min_items)}")
+    min_items = min(least, MOST_ITEMS)
     column = level_index(tree, level)
     sizes = counts(tree, labels)[column]
     table = tree.table
@@ -47,7 +52,7 @@ def prune(tree: Tree, labels: Any, min_items: int, level: int | str = 0) -> Tree
 
 def restrict(tree: Tree, levels: Sequence[int | str]) -> Tree:
     """Keep some of the levels; the nodes of the finest one are the classes."""
-    columns = sorted({level_index(tree, level) for level in levels})
+    columns = sorted({level_index(tree, level, "levels") for level in list_of(levels)})
     if not columns:
         raise HierarchyError("levels: wanted at least one level, got none")
     table = tree.table[:, columns]
@@ -66,13 +71,19 @@ def merge(
 ) -> Tree:
     """Put nodes of a level above the classes together under a new name."""
     column = level_index(tree, level)
+    if not isinstance(groups, Mapping):
+        raise HierarchyError(f"groups: wanted a mapping of new names to nodes, got {shown(groups)}")
     if column == 0:
         raise HierarchyError("level: wanted a level above the classes, got 0")
+    if parent is not None:
+        _node(tree, min(column + 1, tree.num_levels - 1), parent, "parent")
     table = tree.table
     names = [list(tree.node_names(c)) for c in range(tree.num_levels)]
     taken: dict[int, str] = {}
     for name, members in groups.items():
-        nodes = [_node(tree, column, member) for member in members]
+        if not isinstance(name, str):
+            raise HierarchyError(f"groups: wanted new names, texts, got {shown(name)}")
+        nodes = [_node(tree, column, member) for member in list_of(members)]
         if not nodes:
             raise HierarchyError(f"groups: wanted nodes to put into {name!r}, got none")
         for node in nodes:
@@ -134,25 +145,26 @@ def _same_ancestors(
         raise HierarchyError(
             f"groups: wanted nodes of one parent in {name!r}, got those of {titles}; parent= says which"
         )
-    node = _node(tree, above, parent)
+    node = _node(tree, above, parent, "parent")
     row = int((tree.table[:, above] == node).nonzero()[0])
     table[inside, above:] = tree.table[row, above:]
 
 
-def _node(tree: ClassTree, column: int, member: str | int) -> int:
+def _node(tree: ClassTree, column: int, member: str | int, argument: str = "groups") -> int:
     """A node by name or number."""
     names = tree.node_names(column)
     if isinstance(member, str):
         found = [node for node, name in enumerate(names) if name == member]
         if len(found) != 1:
             raise HierarchyError(
-                f"groups: wanted the name of one node of the level {tree.level_names[column]!r}, "
+                f"{argument}: wanted the name of one node of the level {tree.level_names[column]!r}, "
                 f"got {member!r}, of {len(found)}"
             )
         return found[0]
-    if not 0 <= member < len(names):
-        raise HierarchyError(f"groups: wanted nodes 0..{len(names) - 1}, got {member}")
-    return member
+    node = as_integer(member)
+    if node is None or not 0 <= node < len(names):
+        raise HierarchyError(f"{argument}: wanted nodes 0..{len(names) - 1}, got {shown(member)}")
+    return node
 
 
 def _rebuilt(

@@ -70,7 +70,7 @@ class Walk:
         within: str | os.PathLike[str] | None,
         note: Callable[[str], str] | None,
     ):
-        if links not in LINKS:
+        if not isinstance(links, str) or links not in LINKS:
             raise ValueError(f"links: wanted one of {', '.join(map(repr, LINKS))}, got {links!r}")
         if not root.is_dir():
             raise HierarchyError(f"root: wanted a folder, got {str(root)!r}")

@@ -19,6 +19,7 @@ from pml_suprank.hierarchy.folder_walk import (
     merged,
 )
 from pml_suprank.hierarchy.integers import HierarchyError
+from pml_suprank.values import checked_items, shown
 
 __all__ = [
     "IMAGE_EXTENSIONS",
@@ -81,7 +82,7 @@ def read_tree(
         HierarchyError: no such folder, no class in it, or, with "refuse", files beside folders.
         ValueError: another ``stray`` or ``links``.
     """
-    if stray not in STRAY:
+    if not isinstance(stray, str) or stray not in STRAY:
         raise ValueError(f"stray: wanted one of {', '.join(map(repr, STRAY))}, got {stray!r}")
     walk = Walk(Path(root), extensions, links, within, note)
     if walk.top.inside:
@@ -138,7 +139,11 @@ def chains_from_folder(
 ) -> Chains:
     """Chains of the class folders under a root; what is left out is logged once."""
     if extensions is not None:
-        extensions = {extension.lower() for extension in extensions}
+        what = "a set of endings such as '.png', or None"
+        found = checked_items("extensions", extensions, what)
+        if not all(isinstance(extension, str) for extension in found):
+            raise ValueError(f"extensions: wanted {what}, got {shown(extensions)}")
+        extensions = {extension.lower() for extension in found}
     classes, left_out = read_tree(root, extensions, stray=stray, links=links)
     if left_out:
         _log.warning("%s", describe(left_out, str(root)))

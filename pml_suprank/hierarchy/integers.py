@@ -33,6 +33,9 @@ def integer_tensor(values: Any, name: str) -> Tensor:
     values = _as_tensor(values, name)
     if values.is_complex() or values.is_quantized:
         raise HierarchyError(f"{name}: wanted integers, got dtype {_dtype_name(values)}")
+    if values.is_meta or values.layout != torch.strided:
+        where = "on the meta device" if values.is_meta else f"of layout {values.layout}"
+        raise HierarchyError(f"{name}: wanted a dense tensor of integers, got one {where}")
     if values.is_floating_point():
         return _integral(values, name)
     exact = values.long()
@@ -63,7 +66,7 @@ def _as_tensor(values: Any, name: str) -> Tensor:
         if not array.flags.writeable or min(array.strides, default=0) < 0:
             array = array.copy()
         return torch.as_tensor(array)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise HierarchyError(
             f"{name}: wanted a tensor or array of integers, got {type(values).__name__} "
             f"that is none ({error}); names become ids by Hierarchy.ids"

@@ -5,7 +5,6 @@ What other parts of the library need of labels, they take from here.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pml_suprank.checks import demand
-from pml_suprank.hierarchy.class_tree import ClassTree
+from pml_suprank.hierarchy.class_tree import ClassTree, checked_hierarchy
 from pml_suprank.hierarchy.integers import HierarchyError, index_tensor, integer_tensor
 from pml_suprank.hierarchy.known_trees import is_known, remember
 from pml_suprank.hierarchy.level_rows import (
@@ -23,6 +22,7 @@ from pml_suprank.hierarchy.level_rows import (
     is_tree,
     one_hot_hint,
 )
+from pml_suprank.values import as_integer, checked_flag, checked_integer, shown
 
 __all__ = [
     "HierarchyError",
@@ -30,6 +30,7 @@ __all__ = [
     "as_level_labels",
     "check_nested",
     "check_tree",
+    "checked_hierarchy",
     "checked_ignore_index",
     "common_levels",
     "ignored_rows",
@@ -75,6 +76,8 @@ def as_level_labels(
         [[7], [9]]
     """
     given = labels
+    check = checked_flag("check", check)
+    checked_hierarchy(hierarchy)
     labels = label_tensor(labels, name=name, length=length)
     ignored = ignored_rows(labels, ignore_index)
     if labels.ndim == 1:
@@ -135,6 +138,11 @@ def as_joint_labels(
         HierarchyError: as :func:`as_level_labels`; different numbers of columns; an id under two parents, one of
             them among the references perhaps.
     """
+    checked_hierarchy(hierarchy)
+    if not isinstance(lengths, tuple | list) or len(lengths) != 2:
+        raise HierarchyError(f"lengths: wanted two integers or None, got {shown(lengths)}")
+    for length in lengths:
+        checked_integer("lengths", length, 0, optional=True)
     raw = (labels,) if ref_labels is labels else (labels, ref_labels)
     given: list[Tensor] = []
     for name, values, length in zip(
@@ -193,6 +201,8 @@ def label_tensor(labels: Any, *, name: str = "labels", length: int | None = None
         HierarchyError: wrong dtype, number of dimensions or length.
     """
     labels = integer_tensor(labels, name)
+    if length is not None and type(length) is not int:
+        length = checked_integer("length", length, 0)
     if labels.ndim not in (1, 2):
         raise HierarchyError(
             f"{name}: wanted 1-D class labels [B] or 2-D labels [B, L], "
@@ -215,16 +225,19 @@ def ignored_rows(labels: Tensor, ignore_index: int | None) -> Tensor | None:
     """
     if ignore_index is None:
         return None
-    return (labels if labels.ndim == 1 else labels[:, 0]) == ignore_index
+    labels = label_tensor(labels)
+    wanted: Any = checked_ignore_index(ignore_index)
+    if labels.ndim == 2 and not labels.shape[1]:
+        raise HierarchyError(f"labels: wanted at least one level, got shape {tuple(labels.shape)}")
+    found: Tensor = (labels if labels.ndim == 1 else labels[:, 0]) == wanted
+    return found
 
 
 def checked_ignore_index(ignore_index: Any) -> int | None:
     """Return ``ignore_index``, or raise a ValueError unless it is None or an integer."""
-    try:
-        if isinstance(ignore_index, bool):
-            raise TypeError
-        return None if ignore_index is None else operator.index(ignore_index)
-    except TypeError:
-        raise ValueError(
-            f"ignore_index: wanted an integer, or None, got {ignore_index!r}"
-        ) from None
+    if ignore_index is None:
+        return None
+    found = as_integer(ignore_index)
+    if found is None or not -(2**63) <= found < 2**63:
+        raise ValueError(f"ignore_index: wanted an integer, or None, got {shown(ignore_index)}")
+    return found

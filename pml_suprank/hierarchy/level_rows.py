@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pml_suprank.hierarchy.integers import HierarchyError, integer_tensor
+from pml_suprank.values import shown
 
 
 def common_levels(
@@ -30,6 +31,8 @@ def common_levels(
         >>> common_levels(torch.tensor([[0, 0]]), torch.tensor([[0, 0], [1, 0], [2, 1]]))
         tensor([[2, 1, 0]])
     """
+    if not isinstance(dtype, torch.dtype) or dtype.is_floating_point or dtype.is_complex:
+        raise HierarchyError(f"dtype: wanted an integer dtype of torch, got {shown(dtype)}")
     labels = integer_tensor(labels, "labels")
     ref_labels = labels if ref_labels is None else integer_tensor(ref_labels, "ref_labels")
     for name, value in (("labels", labels), ("ref_labels", ref_labels)):
@@ -74,6 +77,9 @@ def check_tree(labels: Tensor, name: str = "labels") -> None:
     Raises:
         HierarchyError: names the id, its column and the two ids above it.
     """
+    labels = integer_tensor(labels, name)
+    if labels.ndim != 2:
+        raise HierarchyError(f"{name}: wanted 2-D labels [B, L], got {labels.ndim}-D")
     if is_tree(labels):
         return
     columns = [column.unique(return_inverse=True) for column in labels.unbind(1)]

@@ -12,6 +12,8 @@ from torch import Tensor
 from pml_suprank.hierarchy.chains import Place, children_of
 from pml_suprank.hierarchy.class_tree import ClassTree
 from pml_suprank.hierarchy.labels import HierarchyError, as_level_labels
+from pml_suprank.values import as_integer
+from pml_suprank.values import shown as said
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,8 @@ def text_tree(
 ) -> str:
     """The tree drawn with lines, the number of items, or classes, behind inner nodes."""
     for name, value in (("max_depth", max_depth), ("max_children", max_children)):
-        if value is not None and value < 1:
-            raise HierarchyError(f"{name}: wanted at least 1, got {value}")
+        if value is not None and (as_integer(value) or 0) < 1:
+            raise HierarchyError(f"{name}: wanted at least 1, got {said(value)}")
     sizes = counts(tree, labels)
     children = children_of(tree)
     lines: list[str] = []

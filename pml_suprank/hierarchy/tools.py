@@ -11,6 +11,7 @@ from torch import Tensor
 from pml_suprank.hierarchy import difference, editing, exports, reports
 from pml_suprank.hierarchy.class_tree import ClassTree
 from pml_suprank.hierarchy.labels import as_level_labels, common_levels
+from pml_suprank.values import checked_path
 
 Self = TypeVar("Self", bound="TreeTools")
 
@@ -189,7 +190,7 @@ class TreeTools(ClassTree):
             OSError: the folder is missing, or neither it nor the file can be written to; a file that was there keeps
                 what it had, unless it is written in place.
         """
-        exports.write_text(path, exports.csv_text(self))
+        exports.write_text(checked_path("path", path), exports.csv_text(self))
 
     def to_parents(self) -> dict[str, str | None]:
         r"""Child to parent, None for a root. A node whose name is there twice is called by its path, "a/b".

@@ -13,6 +13,7 @@ from pml_suprank.hierarchy import chains as sources
 from pml_suprank.hierarchy import files, folders
 from pml_suprank.hierarchy.labels import HierarchyError, check_tree, integer_tensor
 from pml_suprank.hierarchy.tools import TreeTools
+from pml_suprank.values import checked_flag, checked_path, shown
 
 _INT64 = torch.iinfo(torch.int64)
 
@@ -165,7 +166,7 @@ class Hierarchy(TreeTools):
             HierarchyError: no such folder, no class in it, or files beside folders with ``stray="refuse"``.
             ValueError: another ``stray`` or ``links``.
         """
-        chains = folders.chains_from_folder(root, extensions, stray, links)
+        chains = folders.chains_from_folder(checked_path("root", root), extensions, stray, links)
         return cls._from_chains(chains, level_names)
 
     @classmethod
@@ -200,9 +201,23 @@ class Hierarchy(TreeTools):
             HierarchyError: a bad header, a row of the wrong length, an empty cell above a filled
                 one, no rows, levels in reversed order, or one class id at two places; names the file and the line.
         """
+        for name, text in (
+            ("delimiter", delimiter),
+            ("class_id_column", class_id_column),
+            ("encoding", encoding),
+        ):
+            if text is not None and not isinstance(text, str):
+                raise HierarchyError(f"{name}: wanted a text, or None, got {shown(text)}")
+        checked_flag("finest_first", finest_first)
+        checked_flag("repeated_names", repeated_names)
         return cls._from_chains(
             files.chains_from_csv(
-                path, delimiter, finest_first, class_id_column, encoding, repeated_names
+                checked_path("path", path),
+                delimiter,
+                finest_first,
+                class_id_column,
+                encoding,
+                repeated_names,
             )
         )
 

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pml_suprank.checks import check_embeddings, demand, look_now, one_look
+from pml_suprank.checks import check_embeddings, check_tensor, demand, look_now, one_look
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.hierarchy.labels import as_joint_labels, as_level_labels
 from pml_suprank.losses.ignored import Batch, reduced_in_whole_batch, without_ignored
 from pml_suprank.losses.tuples import checked_tuple
+from pml_suprank.values import shown
 
 __all__ = [
     "Batch",
@@ -124,13 +125,17 @@ def _checked_self_indices(self_indices: Any, embeddings: Tensor, num_refs: int) 
     def complain() -> None:
         got = self_indices
         if torch.is_tensor(got):
-            got = f"{got.dtype} of shape {tuple(got.shape)}, {got.min()}..{got.max()}"
+            has_range = is_long and got.numel() and not (got.is_meta or got.is_sparse)
+            values = f", {got.min()}..{got.max()}" if has_range else ""
+            got = f"{got.dtype} of shape {tuple(got.shape)}{values}"
         raise ValueError(
             f"self_indices: wanted int64 of shape ({len(embeddings)},), each -1 or an index of one of "
-            f"the {num_refs} references, got {got}"
+            f"the {num_refs} references, got {got if isinstance(got, str) else shown(got)}"
         )
 
     is_long = torch.is_tensor(self_indices) and self_indices.dtype == torch.long
+    if is_long:
+        check_tensor("self_indices", self_indices)
     demand(is_long and self_indices.shape == (len(embeddings),), complain)
     least, largest = self_indices.aminmax()
     demand((least >= -1) & (largest < num_refs), complain)

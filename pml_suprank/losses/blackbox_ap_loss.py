@@ -1,13 +1,13 @@
 """The loss on the rank itself, differentiated as a blackbox."""
 
 import functools
-import math
 from typing import Any
 
 from pml_suprank.functional import blackbox_average_precision
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.objective import Objective
 from pml_suprank.losses.rank_loss import RankLoss
+from pml_suprank.values import checked_number, checked_positive
 
 
 class BlackBoxAPLoss(RankLoss):
@@ -45,10 +45,8 @@ class BlackBoxAPLoss(RankLoss):
         ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
-        if not 0 < lambda_val < math.inf:
-            raise ValueError(f"lambda_val: wanted a positive finite number, got {lambda_val!r}")
-        if not 0 <= margin < math.inf:
-            raise ValueError(f"margin: wanted a finite number >= 0, got {margin!r}")
+        lambda_val = checked_positive("lambda_val", lambda_val)
+        margin = checked_number("margin", margin, 0)
         metric = functools.partial(blackbox_average_precision, lambda_val=lambda_val, margin=margin)
         super().__init__(
             Objective(metric),

@@ -6,6 +6,7 @@ from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.one_level import OneLevelMixin
 from pml_suprank.losses.scores import check_similarity
 from pml_suprank.pml import BaseDistance, ContrastiveLoss, CosineSimilarity
+from pml_suprank.values import checked_number
 
 
 class CalibrationLoss(OneLevelMixin, ContrastiveLoss):
@@ -51,6 +52,8 @@ class CalibrationLoss(OneLevelMixin, ContrastiveLoss):
         ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
+        pos_margin = checked_number("pos_margin", pos_margin)
+        neg_margin = checked_number("neg_margin", neg_margin)
         super().__init__(
             pos_margin=pos_margin,
             neg_margin=neg_margin,

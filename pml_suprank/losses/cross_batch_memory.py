@@ -7,15 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pml_suprank.checks import check_tensor, tensor_of
 from pml_suprank.functional.operation import untraced
 from pml_suprank.losses.decomposable_rank_loss import takes_self_indices
 from pml_suprank.losses.memory_mixin import MemoryMixin
 from pml_suprank.losses.memory_options import (
     check_memory_options,
+    check_parts,
     ignored_by,
     mines_without_self,
     supported_losses,
 )
+from pml_suprank.losses.pml_options import check_pml_options
 from pml_suprank.pml import BaseMetricLossFunction, PMLCrossBatchMemory, is_distributed
 
 
@@ -72,6 +75,8 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
     ) -> None:
         sizes = {"embedding_size": embedding_size, "memory_size": memory_size}
         check_memory_options(sizes, warmup, batch_weight, storage_dtype)
+        check_parts(loss, miner)
+        check_pml_options(kwargs)
         super().__init__(loss, embedding_size, memory_size, miner, **kwargs)
         self.warmup = warmup
         self.batch_weight = batch_weight
@@ -228,13 +233,14 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
         if enqueue_mask is not None:
             if indices_tuple is not None:
                 raise ValueError("indices_tuple and enqueue_mask are mutually exclusive")
-            if not torch.is_tensor(enqueue_mask):
-                enqueue_mask = torch.as_tensor(enqueue_mask)
+            what = f"a boolean tensor of length {len(embeddings)}"
+            enqueue_mask = tensor_of("enqueue_mask", enqueue_mask, what)
             if enqueue_mask.dtype != torch.bool or enqueue_mask.shape != labels.shape[:1]:
                 raise ValueError(
                     f"enqueue_mask: wanted a boolean tensor of length {len(embeddings)}, "
                     f"got {enqueue_mask.dtype} of shape {tuple(enqueue_mask.shape)}"
                 )
+            check_tensor("enqueue_mask", enqueue_mask, "boolean")
             num_stored = int(enqueue_mask.sum())
         if num_stored > self.memory_size:
             raise ValueError(

@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from pml_suprank.checks import one_look
+from pml_suprank.checks import list_of, one_look
 from pml_suprank.functional.operation import untraced
 from pml_suprank.hierarchy import Hierarchy, HierarchyError, check_tree
-from pml_suprank.hierarchy.labels import as_level_labels, checked_ignore_index
+from pml_suprank.hierarchy.labels import as_level_labels, checked_hierarchy, checked_ignore_index
 from pml_suprank.losses.batch import checked_batch, reduced
+from pml_suprank.losses.pml_options import check_pml_options
 from pml_suprank.losses.scores import at_least_float32, check_similarity, distances, unit_rows
 from pml_suprank.losses.untrained import notice_untrained
 from pml_suprank.pml import BaseDistance, BaseMetricLossFunction, DotProductSimilarity
+from pml_suprank.values import MOST, as_number, checked_choice, checked_integer, checked_positive
 
 _MARGINS = {2: [0.25, 0.45], 3: [0.25, 0.35, 0.45], 7: [0.15 + 0.1 * level for level in range(7)]}
 
@@ -60,20 +62,21 @@ class CSLLoss(BaseMetricLossFunction):
         ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
+        check_pml_options(kwargs)
         super().__init__(**kwargs)
         check_similarity(self.distance)
+        checked_hierarchy(hierarchy, needed=True)
+        embedding_size = checked_integer("embedding_size", embedding_size, 1)
+        num_levels = hierarchy.num_levels
         if margins is None:
-            margins = _MARGINS.get(hierarchy.num_levels, [0.25] * hierarchy.num_levels)
-        margins = tuple(float(m) for m in margins)
-        if len(margins) != hierarchy.num_levels or not all(0 <= m < math.inf for m in margins):
+            margins = _MARGINS.get(num_levels, [0.25] * num_levels)
+        margins = tuple(map(as_number, list_of(margins)))
+        if len(margins) != num_levels or not all(0 <= m <= MOST for m in margins):
             raise ValueError(
-                f"margins: wanted {hierarchy.num_levels} numbers >= 0, finest level first, "
-                f"got {margins}"
+                f"margins: wanted {num_levels} numbers >= 0, finest level first, got {margins}"
             )
-        if not 0 < scale < math.inf:
-            raise ValueError(f"scale: wanted a positive finite number, got {scale!r}")
-        if reduce_levels not in ("sum", "mean"):
-            raise ValueError(f"reduce_levels: wanted 'sum' or 'mean', got {reduce_levels!r}")
+        scale = checked_positive("scale", scale)
+        checked_choice("reduce_levels", reduce_levels, ("sum", "mean"))
         self.hierarchy = hierarchy
         self.ignore_index = checked_ignore_index(ignore_index)
         self.margins, self.scale, self.reduce_levels = margins, scale, reduce_levels
@@ -118,6 +121,10 @@ class CSLLoss(BaseMetricLossFunction):
         with one_look():
             batch = checked_batch(embeddings, labels, ignore_index=self.ignore_index)
             kept = batch.embeddings
+            if kept.shape[1] != self.W.shape[1]:
+                raise ValueError(
+                    f"embeddings: wanted {self.W.shape[1]} dimensions, got {kept.shape[1]}"
+                )
             labels = as_level_labels(batch.labels, self.hierarchy, length=len(kept), check=False)
         notice_untrained(self)
         labels = labels.to(embeddings.device)

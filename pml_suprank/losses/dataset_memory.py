@@ -7,18 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from pml_suprank.checks import has_items
 from pml_suprank.functional.operation import untraced
 from pml_suprank.hierarchy.labels import index_tensor, label_tensor
 from pml_suprank.losses.loader_pass import GetBatch, embedded_batches
 from pml_suprank.losses.memory_mixin import MemoryMixin
 from pml_suprank.losses.memory_options import (
     check_memory_options,
+    check_parts,
     ignored_by,
-    supported_losses,
 )
+from pml_suprank.losses.pml_options import check_pml_options
 from pml_suprank.losses.processes import Rows, gather_rows
 from pml_suprank.losses.slots import check_distinct, check_indices, filled_slots, last_of_each
 from pml_suprank.pml import BaseMetricLossFunction, ModuleWithRecords
+from pml_suprank.values import checked_callable, checked_flag, shown
 
 
 class DatasetMemory(MemoryMixin, ModuleWithRecords):
@@ -86,8 +89,8 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
     ) -> None:
         sizes = {"num_samples": num_samples, "embedding_size": embedding_size}
         check_memory_options(sizes, warmup, batch_weight, storage_dtype)
-        if type(loss).__name__ not in supported_losses():
-            raise ValueError(f"loss: wanted one of {supported_losses()}, got {type(loss).__name__}")
+        check_parts(loss, miner)
+        check_pml_options(kwargs)
         super().__init__(**kwargs)
         self.loss = loss
         self.miner = miner
@@ -197,6 +200,14 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
             ValueError: the loader yields nothing or something else, or as in ``forward``. The memory is
                 then as it was.
         """
+        if not has_items(loader) or isinstance(loader, str | bytes):
+            raise ValueError(f"loader: wanted what yields batches, got {shown(loader)}")
+        checked_callable("embed", embed, "a function of the data of a batch")
+        if get_batch is not None:
+            checked_callable(
+                "get_batch", get_batch, "a function of what the loader yields, or None"
+            )
+        checked_flag("progress", progress)
         rows = gather_rows(lambda: self._embedded(loader, embed, get_batch, progress))
         embeddings, labels, indices = map(torch.cat, zip(*rows, strict=True))
         kept, _ = self._kept(labels, None)
@@ -257,7 +268,7 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
                 "the data set. PML's trainers and wrappers pass (embeddings, labels, indices_tuple) "
                 "and no places: call DatasetMemory in a loop of your own, or use CrossBatchMemory"
             )
-        labels = label_tensor(labels)
+        labels = labels if torch.is_tensor(labels) else label_tensor(labels)
         indices = indices if torch.is_tensor(indices) else index_tensor(indices, "indices")
         device, home = embeddings.device, self.embedding_memory.device
         if home.type != "cpu" and device != home:

@@ -14,6 +14,7 @@ from pml_suprank.losses.rank_loss import QueryLoss
 from pml_suprank.losses.tuples import all_pairs_without_self
 from pml_suprank.losses.untrained import notice_untrained
 from pml_suprank.pml import BaseMetricLossFunction, WeightMixin
+from pml_suprank.values import checked_number
 
 
 class DecomposableRankLoss(BaseMetricLossFunction):
@@ -51,8 +52,7 @@ class DecomposableRankLoss(BaseMetricLossFunction):
         ignore_index: int | None = None,
     ) -> None:
         super().__init__()
-        if not 0 <= weight <= 1:
-            raise ValueError(f"weight: wanted a number in [0, 1], got {weight!r}")
+        weight = checked_number("weight", weight, 0, 1)
         for name, loss in (
             ("rank_loss", rank_loss),
             ("decomposability_loss", decomposability_loss),

@@ -10,6 +10,7 @@ from pml_suprank.losses.cross_batch_memory import CrossBatchMemory
 from pml_suprank.losses.decomposable_rank_loss import takes_self_indices
 from pml_suprank.losses.processes import Rows, gather_rows
 from pml_suprank.pml import PMLDistributedLossWrapper
+from pml_suprank.values import checked_flag
 
 
 class DistributedLossWrapper(PMLDistributedLossWrapper):
@@ -36,7 +37,7 @@ class DistributedLossWrapper(PMLDistributedLossWrapper):
     """
 
     def __init__(self, loss: Any, efficient: bool = False) -> None:
-        super().__init__(loss, efficient)
+        super().__init__(loss, checked_flag("efficient", efficient))
         if isinstance(loss, CrossBatchMemory):
             loss.has_joint_order = True
 

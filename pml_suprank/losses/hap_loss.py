@@ -9,6 +9,7 @@ from pml_suprank.losses.objective import Objective
 from pml_suprank.losses.similarity_mixup import SimilarityMixup
 from pml_suprank.losses.surrogates import SmoothRankLoss, SupRankLoss
 from pml_suprank.relevance import PopulationRelevance, Relevance
+from pml_suprank.values import checked_callable, checked_instance
 
 
 class SupHAPLoss(SupRankLoss):
@@ -142,8 +143,10 @@ class SmoothHAPLoss(SmoothRankLoss):
 def _hap(relevance: Relevance | None, hrank: Mapping[str, float] | None = None) -> Objective:
     step = None
     if hrank is not None:
+        checked_instance("hrank", hrank, Mapping, "a mapping with the keys beta, gamma and leak")
         if set(hrank) != {"beta", "gamma", "leak"}:
-            raise ValueError(f"hrank: wanted the keys beta, gamma and leak, got {sorted(hrank)}")
+            raise ValueError(f"hrank: wanted the keys beta, gamma and leak, got {list(hrank)}")
         step = HRankStep(**hrank)
     relevance = PopulationRelevance() if relevance is None else relevance
+    checked_callable("relevance", relevance, "a function of level counts, or None")
     return Objective(hierarchical_average_precision, relevance, step)

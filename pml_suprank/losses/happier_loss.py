@@ -5,6 +5,7 @@ from typing import Any
 
 from pml_suprank.checks import checked_level
 from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.hierarchy.labels import checked_hierarchy
 from pml_suprank.losses.decomposable_rank_loss import DecomposableRankLoss
 from pml_suprank.losses.hap_loss import SupHAPLoss
 from pml_suprank.losses.proxy_cluster_loss import ProxyClusterLoss
@@ -76,6 +77,7 @@ class HAPPIERLoss(DecomposableRankLoss):
         mixup: SimilarityMixup | bool = False,
         **kwargs: Any,
     ) -> None:
+        checked_hierarchy(hierarchy)
         if num_classes is None:
             if hierarchy is None:
                 raise ValueError("num_classes: wanted an integer >= 1 or a hierarchy, got neither")

@@ -13,6 +13,7 @@ from pml_suprank.losses.rank_loss import QueryLoss
 from pml_suprank.losses.retrieval_set import RetrievalSet
 from pml_suprank.losses.scores import check_similarity
 from pml_suprank.pml import BaseDistance, CosineSimilarity
+from pml_suprank.values import checked_flag, checked_positive
 
 
 class HMCELoss(QueryLoss):
@@ -68,9 +69,8 @@ class HMCELoss(QueryLoss):
             **kwargs,
         )
         check_similarity(self.distance)
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"temperature: wanted a positive finite number, got {temperature!r}")
-        self.temperature, self.constrained = temperature, constrained
+        self.temperature = checked_positive("temperature", temperature)
+        self.constrained = checked_flag("constrained", constrained)
         self.level_weights = level_weights
         if level_weights is not None:
             checked_per_level("level_weights", level_weights, self.known_levels())

@@ -10,6 +10,7 @@ from pml_suprank.losses.calibration_loss import CalibrationLoss
 from pml_suprank.losses.decomposable_rank_loss import DecomposableRankLoss
 from pml_suprank.losses.rank_loss import QueryLoss
 from pml_suprank.pml import BaseMetricLossFunction, PMLCrossBatchMemory
+from pml_suprank.values import checked_callable, checked_integer, checked_number, shown
 
 
 def supported_losses() -> list[str]:
@@ -35,12 +36,22 @@ def check_memory_options(
     """Raise a ValueError unless all ``sizes`` are >= 1 and the options are in their ranges."""
     least = dict.fromkeys(sizes, 1) | {"warmup": 0}
     for name, value in {**sizes, "warmup": warmup}.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < least[name]:
-            raise ValueError(f"{name}: wanted an integer >= {least[name]}, got {value!r}")
-    if not 0 <= batch_weight <= 1:
-        raise ValueError(f"batch_weight: wanted a number in [0, 1], got {batch_weight!r}")
-    if storage_dtype is not None and not storage_dtype.is_floating_point:
-        raise ValueError(f"storage_dtype: wanted a floating dtype, got {storage_dtype}")
+        checked_integer(name, value, least[name])
+    checked_number("batch_weight", batch_weight, 0, 1)
+    is_dtype = isinstance(storage_dtype, torch.dtype) and storage_dtype.is_floating_point
+    if storage_dtype is not None and not is_dtype:
+        raise ValueError(f"storage_dtype: wanted a floating dtype, got {shown(storage_dtype)}")
+
+
+def check_parts(loss: Any, miner: Any) -> None:
+    """Raise a ValueError unless a memory can serve a loss, and call a miner or have none."""
+    if type(loss).__name__ not in supported_losses():
+        raise ValueError(
+            f"loss: wanted one of {supported_losses()}, got {type(loss).__name__}; "
+            "memories are not supported for others"
+        )
+    if miner is not None:
+        checked_callable("miner", miner, "a miner, or None")
 
 
 def ignored_by(loss: BaseMetricLossFunction, ignore_index: int | None) -> int | None:

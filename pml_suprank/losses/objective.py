@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pml_suprank.functional.steps import HRankStep
 from pml_suprank.relevance import Relevance
+from pml_suprank.values import checked_callable, checked_instance
 
 
 @dataclass(frozen=True)
@@ -26,3 +27,10 @@ class Objective:
     metric: Callable[..., Tensor]
     relevance: Relevance | None = None
     hrank: HRankStep | None = None
+
+    def __post_init__(self) -> None:
+        checked_callable("metric", self.metric, "a function of scores and of what is relevant")
+        if self.relevance is not None:
+            checked_callable("relevance", self.relevance, "a function of level counts, or None")
+        if self.hrank is not None:
+            checked_instance("hrank", self.hrank, HRankStep, "an HRankStep, or None")

@@ -9,8 +9,9 @@ from torch import Tensor
 from pml_suprank.checks import checked_level
 from pml_suprank.functional.operation import untraced
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.hierarchy.labels import checked_ignore_index
+from pml_suprank.hierarchy.labels import checked_hierarchy, checked_ignore_index
 from pml_suprank.losses.batch import Batch, level_batch, reduced
+from pml_suprank.losses.pml_options import check_pml_options
 from pml_suprank.losses.scores import at_least_float32, with_direction_for
 from pml_suprank.losses.tuples import all_pairs_without_self, pairs_at_level, tuple_decides
 from pml_suprank.losses.untrained import notice_untrained
@@ -38,9 +39,10 @@ class OneLevelMixin:
         ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
+        check_pml_options(kwargs)
         super().__init__(*args, **kwargs)
+        self.hierarchy = checked_hierarchy(hierarchy)
         self.level = checked_level(level, None if hierarchy is None else hierarchy.num_levels)
-        self.hierarchy = hierarchy
         self.ignore_index = checked_ignore_index(ignore_index)
 
     @untraced
@@ -71,6 +73,8 @@ class OneLevelMixin:
             pairs = all_pairs_without_self(column, ref_column, batch.self_indices)
         queries = self._rows(batch.embeddings)
         references = None if batch.ref_emb is None else self._rows(batch.ref_emb)
+        if references is not None and references.dtype != queries.dtype:
+            queries, references = queries.double(), references.double()
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
             if batch.rows is None:
                 return super().forward(  # type: ignore[misc]

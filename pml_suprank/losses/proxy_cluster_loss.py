@@ -11,6 +11,7 @@ from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.one_level import OneLevelMixin
 from pml_suprank.losses.scores import check_similarity, with_direction
 from pml_suprank.pml import NormalizedSoftmaxLoss, TorchInitWrapper
+from pml_suprank.values import checked_integer, checked_positive
 
 
 class ProxyClusterLoss(OneLevelMixin, NormalizedSoftmaxLoss):
@@ -60,14 +61,12 @@ class ProxyClusterLoss(OneLevelMixin, NormalizedSoftmaxLoss):
             ("embedding_size", embedding_size),
             ("centers_per_class", centers_per_class),
         ):
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise ValueError(f"{name}: wanted an integer >= 1, got {size!r}")
+            checked_integer(name, size, 1)
         for name, value in (
             ("temperature", temperature),
             ("center_temperature", center_temperature),
         ):
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name}: wanted a positive finite number, got {value!r}")
+            checked_positive(name, value)
         bound = 1 / math.sqrt(embedding_size)
         kwargs.setdefault(
             "weight_init_func", TorchInitWrapper(torch.nn.init.uniform_, a=-bound, b=bound)

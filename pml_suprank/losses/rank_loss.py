@@ -9,16 +9,18 @@ from torch import Tensor
 from pml_suprank.checks import checked_level
 from pml_suprank.functional.operation import untraced
 from pml_suprank.functional.ranking import check_backend
-from pml_suprank.functional.steps import Surrogate
+from pml_suprank.functional.steps import Surrogate, check_surrogate
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.hierarchy.labels import checked_ignore_index
+from pml_suprank.hierarchy.labels import checked_hierarchy, checked_ignore_index
 from pml_suprank.losses.batch import level_batch, reduced
 from pml_suprank.losses.objective import Objective
+from pml_suprank.losses.pml_options import check_pml_options
 from pml_suprank.losses.retrieval_set import RetrievalSet, retrieval_set
 from pml_suprank.losses.scores import check_similarity, fast_distances
 from pml_suprank.losses.similarity_mixup import SimilarityMixup, checked_mixup
 from pml_suprank.pml import BaseDistance, BaseMetricLossFunction, CosineSimilarity
 from pml_suprank.relevance import LevelRelevance, Relevance, level_relevance
+from pml_suprank.values import checked_flag, checked_instance
 
 __all__ = ["QueryLoss", "RankLoss"]
 
@@ -53,11 +55,12 @@ class QueryLoss(BaseMetricLossFunction):
         ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
+        check_pml_options(kwargs)
         super().__init__(**kwargs)
+        self.hierarchy = checked_hierarchy(hierarchy)
         num_levels = None if hierarchy is None else hierarchy.num_levels
         self.level = None if level is None else checked_level(level, num_levels)
-        self.hierarchy = hierarchy
-        self.include_self = include_self
+        self.include_self = checked_flag("include_self", include_self)
         self.ignore_index = checked_ignore_index(ignore_index)
         self.add_to_recordable_attributes(name="num_queries_without_positives", is_stat=True)
 
@@ -212,8 +215,13 @@ class RankLoss(QueryLoss):
         ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
-        if objective is not None and objective.relevance is None:
-            level = checked_level(level)
+        if objective is not None:
+            what = "an Objective, or None for subclasses that need none"
+            checked_instance("objective", objective, Objective, what)
+            if objective.relevance is None:
+                level = checked_level(level)
+        if surrogate is not None:
+            check_surrogate(surrogate)
         super().__init__(
             level=level,
             hierarchy=hierarchy,
@@ -251,7 +259,7 @@ class RankLoss(QueryLoss):
     def query_scores(self, scores: Tensor, items: RetrievalSet, relevance: Any) -> Tensor:
         """Return the ranking metric of every query, (B,)."""
         if self.objective is None:
-            raise NotImplementedError
+            raise ValueError("objective: wanted an Objective, or a subclass's own scores, got None")
         execution: dict[str, Any] = {}
         if self.surrogate is not None:
             execution = {"surrogate": self.surrogate, "backend": self.backend}

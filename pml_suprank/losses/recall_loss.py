@@ -10,6 +10,7 @@ from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.objective import Objective
 from pml_suprank.losses.similarity_mixup import SimilarityMixup
 from pml_suprank.losses.surrogates import SmoothRankLoss, SupRankLoss
+from pml_suprank.values import checked_positive
 
 
 class SupRecallLoss(SupRankLoss):
@@ -133,8 +134,7 @@ class SmoothRecallLoss(SmoothRankLoss):
 
 
 def _recall(k: int | Sequence[int], temperature: float) -> Objective:
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature: wanted a positive finite number, got {temperature!r}")
+    temperature = checked_positive("temperature", temperature)
     return Objective(
         functools.partial(recall_surrogate, k=checked_depths(k), temperature=temperature)
     )

@@ -18,7 +18,7 @@ _SMALLEST_NORM = 1e-12
 
 def check_similarity(distance: BaseDistance) -> None:
     """Raise a ValueError unless larger values of ``distance`` mean closer."""
-    if not getattr(distance, "is_inverted", False):
+    if not isinstance(distance, BaseDistance) or not distance.is_inverted:
         raise ValueError(
             "distance: wanted a similarity, larger is closer, such as CosineSimilarity or "
             f"DotProductSimilarity, got {type(distance).__name__}"

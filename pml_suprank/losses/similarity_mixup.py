@@ -7,7 +7,9 @@ from torch import Tensor
 
 from pml_suprank.checks import checked_depths, checked_level
 from pml_suprank.functional.mixup import MixedPairs, mixed_pairs, with_mixed
+from pml_suprank.hierarchy.labels import integer_tensor
 from pml_suprank.losses.retrieval_set import RetrievalSet
+from pml_suprank.values import checked_flag
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class SimilarityMixup:
             checked_level(self.level)
         if self.max_pairs_per_class is not None:
             checked_depths((self.max_pairs_per_class,), "max_pairs_per_class")
+        checked_flag("references", self.references)
 
     def extended(
         self,
@@ -101,7 +104,11 @@ class SimilarityMixup:
 
     def draw(self, labels: Tensor, level: int | None = None) -> MixedPairs:
         """Return pairs of samples, for labels (n, L), column 0 finest, and the level of a loss."""
-        column = checked_level((level or 0) if self.level is None else self.level, labels.shape[1])
+        labels = integer_tensor(labels, "labels")
+        if labels.ndim != 2:
+            raise ValueError(f"labels: wanted 2-D labels (n, L), got {labels.ndim}-D")
+        of_loss = 0 if level is None else checked_level(level)
+        column = checked_level(of_loss if self.level is None else self.level, labels.shape[1])
         return mixed_pairs(labels[:, column], self.max_pairs_per_class)
 
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from pml_suprank.checks import is_integral
+
 
 def filled_slots(
     indices: Tensor, memory: Tensor, memory_labels: Tensor, is_filled: Tensor
@@ -16,11 +18,11 @@ def filled_slots(
 
 def check_indices(indices: Tensor, length: int, num_samples: int) -> None:
     """Raise a ValueError unless ``indices`` are (length,) integers in 0..num_samples-1."""
-    wrong = indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool
-    if wrong or indices.shape != (length,):
+    wrong = not is_integral(indices)
+    if wrong or indices.layout != torch.strided or indices.shape != (length,):
         raise ValueError(
             f"indices: wanted integers of shape ({length},), "
-            f"got {indices.dtype} of shape {tuple(indices.shape)}"
+            f"got {indices.dtype} of shape {tuple(indices.shape)}, {indices.layout}"
         )
     least, largest = int(indices.min()), int(indices.max())
     if least < 0 or largest >= num_samples:

@@ -1,10 +1,10 @@
 """The loss on average precision of quantised scores."""
 
 import functools
-import math
 from typing import Any
 
 from pml_suprank.functional import soft_bin_average_precision
+from pml_suprank.functional.soft_bins import checked_num_bins, checked_range
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.objective import Objective
 from pml_suprank.losses.rank_loss import RankLoss
@@ -46,16 +46,8 @@ class SoftBinAPLoss(RankLoss):
         ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
-        if isinstance(num_bins, bool) or not isinstance(num_bins, int) or num_bins < 2:
-            raise ValueError(f"num_bins: wanted an integer >= 2, got {num_bins!r}")
-        try:
-            low, high = map(float, score_range)
-        except (TypeError, ValueError):
-            low = high = math.nan
-        if not -math.inf < low < high < math.inf:
-            raise ValueError(
-                f"score_range: wanted two finite numbers, lowest first, got {score_range!r}"
-            )
+        num_bins = checked_num_bins(num_bins)
+        low, high = checked_range(score_range)
         metric = functools.partial(
             soft_bin_average_precision, num_bins=num_bins, score_range=(low, high)
         )

@@ -8,6 +8,7 @@ from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.objective import Objective
 from pml_suprank.losses.rank_loss import RankLoss
 from pml_suprank.losses.similarity_mixup import SimilarityMixup
+from pml_suprank.values import checked_choice
 
 _DEFAULTS = {"tau": 0.01, "rho": 100.0, "delta": 0.05, "start": 0.5, "offset": None}
 
@@ -67,7 +68,7 @@ class SupRankLoss(RankLoss):
         }
         if preset is not None:
             step = _preset_step(preset, step)
-        surrogate = SupRank(**step, hrank=None if objective is None else objective.hrank)
+        surrogate = SupRank(**step, hrank=getattr(objective, "hrank", None))
         super().__init__(
             objective,
             surrogate,
@@ -128,13 +129,12 @@ class SmoothRankLoss(RankLoss):
             mixup=mixup,
             **kwargs,
         )
-        self.tau = tau
+        self.tau = surrogate.tau
         self.add_to_recordable_attributes(name="tau", is_stat=False)
 
 
 def _preset_step(preset: str, step: dict[str, Any]) -> dict[str, Any]:
-    if preset not in PRESETS:
-        raise ValueError(f"preset: wanted one of {', '.join(PRESETS)}, got {preset!r}")
+    checked_choice("preset", preset, PRESETS)
     changed = [name for name, value in step.items() if value != _DEFAULTS[name]]
     if changed:
         raise ValueError(f"preset: {preset!r} sets {', '.join(changed)}; give one or the other")

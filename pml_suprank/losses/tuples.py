@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pml_suprank.checks import demand
+from pml_suprank.checks import demand, list_of
 from pml_suprank.hierarchy.labels import index_tensor
+from pml_suprank.values import shown
 
 Pairs = tuple[Tensor, Tensor, Tensor, Tensor]
 """PML's pairs: queries and their positives, queries and their negatives."""
@@ -22,10 +23,13 @@ def checked_tuple(
     indices_tuple: Sequence[Any], shape: tuple[int, int], device: torch.device
 ) -> tuple[Tensor, ...]:
     """Return triplets or pairs as int64 on a device, whose members are in ``shape``, (B, N), or raise a ValueError."""
-    if len(indices_tuple) not in (3, 4):
-        raise ValueError(
-            f"indices_tuple: wanted 3 tensors of triplets or 4 of pairs, got {len(indices_tuple)}"
-        )
+    members = (
+        [] if torch.is_tensor(indices_tuple) and indices_tuple.is_meta else list_of(indices_tuple)
+    )
+    if len(members) not in (3, 4):
+        got = len(members) if isinstance(indices_tuple, tuple | list) else shown(indices_tuple)
+        raise ValueError(f"indices_tuple: wanted 3 tensors of triplets or 4 of pairs, got {got}")
+    indices_tuple = members
     columns = tuple(
         index_tensor(column, f"indices_tuple[{place}]").to(device)
         for place, column in enumerate(indices_tuple)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from pml_suprank.checks import checked_depths
+from pml_suprank.checks import checked_depths, list_of
 from pml_suprank.metrics import definitions
 from pml_suprank.metrics.definitions import Metric
 from pml_suprank.metrics.ranked_lists import RankedLists
@@ -129,7 +129,7 @@ def choose(metrics: Any, k: Any, num_levels: int | None) -> list[Choice]:
     """
     depths = checked_depths(k)
     known = JUDGED_METRICS if num_levels is None else METRICS
-    names = known if metrics is None else (metrics,) if isinstance(metrics, str) else metrics
+    names = known if metrics is None else list_of(metrics)
     chosen: dict[Choice, None] = {}
     for name in names:
         asked = Choice.of(current(name))
@@ -141,7 +141,9 @@ def choose(metrics: Any, k: Any, num_levels: int | None) -> list[Choice]:
         ):
             raise ValueError(f"metrics: wanted names out of {known}, got {name!r}")
         if num_levels is not None and asked.level is not None and asked.level >= num_levels:
-            raise ValueError(f"metrics: wanted levels 0..{num_levels - 1}, got {name!r}")
+            raise ValueError(
+                f"metrics: wanted levels 0..{num_levels - 1}, got {name!r} of level {asked.level}"
+            )
         levels: Iterable[int | None] = (asked.level,)
         if not without_level and asked.level is None:
             levels = range(num_levels or 0)
@@ -217,12 +219,17 @@ def selected(
     }
 
 
+def check_list_of_names(argument: str, names: Any) -> None:
+    """Raise TypeError unless names are a tuple or list."""
+    if not isinstance(names, (tuple, list)):
+        raise TypeError(f"{argument}: wanted a tuple or list of names, got {type(names).__name__}")
+
+
 def check_calculator_names(
     argument: str, names: Any, known: Sequence[str], num_levels: int | None
 ) -> None:
     """Raise TypeError unless names are a tuple or list, ValueError unless all are of the calculator's metrics."""
-    if not isinstance(names, (tuple, list)):
-        raise TypeError(f"{argument}: wanted a tuple or list of names, got {type(names).__name__}")
+    check_list_of_names(argument, names)
     for name in names:
         base, level = split_level(name)
         if base not in known or (level is not None and base in HIERARCHICAL_METRICS):

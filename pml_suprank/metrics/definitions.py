@@ -196,6 +196,10 @@ def _threshold_sum(lists: RankedLists, table: Tensor) -> Tensor:
     return total
 
 
+MOST_LEVELS = 900
+"""Up to so many, sums of the gains 2^level - 1 stay within float64; gains of more are scaled, which is no matter."""
+
+
 def ndcg(lists: RankedLists, k: int | None = None) -> Values:
     r"""Discounted gain over the best possible one, with gain :math:`2^\ell - 1` for :math:`\ell` common levels.
 
@@ -212,10 +216,12 @@ def ndcg(lists: RankedLists, k: int | None = None) -> Values:
     sums = prefix_sums("discount", lists.longest, lists.counts.device)
     dcg = torch.zeros(lists.num_queries, dtype=torch.float64, device=sums.device)
     ideal = torch.zeros_like(dcg)
+    most = max(0, lists.num_levels - MOST_LEVELS)
     for level in range(1, lists.num_levels + 1):
         # The gain of x common levels is the sum of the increments 2^(y-1) for y up to x.
-        dcg += 2.0 ** (level - 1) * lists.discount_sum(level, k)
-        ideal += 2.0 ** (level - 1) * sums[lists.depth(level, k, at_r=True)]
+        increment = 2.0 ** (level - 1 - most)
+        dcg += increment * lists.discount_sum(level, k)
+        ideal += increment * sums[lists.depth(level, k, at_r=True)]
     return _share(dcg, ideal, ideal > 0)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pml_suprank.checks import tensor_of
 from pml_suprank.deprecated import renamed_keywords
 from pml_suprank.hierarchy import Hierarchy, as_level_labels
 from pml_suprank.hierarchy.labels import (
@@ -26,6 +27,7 @@ from pml_suprank.metrics.ranking.streaming import Task, measure
 from pml_suprank.metrics.ranking.workers import Execution
 from pml_suprank.metrics.result import EvaluationResult, MetricResult
 from pml_suprank.relevance import Relevance
+from pml_suprank.values import checked_flag
 
 
 @renamed_keywords(query_indices="self_indices")
@@ -104,6 +106,7 @@ def evaluate(
     with announced(distributed):
         options: dict[str, Any] = {"hierarchy": hierarchy}
         options["ignore_index"] = checked_ignore_index(ignore_index)
+        ref_includes_query = checked_flag("ref_includes_query", ref_includes_query)
         asked = Samples.checked(query, query_labels, "query", **options)
         places: Tensor | None = torch.arange(len(asked.embeddings), device=asked.embeddings.device)
         if gallery is None:
@@ -223,7 +226,7 @@ class Samples:
         """
         labels_name = labels_name or f"{name}_labels"
         if isinstance(embeddings, np.ndarray):
-            embeddings = torch.from_numpy(embeddings)
+            embeddings = tensor_of(name, embeddings, "a (n, D) array of numbers")
         if ignore_index is None or not torch.is_tensor(embeddings) or embeddings.ndim != 2:
             embeddings = checked_embeddings(embeddings, name, dim)
         raw = label_tensor(labels, name=labels_name, length=len(embeddings))

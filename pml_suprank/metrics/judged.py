@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pml_suprank.checks import has_items
 from pml_suprank.hierarchy.labels import index_tensor
 from pml_suprank.metrics.catalogue import choose
 from pml_suprank.metrics.ranked_lists import Hits, RankedLists
@@ -17,6 +18,7 @@ from pml_suprank.metrics.ranking.scores import Scorer, checked_embeddings, full_
 from pml_suprank.metrics.ranking.streaming import collect
 from pml_suprank.metrics.ranking.workers import blocks, progress_bar
 from pml_suprank.metrics.result import EvaluationResult
+from pml_suprank.values import as_integer, checked_flag, shown
 
 __all__ = ["evaluate_judged"]
 
@@ -92,8 +94,11 @@ def evaluate_judged(
             )
     if block_size is None:
         block_size = max(1, PAIRS_PER_BLOCK // items)
-    elif block_size < 1:
-        raise ValueError(f"block_size: wanted at least 1, got {block_size}")
+    least = as_integer(block_size)
+    if least is None or least < 1:
+        raise ValueError(f"block_size: wanted at least 1, got {shown(block_size)}")
+    block_size = least
+    checked_flag("progress", progress)
     ranking = _Ranking(query, gallery, similarity, right, junk)
     jobs = progress_bar(blocks(len(query), block_size), len(query), progress)
     with full_precision():
@@ -207,9 +212,13 @@ def _sorted(rows: Tensor) -> Tensor:
     return rows
 
 
+def _has_length(positions: Any) -> bool:
+    return hasattr(positions, "__len__") and has_items(positions)
+
+
 def _checked(positions: Any, name: str, queries: int, items: int) -> list[Tensor]:
     """One int64 tensor for each query."""
-    if isinstance(positions, (str, bytes)) or not hasattr(positions, "__len__"):
+    if isinstance(positions, (str, bytes, set, Mapping)) or not _has_length(positions):
         raise ValueError(
             f"{name}: wanted positions for each of {queries} queries, got {type(positions).__name__}"
         )

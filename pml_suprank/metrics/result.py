@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pml_suprank.hierarchy.labels import index_tensor
 from pml_suprank.metrics import catalogue
 
 
@@ -39,6 +40,11 @@ class MetricResult:
         Args:
             groups: (Q,) integers.
         """
+        groups = index_tensor(groups, "groups").cpu()
+        if groups.shape != self.valid.shape:
+            raise ValueError(
+                f"groups: wanted one integer for each of {len(self.valid)} queries, got {tuple(groups.shape)}"
+            )
         _, ids = groups[self.valid].unique(return_inverse=True)
         total = torch.zeros(int(ids.max()) + 1, dtype=torch.float64)
         return total.index_add_(0, ids, self.values[self.valid]) / ids.bincount()

@@ -8,12 +8,13 @@ from torch import Tensor
 from pml_suprank.checks import checked_level, checked_per_level, has_items, one_look
 from pml_suprank.functional.operation import plain, untraced
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.hierarchy.labels import as_joint_labels, checked_ignore_index
+from pml_suprank.hierarchy.labels import as_joint_labels, checked_hierarchy, checked_ignore_index
 from pml_suprank.losses import scores
 from pml_suprank.losses.batch import checked_batch
 from pml_suprank.losses.ignored import in_whole_batch
 from pml_suprank.losses.retrieval_set import retrieval_set
 from pml_suprank.pml import BaseDistance, BaseMiner
+from pml_suprank.values import checked_flag
 
 Margins = float | tuple[float, ...]
 
@@ -48,12 +49,15 @@ class HierarchicalMiner(BaseMiner):
         distance: BaseDistance | None = None,
         collect_stats: bool | None = None,
     ) -> None:
+        if collect_stats is not None:
+            checked_flag("collect_stats", collect_stats)
         super().__init__(distance=distance, collect_stats=collect_stats)
         if not isinstance(self.distance, BaseDistance):
             raise ValueError(
                 "distance: wanted a PML distance such as LpDistance() or CosineSimilarity(), "
                 f"got {self.distance!r}"
             )
+        checked_hierarchy(hierarchy)
         num_levels = None if hierarchy is None else hierarchy.num_levels
         self.level = None if level is None else checked_level(level, num_levels)
         self.hierarchy = hierarchy

@@ -1,6 +1,5 @@
 """Triplets across the levels of a hierarchy."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.miners import triplets
 from pml_suprank.miners.hierarchical_miner import HierarchicalMiner, checked_margins
 from pml_suprank.pml import BaseDistance
+from pml_suprank.values import MOST_ITEMS, as_integer, checked_choice, checked_flag, shown
 
 
 class HierarchicalTripletMiner(HierarchicalMiner):
@@ -81,14 +81,9 @@ class HierarchicalTripletMiner(HierarchicalMiner):
             collect_stats=collect_stats,
         )
         self.margins = checked_margins("margins", margins, self._known_levels())
-        if type_of_triplets not in triplets.TYPES:
-            raise ValueError(
-                f"type_of_triplets: wanted one of {', '.join(triplets.TYPES)}, "
-                f"got {type_of_triplets!r}"
-            )
-        self.type_of_triplets = type_of_triplets
+        self.type_of_triplets = checked_choice("type_of_triplets", type_of_triplets, triplets.TYPES)
         self.per_anchor = _checked_cap(per_anchor)
-        self.one_role = one_role
+        self.one_role = checked_flag("one_role", one_role)
         self._record_margins("margins", self.margins)
 
     def extra_repr(self) -> str:
@@ -127,12 +122,9 @@ class HierarchicalTripletMiner(HierarchicalMiner):
 def _checked_cap(per_anchor: Any) -> int | None:
     if per_anchor is None:
         return None
-    try:
-        cap = 0 if isinstance(per_anchor, bool) else operator.index(per_anchor)
-    except TypeError:
-        cap = 0
-    if cap < 1:
+    cap = as_integer(per_anchor)
+    if cap is None or cap < 1:
         raise ValueError(
-            f"per_anchor: wanted an integer >= 1, or None for all triplets, got {per_anchor!r}"
+            f"per_anchor: wanted an integer >= 1, or None for all triplets, got {shown(per_anchor)}"
         )
-    return cap
+    return min(cap, MOST_ITEMS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,9 @@ from pml_suprank.samplers.processes import Positions, Processes, refuse_another_
 from pml_suprank.samplers.samples import Samples
 from pml_suprank.samplers.settings import (
     checked_group_sizes,
-    checked_integer,
     checked_position,
 )
+from pml_suprank.values import checked_integer, shown
 
 
 class HierarchicalSampler(BatchSampler):
@@ -119,7 +119,7 @@ class HierarchicalSampler(BatchSampler):
         refuse_another_sampler(labels, sampler, drop_last)
         self.group_sizes = checked_group_sizes(group_sizes)
         batch_size = checked_integer("batch_size", batch_size, 1)
-        self.seed = checked_integer("seed", seed, 0)
+        self.seed = checked_integer("seed", seed, 0, 2**63 - 1)
         self._processes = Processes(rank, world_size)
         if batches_per_epoch is not None:
             batches_per_epoch = checked_integer("batches_per_epoch", batches_per_epoch, 1)
@@ -129,7 +129,7 @@ class HierarchicalSampler(BatchSampler):
             self.group_sizes,
             hierarchy=hierarchy,
             levels=levels,
-            num_samples=num_samples,
+            num_samples=checked_integer("num_samples", num_samples, 0, optional=True),
             ignore_index=ignore_index,
         )
         super().__init__(Positions(len(self._samples), self.set_epoch), batch_size, drop_last=True)
@@ -196,7 +196,7 @@ class HierarchicalSampler(BatchSampler):
         Raises:
             ValueError: no integer >= 0.
         """
-        epoch = checked_integer("epoch", epoch, 0)
+        epoch = checked_integer("epoch", epoch, 0, 2**63 - 1)
         if not self._has_begun and epoch == self.epoch:
             return
         if self._is_chosen:
@@ -232,6 +232,8 @@ class HierarchicalSampler(BatchSampler):
             ValueError: the state belongs to other settings, or is none. Another number of processes is noticed when
                 the next pass begins, if torch.distributed does not run yet.
         """
+        if not isinstance(state, Mapping) or not isinstance(state.get("settings", {}), Mapping):
+            raise ValueError(f"state: wanted what state_dict gives, got {shown(state)}")
         missing = {"epoch", "batches_done", "settings"} - set(state)
         if missing:
             raise ValueError(f"state: wanted what state_dict gives, got none of {sorted(missing)}")

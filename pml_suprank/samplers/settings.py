@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from pml_suprank.checks import checked_level
-
-
-def checked_integer(name: str, value: Any, least: int) -> int:
-    """Return an integer, or raise a ValueError unless it is one of at least ``least``."""
-    try:
-        number = least - 1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = least - 1
-    if number < least:
-        raise ValueError(f"{name}: wanted an integer >= {least}, got {value!r}")
-    return number
+from pml_suprank.checks import checked_level, has_items, list_of
+from pml_suprank.values import checked_integer, shown
 
 
 def checked_position(name: str, value: Any, most: int) -> int:
     """Return a number of batches, or raise a ValueError unless it is an integer in 0..most."""
-    position = checked_integer(name, value, 0)
+    position = int(checked_integer(name, value, 0))
     if position > most:
         raise ValueError(f"{name}: wanted at most {most}, got {position}")
     return position
@@ -30,10 +19,11 @@ def checked_position(name: str, value: Any, most: int) -> int:
 
 def checked_group_sizes(group_sizes: Any) -> tuple[int, ...]:
     """Return the group sizes as a tuple, or raise a ValueError unless they are one or more integers >= 1."""
-    if not isinstance(group_sizes, Iterable) or not (sizes := tuple(group_sizes)):
+    sizes = list_of(group_sizes) if has_items(group_sizes) else []
+    if not sizes or isinstance(group_sizes, str | bytes | dict | set):
         raise ValueError(
             "group_sizes: wanted a sequence (samples_per_class, classes_per_parent, ...), "
-            f"got {group_sizes!r}"
+            f"got {shown(group_sizes)}"
         )
     return tuple(
         checked_integer(f"group_sizes[{level}]", size, 1) for level, size in enumerate(sizes)
@@ -55,7 +45,8 @@ def checked_columns(
                 f"got {num_groups}"
             )
         return slice(num_groups)
-    columns = [checked_level(level, num_levels) for level in levels]
+    levels = list_of(levels)
+    columns = [checked_level(level, num_levels, "levels") for level in levels]
     if len(columns) != num_groups or columns != sorted(set(columns)):
         raise ValueError(
             f"levels: wanted {num_groups} ascending label columns below {num_levels}, one for "

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from pml_suprank.accuracy_calculator import AccuracyCalculator
+from pml_suprank.checks import check_tensor
 from pml_suprank.hierarchy import as_level_labels
+from pml_suprank.hierarchy.labels import checked_ignore_index
 from pml_suprank.metrics.catalogue import HIERARCHICAL_METRICS, split_level
 from pml_suprank.pml import GlobalEmbeddingSpaceTester
+from pml_suprank.values import shown
 
 
 class HierarchicalTester(GlobalEmbeddingSpaceTester):
@@ -77,7 +80,7 @@ class HierarchicalTester(GlobalEmbeddingSpaceTester):
                 "ignore_index: wanted None beside accuracy_calculator, which has its own, "
                 f"got {ignore_index!r}"
             )
-        self._ignore_index = ignore_index
+        self._ignore_index = checked_ignore_index(ignore_index)
         super().__init__(
             normalize_embeddings=normalize_embeddings,
             use_trunk_output=use_trunk_output,
@@ -124,14 +127,15 @@ class HierarchicalTester(GlobalEmbeddingSpaceTester):
         Raises:
             ValueError: a level that the labels do not have.
         """
+        check_tensor("query_labels", query_labels, shape=("Q", "L"))
         count = query_labels.shape[1]
         wanted = self.label_hierarchy_level
-        if wanted == "all":
+        if isinstance(wanted, str) and wanted == "all":
             return list(range(count))
         levels = list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
         if not levels or not all(isinstance(x, int) and 0 <= x < count for x in levels):
             raise ValueError(
-                f"label_hierarchy_level: wanted 'all' or levels in 0..{count - 1}, got {wanted!r}"
+                f"label_hierarchy_level: wanted 'all' or levels in 0..{count - 1}, got {shown(wanted)}"
             )
         return levels
 

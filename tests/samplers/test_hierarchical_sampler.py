@@ -479,7 +479,7 @@ LABELS = balanced(4, 3, 2)  # 24 samples
         ({"group_sizes": ()}, r"group_sizes: wanted a sequence"),
         ({"group_sizes": 4}, r"group_sizes: wanted a sequence .*, got 4"),
         ({"group_sizes": (2, 2, 2)}, "group_sizes: wanted at most 2, one for each level"),
-        ({"levels": (0, 2)}, "level: wanted an integer >= 0 below 2, got 2"),
+        ({"levels": (0, 2)}, "levels: wanted an integer >= 0 below 2, got 2"),
         ({"levels": (0,)}, r"levels: wanted 2 ascending label columns below 2.*got \(0,\)"),
         ({"levels": (1, 0)}, r"levels: wanted 2 ascending label columns"),
         ({"batches_per_epoch": 0}, "batches_per_epoch: wanted an integer >= 1, got 0"),

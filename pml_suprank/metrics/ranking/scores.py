@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pml_suprank.checks import check_embeddings
+from pml_suprank.checks import check_embeddings, tensor_of
+from pml_suprank.values import shown
 
 SIMILARITIES = ("cosine", "dot", "euclidean")
 
@@ -29,8 +30,8 @@ def checked_similarity(similarity: Any) -> str:
     Raises:
         ValueError: something else.
     """
-    if similarity not in SIMILARITIES:
-        raise ValueError(f"similarity: wanted one of {SIMILARITIES}, got {similarity!r}")
+    if not isinstance(similarity, str) or similarity not in SIMILARITIES:
+        raise ValueError(f"similarity: wanted one of {SIMILARITIES}, got {shown(similarity)}")
     return str(similarity)
 
 
@@ -48,8 +49,12 @@ def checked_embeddings(values: Any, name: str, dim: int | None = None) -> Tensor
         ValueError: anything else, naming the argument, what was wanted and what came.
     """
     if isinstance(values, np.ndarray):
-        values = torch.from_numpy(values)
-    if torch.is_tensor(values) and not (values.is_floating_point() or values.is_complex()):
+        values = tensor_of(name, values, "a (n, D) array of numbers")
+    if (
+        torch.is_tensor(values)
+        and not values.is_meta
+        and not (values.is_floating_point() or values.is_complex())
+    ):
         values = _exact_floats(values, name)
     check_embeddings(name, values)
     if dim is not None and values.shape[1] != dim:

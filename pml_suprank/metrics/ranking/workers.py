@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from pml_suprank.values import checked_flag
+
 Workspace = TypeVar("Workspace")
 
 WORTHWHILE = 32
@@ -40,6 +42,8 @@ class Execution:
     def __post_init__(self) -> None:
         for name in ("block_size", "max_memory"):
             object.__setattr__(self, name, _checked_size(name, getattr(self, name)))
+        for name in ("distributed", "progress"):
+            checked_flag(name, getattr(self, name))
         if self.block_size is not None and self.max_memory is not None:
             raise ValueError("max_memory: wanted None beside block_size, which fixes the memory")
 
