@@ -7,38 +7,48 @@ READY  := $(VENV)/.ready
 # a tree with recipes and integrations where the installed package has them, for the type checker
 TYPES  := build/types
 
-.PHONY: help quickstart compare leaderboard bench bench-gpu docs test test-oldest lint types format clean
+.PHONY: help quickstart compare leaderboard bench bench-gpu docs test studies test-oldest lint types format clean
 
 help:
 	@echo "make quickstart   fine-tune on real images, write runs/quickstart/report.html"
-	@echo "make compare      the quickstart's budget for our losses and PML's, write runs/compare"
-	@echo "make leaderboard  thirty losses on three data sets, hours; write runs/leaderboard"
 	@echo "make bench        time and memory, written to benchmarks/results"
 	@echo "make bench-gpu    the same on one GPU, a few minutes"
 	@echo "make docs         build the documentation in site/"
-	@echo "make test         run all tests"
+	@echo "make test         run the tests of the library and the recipes"
 	@echo "make lint         check style and types"
 	@echo "make test-oldest  run the tests on the oldest supported torch and PML"
+	@echo "make studies      run the tests of the studies; studies/README.md says what these are"
+	@echo "make compare      the quickstart's budget for our losses and PML's, write runs/compare"
+	@echo "make leaderboard  thirty losses on three data sets, hours; write runs/leaderboard"
 
-$(READY): pyproject.toml
+# One environment, which grows: each target adds what it needs and is not there yet.
+NEEDS.quickstart := -e ".[quickstart]"
+NEEDS.docs       := -e ".[quickstart,docs]"
+NEEDS.lint       := -e ".[quickstart,lint]"
+NEEDS.test       := -e ".[test]"
+NEEDS.studies    := -e ".[test]" -r studies/requirements.txt
+
+$(READY)-%: pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 10) else f"PYTHON: wanted Python 3.10 or newer, got {v.major}.{v.minor}")'
-	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --disable-pip-version-check -e ".[dev]"
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --disable-pip-version-check $(NEEDS.$*)
 	@touch $@
 
-quickstart: $(READY)
+$(READY)-studies: studies/requirements.txt
+
+quickstart: $(READY)-quickstart
 	$(RUN) -m pml_suprank.recipes.commands.quickstart --output runs/quickstart $(ARGS)
 
-compare: $(READY)
+compare: $(READY)-quickstart
 	$(RUN) -m studies.compare --output runs/compare $(ARGS)
 
-leaderboard: $(READY)
+leaderboard: $(READY)-studies
 	$(RUN) -m studies.leaderboard --output runs/leaderboard --workers 2 $(ARGS)
 	$(RUN) -m studies.leaderboard.whole_network --output runs/leaderboard --workers 2
 	$(RUN) -m studies.leaderboard.whole_network --output runs/leaderboard --workers 2 --random-head --data emoji
 	$(RUN) -m studies.leaderboard.ablation --output runs/leaderboard --workers 2 --seeds 0 1 2
 
-bench: $(READY)
+bench: $(READY)-quickstart
 	$(RUN) -m benchmarks.rank_losses $(ARGS)
 	$(RUN) -m benchmarks.evaluation $(ARGS)
 	$(RUN) -m benchmarks.miners $(ARGS)
@@ -46,26 +56,29 @@ bench: $(READY)
 	$(RUN) -m benchmarks.two_passes $(ARGS)
 	$(RUN) -m benchmarks.figure
 
-bench-gpu: $(READY)
+bench-gpu: $(READY)-quickstart
 	$(RUN) -m benchmarks.gpu $(ARGS)
 
-docs: $(READY)
+docs: $(READY)-docs
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict $(ARGS)
 
 # one test process for each core, one thread each: small tensors gain nothing from more
-test: $(READY)
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto $(ARGS)
+test: $(READY)-test
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --ignore tests/studies $(ARGS)
 
-lint: $(READY)
+studies: $(READY)-studies
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto tests/studies $(ARGS)
+
+lint: $(READY)-lint
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	@$(MAKE) --no-print-directory types
 
-types: $(READY)
-	rm -rf $(TYPES) && mkdir -p $(TYPES) && cp -R pml_suprank $(TYPES)/ && cp -R recipes integrations $(TYPES)/pml_suprank/
+types: $(READY)-lint
+	rm -rf $(TYPES) && mkdir -p $(TYPES) && cp -R pml_suprank studies $(TYPES)/ && cp -R recipes integrations $(TYPES)/pml_suprank/
 	MYPYPATH=$(TYPES) $(RUN) -m mypy
 
-format: $(READY)
+format: $(READY)-lint
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
@@ -73,8 +86,8 @@ format: $(READY)
 test-oldest:
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --disable-pip-version-check \
-		"torch==2.4.*" "torchvision==0.19.*" "pytorch-metric-learning==2.6.*" "numpy<2" -e ".[dev]"
-	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n auto $(ARGS)
+		"torch==2.4.*" "torchvision==0.19.*" "pytorch-metric-learning==2.6.*" "numpy<2" -e ".[test]"
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n auto --ignore tests/studies $(ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-oldest build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

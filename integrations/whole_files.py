@@ -1,5 +1,6 @@
 """Files that are whole or not there, and archives that prove by a checksum that they are as they were written."""
 
+import contextlib
 import hashlib
 import io
 import os
@@ -8,6 +9,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows, which removes no file that is open
+    _HAS_LOCKS = False
+else:
+    _HAS_LOCKS = True
 
 __all__ = ["DamagedFileError", "is_sealed", "remove_unfinished", "write_atomic", "write_sealed"]
 
@@ -32,30 +40,74 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
         write: gets the open binary file. When it fails, ``path`` keeps what it had.
 
     Raises:
-        OSError: the folder cannot be made or written to.
+        OSError: the folder cannot be made or written to, or the disk is full; names ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise _about(error, path) from None
     try:
         with os.fdopen(descriptor, "wb") as file:
+            _mark_as_at_work(file.fileno())
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
+            if _HAS_LOCKS:  # another start must not find the file before it has its name
+                _name(temporary, path)
+        if not _HAS_LOCKS:
+            _name(temporary, path)
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename in (None, temporary):
+            raise _about(error, path) from None
         raise
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed process has left of the files that it was writing to a folder of its own."""
-    for path in folder.iterdir():
-        is_ours = re.fullmatch(
-            r"\..+\.(csv|html|json|npz|png|pt|svg|yaml)\.[a-z0-9_]{8}", path.name
-        )
-        if is_ours and path.is_file() and not path.is_symlink():
-            path.unlink(missing_ok=True)
+def _name(temporary: str, path: Path) -> None:
+    os.chmod(temporary, 0o666 & ~_umask())
+    os.replace(temporary, path)
+
+
+def _about(error: OSError, path: Path) -> OSError:
+    """The same error, of the file that was to be written, whatever its temporary name."""
+    return type(error)(error.errno, error.strerror, str(path))
+
+
+def remove_unfinished(place: Path) -> None:
+    """Remove what killed processes have left of files that they were writing, and that nobody is writing now.
+
+    Args:
+        place: a folder, for the files in it, or the one file.
+    """
+    if place.is_dir():
+        folder, name = place, r".+\.(csv|faiss|html|json|npz|png|pt|safetensors|svg|yaml)"
+    else:
+        folder, name = place.parent, re.escape(place.name)
+    is_ours = re.compile(rf"\.{name}\.[a-z0-9_]{{8}}").fullmatch
+    with contextlib.suppress(OSError):  # no such folder, or one that others may write to
+        for path in folder.iterdir():
+            if is_ours(path.name) and path.is_file() and not path.is_symlink():
+                _remove_if_left(path)
+
+
+def _remove_if_left(path: Path) -> None:
+    with path.open("rb") as file:
+        if _HAS_LOCKS:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:  # somebody is at work on it
+                return
+            except OSError:  # no locks on this file system
+                pass
+    path.unlink(missing_ok=True)
+
+
+def _mark_as_at_work(descriptor: int) -> None:
+    """Lock a file; the system unlocks it when the process ends, however that is."""
+    if _HAS_LOCKS:
+        with contextlib.suppress(OSError):  # no locks on this file system
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def write_sealed(path: Path, write: Callable[[Any], Any]) -> None:

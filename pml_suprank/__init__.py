@@ -3,13 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pml_suprank.hierarchy import Hierarchy, HierarchyError
 from pml_suprank.missing import missing_name
 
 if TYPE_CHECKING:
     from pml_suprank import functional, losses, metrics, miners, relevance, samplers, testers
     from pml_suprank.accuracy_calculator import AccuracyCalculator
     from pml_suprank.decomposability import decomposability_gap
+    from pml_suprank.hierarchy import Hierarchy, HierarchyError
 
 __version__ = "0.1.0"
 
@@ -27,12 +27,26 @@ __all__ = [
     "testers",
 ]
 
-_MODULES = ("functional", "losses", "metrics", "miners", "relevance", "samplers", "testers")
-_MEMBERS = {"AccuracyCalculator": "accuracy_calculator", "decomposability_gap": "decomposability"}
+_MODULES = (
+    "functional",
+    "hierarchy",
+    "losses",
+    "metrics",
+    "miners",
+    "relevance",
+    "samplers",
+    "testers",
+)
+_MEMBERS = {
+    "AccuracyCalculator": "accuracy_calculator",
+    "Hierarchy": "hierarchy",
+    "HierarchyError": "hierarchy",
+    "decomposability_gap": "decomposability",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Load a part when it is asked for: labels, samplers, functions and metrics work without PML."""
+    """Load a part when it is asked for: labels, samplers and metrics need no PML, a help text no torch."""
     if name in _MODULES:
         return import_module(f".{name}", __name__)
     if name in _MEMBERS:

@@ -1,12 +1,10 @@
 """Where a command computes: on the accelerator that there is, or as ``--device`` says."""
 
-import argparse
 import sys
-from collections.abc import Callable
 
 import torch
 
-__all__ = ["add_device", "choose_device", "float64_device", "tell_device"]
+__all__ = ["choose_device", "float64_device", "tell_device"]
 
 
 def choose_device(wanted: str | torch.device = "auto") -> torch.device:
@@ -51,28 +49,6 @@ def _devices() -> dict[str, int]:
 def float64_device(device: torch.device) -> torch.device:
     """The device, or the CPU where the device has no float64, which metrics and rank losses need."""
     return torch.device("cpu") if device.type == "mps" else device
-
-
-def add_device(add: Callable[..., argparse.Action]) -> None:
-    """Add ``--device`` to a parser; the option is a ``torch.device`` that is there.
-
-    Args:
-        add: the parser's ``add_argument``.
-    """
-    add(
-        "--device",
-        type=_argument,
-        default="auto",
-        help="where to compute: cpu, cuda, cuda:1, mps (the accelerator there is)",
-    )
-
-
-def _argument(text: str) -> torch.device:
-    """An argparse type."""
-    try:
-        return choose_device(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error).removeprefix("device: ")) from error
 
 
 def tell_device(device: torch.device, *, in_float64: bool = False) -> None:

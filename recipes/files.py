@@ -3,14 +3,13 @@
 import csv
 import io
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pml_suprank.integrations.whole_files import write_atomic
 
-__all__ = ["tolerant_output", "write_atomic", "write_csv", "write_json", "write_text"]
+__all__ = ["write_atomic", "write_csv", "write_json", "write_text"]
 
 
 def write_text(path: Path, text: str) -> None:
@@ -39,10 +38,3 @@ def write_csv(
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
-
-
-def tolerant_output() -> None:
-    """Print names of files that the terminal has no characters for with escapes, in place of an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")

@@ -21,18 +21,18 @@ import torch
 
 from pml_suprank import AccuracyCalculator
 from pml_suprank.integrations.plain_files import read_json
-from pml_suprank.recipes.commands.finetune import finetune
-from pml_suprank.recipes.config import at_least, fraction, positive
-from pml_suprank.recipes.devices import add_device, float64_device, tell_device
-from pml_suprank.recipes.engine.checkpoints import LAST, CheckpointError
-from pml_suprank.recipes.engine.encoder import load_encoder, read_settings
+from pml_suprank.recipes.command_line.options import add_device
+from pml_suprank.recipes.devices import float64_device, tell_device
+from pml_suprank.recipes.engine.accelerator import make_accelerator
+from pml_suprank.recipes.engine.checkpoints import CheckpointError
+from pml_suprank.recipes.engine.encoder import load_encoder
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
-from pml_suprank.recipes.engine.run_paths import resolved
 from pml_suprank.recipes.engine.sets import load_sets
 from pml_suprank.recipes.engine.settings import Settings
-from pml_suprank.recipes.engine.trainer import make_accelerator
 from pml_suprank.recipes.files import write_atomic, write_csv, write_json, write_text
 from pml_suprank.recipes.pages.figures import bar_chart
+from studies.emoji_runs import trained
+from studies.options import at_least, fraction, positive
 
 __all__ = ["ARMS", "main", "settings_of"]
 
@@ -117,11 +117,9 @@ def run_arm(settings: Settings, folder: Path, accelerator: Any) -> dict[str, dic
         ConfigError: the folder holds a run of other settings.
     """
     results = folder / "retrieval.json"
-    if (folder / LAST).exists() and read_settings(folder) != resolved(settings):
-        raise ConfigError(f"--output: {folder} holds a run of other settings; use another folder")
+    trained(settings, folder, accelerator=accelerator)
     if results.exists():
         return read_json(results)
-    finetune(settings, folder, resume=True, accelerator=accelerator)
     found = evaluate_both(folder, settings, accelerator.device)
     write_json(results, found)
     return found

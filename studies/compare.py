@@ -12,24 +12,22 @@ import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import torch
-
-from pml_suprank.integrations.plain_files import read_json
-from pml_suprank.recipes.commands.quickstart import run
-from pml_suprank.recipes.config import Config, add_options, at_least, parse, positive
 from pml_suprank.recipes.data.emoji import LEVEL_NAMES
-from pml_suprank.recipes.evaluation import COLUMNS, TILES
+from pml_suprank.recipes.engine.checkpoints import CheckpointError
+from pml_suprank.recipes.engine.parsing import ConfigError
 from pml_suprank.recipes.files import write_atomic, write_csv, write_text
-from pml_suprank.recipes.loss_choices import LOSSES
 from pml_suprank.recipes.pages.figures import bar_chart
+from studies.emoji_runs import COLUMNS, LOSSES, Budget, emoji_settings, trained
+from studies.options import add_budget, at_least, budget_of, positive
 
 __all__ = ["Entry", "best_runs", "main", "parse_entry"]
 
+BEFORE = "before training"
 # PML's pair and proxy losses see one level: the finest, or the subgroups.
 DEFAULT_ENTRIES = (
     "happier",
@@ -57,9 +55,13 @@ class Entry:
     @property
     def title(self) -> str:
         """Name in the table and the plot."""
-        choice = LOSSES[self.loss]
-        level = "all levels" if choice.levels == "hierarchy" else self.level
-        return f"{choice.title} ({choice.library}, {level})"
+        library = "pml-suprank" if LOSSES[self.loss].is_ours else "PML"
+        return f"{LOSSES[self.loss].title} ({library}, {self.labels})"
+
+    @property
+    def labels(self) -> str:
+        """What the loss is given."""
+        return "all levels" if LOSSES[self.loss].levels == "all" else self.level
 
 
 def parse_entry(text: str) -> Entry:
@@ -77,8 +79,8 @@ def parse_entry(text: str) -> Entry:
             f"wanted a level of {', '.join(LEVEL_NAMES)}, got {level!r}"
         )
     try:
-        Config(loss=entry.loss, level=entry.level).check()
-    except ValueError as error:
+        emoji_settings(LOSSES[entry.loss], LEVEL_NAMES.index(entry.level), 0, Budget())
+    except ConfigError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return entry
 
@@ -100,19 +102,7 @@ def best_runs(results: Mapping[tuple[Entry, float], Sequence[Result]]) -> dict[E
 
 
 def _h_ap(runs: Sequence[Result]) -> float:
-    return mean(run["after"][TILES["H-AP"]] for run in runs)
-
-
-def _finished(folder: Path, config: Config) -> Result | None:
-    """The metrics of a finished run of these settings."""
-    try:
-        stored = read_json(folder / "config.json")
-        metrics = read_json(folder / "metrics.json")
-    except FileNotFoundError:
-        return None
-    if stored != asdict(config):
-        raise ValueError(f"--output: {folder} holds a run of other settings; use another folder")
-    return metrics
+    return mean(run["after"][COLUMNS["H-AP"]] for run in runs)
 
 
 def _write(output: Path, results: Mapping[tuple[Entry, float], Sequence[Result]]) -> str:
@@ -123,15 +113,14 @@ def _write(output: Path, results: Mapping[tuple[Entry, float], Sequence[Result]]
     lines = [
         "| loss | labels | lr | " + " | ".join(COLUMNS) + " |",
         "|---|---|---|" + "---|" * len(COLUMNS),
-        _line("ImageNet features", "", "", [[some["before"][name]] for name in COLUMNS.values()]),
+        _line(BEFORE, "", "", [[some["before"][name]] for name in COLUMNS.values()]),
     ]
     for entry in order:
         runs = results[entry, best[entry]]
-        choice = LOSSES[entry.loss]
-        title = f"**{choice.title}**" if choice.library != "PML" else f"{choice.title} (PML)"
-        level = "all levels" if choice.levels == "hierarchy" else entry.level
+        loss = LOSSES[entry.loss]
+        title = f"**{loss.title}**" if loss.is_ours else f"{loss.title} (PML)"
         values = [[run["after"][name] for run in runs] for name in COLUMNS.values()]
-        lines.append(_line(title, level, f"{best[entry]:g}", values))
+        lines.append(_line(title, entry.labels, f"{best[entry]:g}", values))
     text = "\n".join(lines) + "\n"
     write_text(output / "table.md", text)
     write_csv(
@@ -144,9 +133,9 @@ def _write(output: Path, results: Mapping[tuple[Entry, float], Sequence[Result]]
             for i, run in enumerate(runs)
         ],
     )
-    bars = {e.title: [r["after"][TILES["H-AP"]] for r in results[e, best[e]]] for e in best}
-    bars["ImageNet features"] = [some["before"][TILES["H-AP"]]]
-    ours = {entry.title for entry in best if LOSSES[entry.loss].library != "PML"}
+    bars = {e.title: [r["after"][COLUMNS["H-AP"]] for r in results[e, best[e]]] for e in best}
+    bars[BEFORE] = [some["before"][COLUMNS["H-AP"]]]
+    ours = {entry.title for entry in best if LOSSES[entry.loss].is_ours}
     png = bar_chart(bars, ours, "H-AP on held-out emoji")
     write_atomic(output / "h_ap.png", lambda file: file.write(png))
     return text
@@ -165,36 +154,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m studies.compare", description=(__doc__ or "").partition("\n")[0]
     )
-    add_options(parser, "runs/compare", without=("loss", "level", "seed", "lr"))
-    parser.add_argument(
-        "--losses",
-        nargs="+",
-        type=parse_entry,
-        default=[parse_entry(text) for text in DEFAULT_ENTRIES],
-        help=f"each a loss or loss:level ({' '.join(DEFAULT_ENTRIES)})",
-    )
-    parser.add_argument("--seeds", nargs="+", type=at_least(0), default=[0], help="of the runs (0)")
-    parser.add_argument(
-        "--lrs", nargs="+", type=positive, default=[Config.lr], help=f"({Config.lr})"
-    )
-    options, given = parse(parser, argv)
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    add = parser.add_argument
+    add("--output", type=Path, default=Path("runs/compare"), help="folder of the runs")
+    add("--losses", nargs="+", type=parse_entry, default=[*map(parse_entry, DEFAULT_ENTRIES)],
+        help=f"each a loss or loss:level ({' '.join(DEFAULT_ENTRIES)})")  # fmt: skip
+    add("--seeds", nargs="+", type=at_least(0), default=[0], help="of the runs (0)")
+    add("--lrs", nargs="+", type=positive, default=[Budget.lr], help=f"({Budget.lr})")
+    add_budget(add, "lr")
+    options = parser.parse_args(argv)
     results: dict[tuple[Entry, float], list[Result]] = defaultdict(list)
     text = ""
     try:
         for seed in options.seeds:
             for entry in options.losses:
                 for lr in options.lrs:
-                    config = Config(loss=entry.loss, level=entry.level, seed=seed, lr=lr, **given)
+                    print(f"\n{entry.title}, learning rate {lr:g}, seed {seed}", flush=True)
+                    settings = emoji_settings(
+                        LOSSES[entry.loss],
+                        LEVEL_NAMES.index(entry.level),
+                        seed,
+                        budget_of(options, lr=lr),
+                    )
                     folder = options.output / f"{entry.loss}-{entry.level}-{lr:g}-{seed}"
-                    metrics = _finished(folder, config)
-                    if metrics is None:
-                        print(f"\n{entry.title}, learning rate {lr:g}, seed {seed}", flush=True)
-                        metrics = run(config, folder, cache_dir=options.cache_dir, resume=True)
-                    results[entry, lr].append(metrics)
+                    results[entry, lr].append(trained(settings, folder))
                     text = _write(options.output, results)
-    except ValueError as error:
+    except (ConfigError, CheckpointError, ImportError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from here", file=sys.stderr)

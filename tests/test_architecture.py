@@ -179,6 +179,35 @@ def test_the_library_does_not_know_its_recipes():
         assert "recipes" not in set(imported_layers(path))
 
 
+def imports_studies(path):
+    """Whether a file imports what is not installed."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names = [node.module]
+        else:
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        if "studies" in {name.partition(".")[0] for name in names}:
+            return True
+    return False
+
+
+def test_only_the_tests_of_the_studies_and_the_site_know_the_studies():
+    assert imports_studies(ROOT / "studies" / "compare.py")
+    assert imports_studies(ROOT / "docs" / "_tools" / "leaderboard_tables.py")
+    own = (ROOT / "tests" / "studies",)
+    folders = ("pml_suprank", "integrations", "recipes", "benchmarks", "tests")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    assert [p for p in paths if imports_studies(p) and not set(own) & set(p.parents)] == []
+
+
+def test_what_only_studies_need_is_no_extra():
+    extras = (ROOT / "pyproject.toml").read_text()
+    lines = (ROOT / "studies" / "requirements.txt").read_text().splitlines()
+    needed = [re.match(r"[\w-]+", line)[0] for line in lines if not line.startswith("#")]
+    assert len(needed) == len(set(needed)) > 80
+    assert [name for name in needed if name in extras] == []
+
+
 def test_every_package_is_in_the_wheel():
     folders = {"": PACKAGE, "integrations": ROOT / "integrations", "recipes": ROOT / "recipes"}
     found = {

@@ -21,7 +21,10 @@ OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages(pml_suprank.__path__, "pml_suprank.")
 )
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "studies/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
@@ -56,8 +59,8 @@ def parse_only(monkeypatch):
 
     def parse_words(words):
         if words[0] == "finetune":
-            finetune = importlib.import_module("pml_suprank.recipes.commands.finetune")
-            monkeypatch.setattr(finetune, "check_settings", lambda *_: None)
+            checks = importlib.import_module("pml_suprank.recipes.engine.checks")
+            monkeypatch.setattr(checks, "check_settings", lambda *_: None)
             assert suprank.main([*words, "--check"]) == 0
             return
         with monkeypatch.context() as patched:

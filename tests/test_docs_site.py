@@ -21,8 +21,6 @@ from pml_suprank import integrations
 from pml_suprank.metrics.catalogue import METRICS
 from pml_suprank.metrics.judged import JUDGED_METRICS
 from pml_suprank.recipes.__main__ import RECIPES
-from studies.leaderboard.__main__ import DATA
-from studies.leaderboard.entrants import ENTRANTS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -118,27 +116,6 @@ def test_tables_of_published_settings_are_those_of_the_code():
     assert (
         tables.with_tables(page.replace("| 1.44 |", "| 1.45 |", 1)) == page
     )  # and it would be seen
-
-
-def test_tables_of_the_leaderboard_are_those_of_its_results():
-    page = text_of("leaderboard.md")
-    tables = tool("leaderboard_tables")
-    other = text_of("decomposability.md")
-    assert other.count("<!-- table: ") == 1
-    assert tables.with_tables(other) == other
-    assert tables.with_tables(page) == page, "run: python docs/_tools/leaderboard_tables.py"
-    broken = page.replace("| **HAPPIER** |", "| **SupCon** |", 1)
-    assert broken != page
-    assert tables.with_tables(broken) == page
-
-
-def test_the_leaderboard_has_every_loss_on_every_data_set():
-    boards = tool("leaderboard_tables").boards()
-    assert set(boards) == set(DATA)
-    for board in boards.values():
-        for rows in board["standings"].values():
-            assert {row["loss"] for row in rows} | set(board["failures"]) == set(ENTRANTS)
-            assert all(len(row["values"]["h_ap"]) == 5 for row in rows)
 
 
 def test_pictures_show_what_the_page_says():

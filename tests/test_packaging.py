@@ -4,9 +4,12 @@ import subprocess
 import sys
 import venv
 import zipfile
+from email.parser import Parser
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
@@ -51,14 +54,39 @@ def test_the_wheel_holds_one_package_and_all_of_it(wheel):
     assert not any("/tests/" in name or "/test_" in name for name in names)
 
 
+def needed(wheel):
+    """The distributions that installing the wheel brings, itself left out, by what their metadata say."""
+    (name,) = (n for n in zipfile.ZipFile(wheel).namelist() if n.endswith(".dist-info/METADATA"))
+    metadata = Parser().parsestr(zipfile.ZipFile(wheel).read(name).decode())
+    wanted, found = [(line, "") for line in metadata.get_all("Requires-Dist")], {}
+    while wanted:
+        line, extra = wanted.pop()
+        requirement = Requirement(line)
+        marker = requirement.marker
+        if marker is not None and not marker.evaluate({"extra": extra}):
+            continue
+        for part in ("", *requirement.extras):
+            if (requirement.name, part) not in found:
+                found[requirement.name, part] = distribution(requirement.name)
+                wanted += [(line, part) for line in found[requirement.name, part].requires or []]
+    return {item.metadata["Name"]: item for item in found.values()}.values()
+
+
 @pytest.fixture(scope="module")
 def clean_python(wheel, tmp_path_factory):
+    """Python with the wheel and what it needs; the latter are links to what is installed here, not copies."""
     folder = tmp_path_factory.mktemp("clean")
-    venv.create(folder, with_pip=True)
+    venv.create(folder, with_pip=False)
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", wheel], check=True)
-    yield python
-    subprocess.run([sys.executable, "-c", f"import shutil; shutil.rmtree({str(folder)!r})"])
+    where = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    site = Path(subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip())
+    zipfile.ZipFile(wheel).extractall(site)
+    for item in needed(wheel):
+        for top in {file.parts[0] for file in item.files or ()} - {".."}:
+            link = site / top
+            if not link.exists():
+                link.symlink_to(item.locate_file(top))
+    return python
 
 
 def run(python, code, folder):
@@ -67,6 +95,11 @@ def run(python, code, folder):
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+def test_nothing_else_is_there(clean_python, tmp_path):
+    code = "import importlib.util; print(*(importlib.util.find_spec(n) is None for n in ('timm', 'PIL', 'torch')))"
+    assert run(clean_python, code, tmp_path).split() == ["True", "True", "False"]
 
 
 def test_a_loss_works_from_another_folder(clean_python, tmp_path):

@@ -14,44 +14,29 @@ that is done is not done again unless what it was made from has changed; an inte
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pml_suprank.hierarchy import HierarchyError
-from pml_suprank.recipes.config import at_least
-from pml_suprank.recipes.devices import add_device, tell_device
-from pml_suprank.recipes.embeddings import EmbeddingError
-from pml_suprank.recipes.engine.checkpoints import CheckpointError
-from pml_suprank.recipes.engine.parsing import ConfigError
-from pml_suprank.recipes.hierarchies.classify import classify
-from pml_suprank.recipes.hierarchies.encoders import ENCODERS, NETWORKS
-from pml_suprank.recipes.hierarchies.grouping import LINKAGES
-from pml_suprank.recipes.hierarchies.names import make_names
-from pml_suprank.recipes.hierarchies.proposal import parse_levels, propose
-from pml_suprank.recipes.hierarchies.review import apply_review
-from pml_suprank.recipes.hierarchies.rules import RULES
-from pml_suprank.recipes.hierarchies.voting import vote_classes
-from pml_suprank.recipes.hierarchies.work_folder import WorkFolder
-from pml_suprank.recipes.hierarchies.writing import write_hierarchy
+from pml_suprank.recipes.choices import ENCODERS, LINKAGES, NETWORKS, RULES
+from pml_suprank.recipes.command_line.command import Command
+from pml_suprank.recipes.command_line.options import add_device, at_least
+
+if TYPE_CHECKING:
+    from pml_suprank.recipes.hierarchies.work_folder import WorkFolder
 
 __all__ = ["main"]
 
-Run = Callable[[argparse.Namespace, WorkFolder], str]
+Run = Callable[[argparse.Namespace, "WorkFolder"], str]
 
 
-def _parser() -> argparse.ArgumentParser:
-    encoders = "\n".join(f"  {name:<24} {text}" for name, text in ENCODERS.items())
-    parser = argparse.ArgumentParser(
-        prog="suprank build-hierarchy",
-        description=__doc__,
-        epilog=f"encoders:\n{encoders}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the command line."""
     steps = parser.add_subparsers(dest="step", required=True, metavar="step")
 
-    def step(name: str, text: str, run: Run) -> Callable[..., argparse.Action]:
+    def step(name: str, text: str, do: Run) -> Callable[..., argparse.Action]:
         own = steps.add_parser(name, help=text, description=text)
-        own.set_defaults(run=run)
+        own.set_defaults(do=do)
         own.add_argument("work", type=Path, help="folder of the files of all steps")
         return own.add_argument
 
@@ -67,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--linkage", choices=LINKAGES, default="ward", help="of the clustering (ward)")
     add("--overwrite", action="store_true", help="replace an edited review.csv")
 
-    step("review", "check and apply the edited review.csv", lambda _, work: apply_review(work))
+    step("review", "check and apply the edited review.csv", _review)
 
     add = step("classify", "put images of classes without a name into groups", _classify)
     add("images", type=Path, help="CSV file: path, class_id; or landmark_id, images")
@@ -89,7 +74,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--given", type=Path, help="CSV file of known labels to compare with: class_id, levels")
     add("--queries", type=Path, help="CSV file of queries: id, images")
     add("--gallery", type=Path, help="CSV file of the gallery: id, landmark_id")
-    return parser
 
 
 def _add_prompts(add: Callable[..., argparse.Action]) -> None:
@@ -104,16 +88,22 @@ def _add_prompts(add: Callable[..., argparse.Action]) -> None:
 
 def _device(options: argparse.Namespace) -> str:
     """Where the encoder computes, told where it has a network."""
+    from pml_suprank.recipes.devices import tell_device
+
     if options.encoder.partition(":")[0] in NETWORKS:
         tell_device(options.device)
     return str(options.device)
 
 
-def _names(options: argparse.Namespace, work: WorkFolder) -> str:
+def _names(options: argparse.Namespace, work: "WorkFolder") -> str:
+    from pml_suprank.recipes.hierarchies.names import make_names
+
     return make_names(work, options.classes, options.class_column, options.name_column)
 
 
-def _propose(options: argparse.Namespace, work: WorkFolder) -> str:
+def _propose(options: argparse.Namespace, work: "WorkFolder") -> str:
+    from pml_suprank.recipes.hierarchies.proposal import parse_levels, propose
+
     return propose(
         work,
         parse_levels(options.levels),
@@ -125,7 +115,15 @@ def _propose(options: argparse.Namespace, work: WorkFolder) -> str:
     )
 
 
-def _classify(options: argparse.Namespace, work: WorkFolder) -> str:
+def _review(_: argparse.Namespace, work: "WorkFolder") -> str:
+    from pml_suprank.recipes.hierarchies.review import apply_review
+
+    return apply_review(work)
+
+
+def _classify(options: argparse.Namespace, work: "WorkFolder") -> str:
+    from pml_suprank.recipes.hierarchies.classify import classify
+
     return classify(
         work,
         options.images,
@@ -139,7 +137,9 @@ def _classify(options: argparse.Namespace, work: WorkFolder) -> str:
     )
 
 
-def _vote(options: argparse.Namespace, work: WorkFolder) -> str:
+def _vote(options: argparse.Namespace, work: "WorkFolder") -> str:
+    from pml_suprank.recipes.hierarchies.voting import vote_classes
+
     return vote_classes(
         work,
         min_confidence=options.min_confidence,
@@ -148,7 +148,9 @@ def _vote(options: argparse.Namespace, work: WorkFolder) -> str:
     )
 
 
-def _write(options: argparse.Namespace, work: WorkFolder) -> str:
+def _write(options: argparse.Namespace, work: "WorkFolder") -> str:
+    from pml_suprank.recipes.hierarchies.writing import write_hierarchy
+
     return write_hierarchy(
         work,
         unclassified=options.unclassified,
@@ -158,27 +160,24 @@ def _write(options: argparse.Namespace, work: WorkFolder) -> str:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line of the recipe; returns the exit status."""
-    parser = _parser()
-    options = parser.parse_args(argv)
-    try:
-        print(options.run(options, WorkFolder(options.work)))
-    except (
-        ConfigError,
-        CheckpointError,
-        EmbeddingError,
-        HierarchyError,
-        ImportError,
-        OSError,
-        ValueError,
-    ) as error:
-        parser.error(str(error))
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+def run(options: argparse.Namespace) -> None:
+    """One of the steps."""
+    from pml_suprank.recipes.hierarchies.work_folder import WorkFolder
 
+    print(options.do(options, WorkFolder(options.work)))
+
+
+_ENCODERS = "\n".join(f"  {name:<24} {text}" for name, text in ENCODERS.items())
+
+main = Command(
+    "build-hierarchy",
+    add_options,
+    run,
+    interrupted="interrupted; the same command goes on from here",
+    description=__doc__ or "",
+    epilog=f"encoders:\n{_ENCODERS}",
+    writes=("work",),
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,334 +1,134 @@
 """Landmark retrieval by the protocols of revisited Oxford and Paris and of Google Landmarks v2.
 
+    suprank landmarks statistics gldv2 --split train --min-images 4
     suprank embed runs/gld roxford5k --loader revisited --split query --output query.npz --scales 0.7071 1 1.4142
     suprank embed runs/gld roxford5k --loader revisited --split gallery --output gallery.npz --scales 0.7071 1 1.4142
     suprank landmarks revisited roxford5k --queries query.npz --gallery gallery.npz --whitening train.npz
     suprank landmarks gldv2 gldv2 --queries test.npz --gallery index.npz
 
-Takes files of embeddings, whose rows are matched with the images of the protocol by file name. *revisited* gives mAP
-and mP@k for easy, medium and hard, junk taken out; *gldv2* gives mAP@100 of the public and the private queries over
+*statistics* tells what a copy of Google Landmarks v2 holds with its hierarchical labels, and what is left out and why;
+its options are those of the loader ``landmarks``, and only the CSV files and one image are read. *revisited* and
+*gldv2* take files of embeddings, whose rows are matched with the images of the protocol by file name. *revisited* gives
+mAP and mP@k for easy, medium and hard, junk taken out; *gldv2* gives mAP@100 of the public and the private queries over
 the whole index, and H-AP, NDCG and ASI where the embeddings have labels of several levels, and says and counts where
-the gallery is not the index. Writes ``metrics.json``, ``metrics.csv`` and ``queries.csv``.
+the gallery is not the index. They write ``metrics.json``, ``metrics.csv`` and ``queries.csv``.
 """
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
+from pml_suprank.recipes.choices import MADE, SPLITS
+from pml_suprank.recipes.command_line.command import Command
+from pml_suprank.recipes.command_line.options import add_device, at_least
 
-from pml_suprank import metrics
-from pml_suprank.metrics.result import MetricResult
-from pml_suprank.recipes.commands.evaluate import evaluate_labels
-from pml_suprank.recipes.config import at_least
-from pml_suprank.recipes.data.landmark_solutions import read_solutions
-from pml_suprank.recipes.data.landmark_tables import index_file, read_listing
-from pml_suprank.recipes.data.revisited import PROTOCOLS, load_revisited
-from pml_suprank.recipes.devices import add_device, float64_device, tell_device
-from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
-from pml_suprank.recipes.files import write_csv, write_json
-from pml_suprank.whitening import Whitening, pair_whitening, pca_whitening, random_pairs
-
-__all__ = [
-    "Results",
-    "compare_with_index",
-    "evaluate_gldv2",
-    "evaluate_revisited",
-    "learn_whitening",
-    "main",
-]
-
-Results = dict[str, Mapping[str, MetricResult]]
-"""Part of the protocol ("medium", "private") to metric to values per query."""
+__all__ = ["main"]
 
 
-def rows_of(found: EmbeddingSet, images: Sequence[str], what: str) -> list[int]:
-    """The row of every image, by file name without folder and suffix.
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the command line."""
+    steps = parser.add_subparsers(dest="step", required=True, metavar="step")
 
-    Raises:
-        EmbeddingError: the file names no images, two rows have the same one, or some image has no row.
-    """
-    row = _row_of_image(found, what)
-    lacking = [image for image in images if image not in row]
-    if lacking:
-        raise EmbeddingError(
-            f"{what}: wanted embeddings of all {len(images):,} images, got none of {len(lacking):,}, "
-            f"such as {lacking[:3]}"
-        )
-    return [row[image] for image in images]
+    def step(name: str, text: str, do: Callable[..., None]) -> Callable[..., argparse.Action]:
+        own = steps.add_parser(name, help=text, description=text)
+        own.set_defaults(do=do)
+        own.add_argument("root", type=Path, help="folder of the data set")
+        return own.add_argument
 
-
-def _row_of_image(found: EmbeddingSet, what: str) -> dict[str, int]:
-    if found.paths is None:
-        raise EmbeddingError(f"{what}: wanted embeddings with the names of their images, got none")
-    row = {Path(path).stem: index for index, path in enumerate(found.paths)}
-    if len(row) < len(found.paths):
-        raise EmbeddingError(f"{what}: wanted images of different names, got some twice")
-    return row
-
-
-def evaluate_revisited(
-    queries: EmbeddingSet,
-    gallery: EmbeddingSet,
-    root: Path,
-    k: Sequence[int] = (1, 5, 10),
-    *,
-    progress: bool = True,
-) -> tuple[list[str], Results]:
-    """MAP and mP@k for easy, medium and hard.
-
-    Args:
-        queries: embeddings of the queries, cut to their boxes.
-        gallery: embeddings of all other images.
-        root: folder with ``gnd_roxford5k.pkl`` or ``gnd_rparis6k.pkl``.
-        k: depths of mP@k.
-        progress: whether to show progress bars.
-
-    Returns:
-        Names of the queries, and the results.
-
-    Raises:
-        EmbeddingError: images without embeddings, or widths that differ.
-    """
-    query_set, gallery_set = load_revisited(root), load_revisited(root, "gallery")
-    names = [path.stem for path in query_set.paths]
-    one = queries.embeddings[rows_of(queries, names, "queries")].float()
-    stems = [path.stem for path in gallery_set.paths]
-    other = gallery.embeddings[rows_of(gallery, stems, "gallery")].float()
-    results: Results = {}
-    for protocol in PROTOCOLS:
-        judged = query_set.judged(protocol)
-        results[protocol] = metrics.evaluate_judged(
-            one,
-            other,
-            [row.relevant for row in judged],
-            [row.ignored for row in judged],
-            metrics=("revisited_average_precision", "revisited_precision_at_k"),
-            k=tuple(k),
-            progress=progress,
-        )
-    return names, results
-
-
-def evaluate_gldv2(
-    queries: EmbeddingSet, gallery: EmbeddingSet, root: Path, *, progress: bool = True
-) -> tuple[list[str], Results]:
-    """mAP@100 of the public and private queries, and the hierarchical metrics of all where both have labels.
-
-    Args:
-        queries: embeddings of test images, all that have a solution at least.
-        gallery: embeddings of the index; nothing else is ranked.
-        root: folder with ``retrieval_solution_v2.1.csv``.
-        progress: whether to show progress bars.
-
-    Returns:
-        Names of the queries that have a solution, in the order of the solution file, and the results.
-
-    Raises:
-        EmbeddingError: images without embeddings, or widths that differ.
-    """
-    solutions = read_solutions(root)
-    names = [solution.image for solution in solutions]
-    rows = rows_of(queries, names, "queries")
-    needed = sorted({image for solution in solutions for image in solution.relevant})
-    place = dict(zip(needed, rows_of(gallery, needed, "gallery"), strict=True))
-    found = metrics.evaluate_judged(
-        queries.embeddings[rows].float(),
-        gallery.embeddings.float(),
-        [[place[image] for image in solution.relevant] for solution in solutions],
-        metrics="average_precision_at_100",
-        progress=progress,
+    add = step(
+        "statistics", "what a copy of Google Landmarks v2 holds, and what is left out", _statistics
     )
-    results: Results = {"all": found}
-    for usage in sorted({solution.usage for solution in solutions}):
-        keep = torch.tensor([solution.usage == usage for solution in solutions])
-        results[usage.lower()] = {
-            name: MetricResult(result.values, result.valid & keep) for name, result in found.items()
-        }
-    if queries.num_levels > 1 and gallery.num_levels > 1:
-        part = _rows(queries, rows)
-        results["hierarchy"] = evaluate_labels(
-            part,
-            gallery,
-            ("hierarchical_average_precision", "ndcg", "asi"),
-            progress=progress,
+    add("--split", choices=[*SPLITS], default="train", help="(train)")
+    add("--unclassified", choices=["drop", "keep"], default="drop", help="landmarks (drop)")
+    add("--labels", nargs="+", help="only these hierarchical labels")
+    add("--made", choices=MADE, help="only these landmarks")
+    add("--min-images", type=at_least(1), default=1, help="of a landmark (1)")
+    add("--max-images", type=at_least(1), help="of a landmark (all)")
+    add("--output", type=Path, help="JSON file for the same numbers")
+    for name, text in (
+        ("revisited", "easy, medium and hard of revisited Oxford and Paris"),
+        ("gldv2", "mAP@100 of Google Landmarks v2"),
+    ):
+        add = step(name, text, _protocol)
+        add("--queries", type=Path, required=True, help="file of embeddings")
+        add("--gallery", type=Path, required=True, help="file of embeddings")
+        add("--whitening", type=Path, help="embeddings of a training set to learn a whitening on")
+        add(
+            "--whiten-by",
+            choices=["pairs", "pca"],
+            default="pairs",
+            help="of the same class (pairs)",
         )
-    return names, results
-
-
-def compare_with_index(gallery: EmbeddingSet, root: Path) -> tuple[str, dict[str, int] | None]:
-    """Whether a gallery is the index of Google Landmarks v2: too few distractors make mAP@100 too high.
-
-    Args:
-        gallery: embeddings with the names of their images.
-        root: folder of the data set, with ``index_image_to_landmark.csv`` where it is at hand.
-
-    Returns:
-        A line that tells how many images of the index are missing and how many others there are, with the first of
-        each, and the numbers: "index", of its images, "missing" and "unlisted". Where there is no such file, the line
-        says so and the numbers are None.
-
-    Raises:
-        EmbeddingError: the gallery names no images, has one twice, or none of the index.
-        ValueError: a malformed file.
-    """
-    name = "index_image_to_landmark.csv"
-    images = np.array([image.encode() for image in _row_of_image(gallery, "gallery")], dtype="S")
-    try:
-        listing = read_listing(index_file(root))
-    except FileNotFoundError:
-        return f"gallery: not compared with the index, there is no {name}", None
-    missing = listing.ids[~np.isin(listing.ids, images)]
-    other = images[~np.isin(images, listing.ids)]
-    if len(other) == len(images):
-        raise EmbeddingError(
-            f"gallery: wanted images of {listing.file}, got none of its {len(listing.ids):,}, "
-            f"but others such as {[image.decode() for image in other[:3]]}"
+        add("--dim", type=at_least(1), help="dimensions after whitening (all)")
+        add(
+            "--k",
+            nargs="+",
+            type=at_least(1),
+            default=[1, 5, 10],
+            help="depths of mP@k of revisited (1 5 10)",
         )
-    told = [
-        f"{len(some):,} {what}, such as {some[0].decode()!r}"
-        for some, what in ((missing, "missing"), (other, "not listed there"))
-        if len(some)
-    ]
-    note = f"gallery: wanted the {len(listing.ids):,} images of {name}, got "
-    counts = {"index": len(listing.ids), "missing": len(missing), "unlisted": len(other)}
-    return note + ("; ".join(told) or "them all"), counts
+        add("--output", type=Path, default=Path("landmarks"), help="folder (landmarks)")
+        add_device(add)
 
 
-def _rows(found: EmbeddingSet, rows: Sequence[int]) -> EmbeddingSet:
-    assert found.labels is not None
-    paths = None if found.paths is None else tuple(found.paths[row] for row in rows)
-    index = torch.tensor(rows, dtype=torch.long)
-    return replace(
-        found, embeddings=found.embeddings[index], labels=found.labels[index], paths=paths
-    )
+def run(options: argparse.Namespace) -> None:
+    """One of the steps."""
+    options.do(options)
 
 
-def learn_whitening(train: EmbeddingSet, by: str, dim: int | None, seed: int = 0) -> Whitening:
-    """Whitening from the embeddings of a training set.
+def _statistics(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
 
-    Args:
-        train: with labels where ``by`` is "pairs".
-        by: "pca", or "pairs" of the same finest class.
-        dim: dimensions to keep; None for all.
-        seed: of the draw of pairs.
+    from pml_suprank.recipes.data.google_landmarks import load_landmarks
+    from pml_suprank.recipes.files import write_json
 
-    Raises:
-        EmbeddingError: labels are missing.
-        ValueError: too few images for so many dimensions.
-    """
-    values = torch.nn.functional.normalize(train.embeddings.float(), dim=1)
-    if by == "pca":
-        return pca_whitening(values, dim)
-    if train.labels is None:
-        raise EmbeddingError("whitening: wanted a training set with labels for pairs, got none")
-    return pair_whitening(values, random_pairs(train.labels[:, 0], seed=seed), dim)
+    names = ("root", "split", "unclassified", "labels", "made", "min_images", "max_images")
+    report = load_landmarks(**{name: getattr(options, name) for name in names}).report
+    if options.output is not None:
+        write_json(options.output, asdict(report))
+    print(report)
 
 
-def _load(path: Path, device: torch.device) -> EmbeddingSet:
-    found = EmbeddingSet.load(path)
-    return replace(found, embeddings=found.embeddings.to(device))
+def _protocol(options: argparse.Namespace) -> None:
+    from pml_suprank.recipes import landmark_protocols as protocols
+    from pml_suprank.recipes.devices import float64_device, tell_device
+    from pml_suprank.recipes.files import write_csv, write_json
 
-
-def _whitened(found: EmbeddingSet, whitening: Whitening) -> EmbeddingSet:
-    width = whitening.projection.shape[1]
-    if found.embeddings.shape[1] != width:
-        raise EmbeddingError(
-            f"whitening: wanted a training set of {found.embeddings.shape[1]} dimensions, got {width}"
-        )
-    values = torch.nn.functional.normalize(found.embeddings.float(), dim=1)
-    return replace(found, embeddings=whitening(values))
-
-
-def _rows_of_table(results: Results) -> list[dict[str, Any]]:
-    return [
-        {
-            "part": part,
-            "metric": name,
-            "mean": result.mean(),
-            "queries": result.num_valid,
-            "left_out": result.num_left_out,
-        }
-        for part, found in results.items()
-        for name, result in found.items()
-    ]
-
-
-def _per_query(names: Sequence[str], results: Results) -> list[dict[str, Any]]:
-    """A row for each query; a metric that it has no value of is empty."""
-    return [
-        {
-            "query": query,
-            **{
-                f"{part} {name}": float(result.values[row]) if bool(result.valid[row]) else ""
-                for part, found in results.items()
-                for name, result in found.items()
-            },
-        }
-        for row, query in enumerate(names)
-    ]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line of the recipe; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="suprank landmarks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("protocol", choices=["revisited", "gldv2"])
-    add("root", type=Path, help="folder of the data set")
-    add("--queries", type=Path, required=True, help="file of embeddings")
-    add("--gallery", type=Path, required=True, help="file of embeddings")
-    add("--whitening", type=Path, help="embeddings of a training set to learn a whitening on")
-    add("--whiten-by", choices=["pairs", "pca"], default="pairs", help="of the same class (pairs)")
-    add("--dim", type=at_least(1), help="dimensions after whitening (all)")
-    add("--k", nargs="+", type=at_least(1), default=[1, 5, 10], help="depths of mP@k (1 5 10)")
-    add("--output", type=Path, default=Path("landmarks"), help="folder (landmarks)")
-    add_device(add)
-    options = parser.parse_args(argv)
-    try:
-        tell_device(options.device, in_float64=True)
-        device = float64_device(options.device)
-        queries, gallery = _load(options.queries, device), _load(options.gallery, device)
-        if options.whitening is not None:
-            train = _load(options.whitening, device)
-            whitening = learn_whitening(train, options.whiten_by, options.dim)
-            queries, gallery = _whitened(queries, whitening), _whitened(gallery, whitening)
-        note, compared = "", {}
-        if options.protocol == "revisited":
-            names, results = evaluate_revisited(queries, gallery, options.root, options.k)
-        else:
-            line, counts = compare_with_index(gallery, options.root)
-            note, compared = f"\n{line}", {"gallery": counts}
-            names, results = evaluate_gldv2(queries, gallery, options.root)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-    except torch.cuda.OutOfMemoryError as error:
-        parser.error(
-            f"--device: wanted one with more memory, or cpu, got {options.device}: {error}"
-        )
-    table = _rows_of_table(results)
+    tell_device(options.device, in_float64=True)
+    device = float64_device(options.device)
+    queries = protocols.load_embeddings(options.queries, device)
+    gallery = protocols.load_embeddings(options.gallery, device)
+    if options.whitening is not None:
+        train = protocols.load_embeddings(options.whitening, device)
+        whitening = protocols.learn_whitening(train, options.whiten_by, options.dim)
+        queries, gallery = (protocols.whitened(part, whitening) for part in (queries, gallery))
+    note, compared = "", dict[str, Any]()
+    if options.step == "revisited":
+        names, results = protocols.evaluate_revisited(queries, gallery, options.root, options.k)
+    else:
+        line, counts = protocols.compare_with_index(gallery, options.root)
+        note, compared = f"\n{line}", {"gallery": counts}
+        names, results = protocols.evaluate_gldv2(queries, gallery, options.root)
+    table = protocols.rows_of_table(results)
     write_csv(options.output / "metrics.csv", table)
-    write_csv(options.output / "queries.csv", _per_query(names, results))
+    write_csv(options.output / "queries.csv", protocols.rows_of_queries(names, results))
     content = {
         part: {name: result.to_dict() for name, result in found.items()}
         for part, found in results.items()
     }
     write_json(options.output / "metrics.json", content | compared)
-    print(f"\n{'part':<12}{'metric':<34}{'mean':>8}{'queries':>10}{'left out':>10}")
-    for row in table:
-        print(
-            f"{row['part']:<12}{row['metric']:<34}{row['mean']:>8.4f}{row['queries']:>10,}{row['left_out']:>10,}"
-        )
+    print(f"\n{protocols.printed(table)}")
     print(f"{note}\nper query: {options.output / 'queries.csv'}")
-    return 0
 
+
+main = Command(
+    "landmarks",
+    add_options,
+    run,
+    description=__doc__ or "",
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,265 +1,109 @@
 """Fine-tune a packaged ImageNet backbone on emoji with a rank loss, offline, in minutes.
 
-    python -m pml_suprank.recipes.commands.quickstart --output runs/quickstart
+    suprank quickstart --output runs/quickstart
+    suprank quickstart --loss supap --epochs 5 --output runs/supap
 
-Half of the emoji of every subgroup train, the other half test (see
-:mod:`pml_suprank.recipes.data.emoji`). The run folder gets ``config.json``, ``checkpoint.pt``,
-``metrics.json``, ``metrics.csv``, ``history.csv``, ``curve.png``, ``LICENCES.txt`` and
-``report.html``. Ctrl-C keeps the last whole epoch; ``--resume`` goes on from there.
+Half of the emoji of every subgroup train, the other half test. This is ``suprank finetune --config quickstart``: the
+run folder is that of ``finetune``, and its settings can be given too, such as ``--optimizer.layer_decay 0.8``.
 """
 
 import argparse
-import platform
-import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
-import torch
+from pml_suprank.recipes.choices import EMOJI_LEVELS
+from pml_suprank.recipes.command_line.command import Command
+from pml_suprank.recipes.command_line.options import at_least, positive
+from pml_suprank.recipes.command_line.runs import SettingsParser, told_interrupted
 
-from pml_suprank.integrations.plain_files import read_json
-from pml_suprank.recipes.config import GROUP_SIZES, Config, add_options, parse
-from pml_suprank.recipes.data.emoji import LICENCES, EmojiDataset, load_emoji, split_emoji
-from pml_suprank.recipes.data.emoji_sources import package_versions
-from pml_suprank.recipes.evaluation import ROWS, TILES, evaluate, table
-from pml_suprank.recipes.files import write_atomic, write_csv, write_json, write_text
-from pml_suprank.recipes.loss_choices import LOSSES
-from pml_suprank.recipes.pages.figures import loss_curve
-from pml_suprank.recipes.pages.quickstart_page import Report, render
-from pml_suprank.recipes.pages.quickstart_sheets import sheets
-from pml_suprank.recipes.retrievals import Retrieval, choose_queries, retrieve
-from pml_suprank.recipes.training import BACKBONE, Session, stored_config
+__all__ = ["main"]
 
-__all__ = ["main", "run"]
-
-CHECKPOINT = "checkpoint.pt"
-
-
-def run(
-    config: Config, output: Path, *, cache_dir: Path | None = None, resume: bool = False
-) -> dict[str, Any]:
-    """Train, evaluate before and after, and write the run folder.
-
-    Args:
-        config: settings.
-        output: run folder.
-        cache_dir: folder of the drawn emoji; None is the user's cache folder.
-        resume: go on from the checkpoint in ``output`` if there is one.
-
-    Returns:
-        The content of ``metrics.json``.
-
-    Raises:
-        ValueError: settings that do not fit the data, or a checkpoint of other settings.
-        KeyboardInterrupt: interrupted; ``output`` holds the last whole epoch.
-    """
-    config.check()
-    train_set, test_set = split_emoji(
-        load_emoji(cache_dir=cache_dir, limit=config.limit), config.seed
-    )
-    session = Session(config, train_set)
-    test_set = test_set.with_transform(session.transform)
-    queries = choose_queries(test_set.level_labels, config.seed)
-    checkpoint = output / CHECKPOINT
-
-    if resume and checkpoint.exists():
-        session.load(checkpoint)
-        before, sheet_before = _read_before(output)
-        print(f"resuming after epoch {session.epoch} of {config.epochs}", flush=True)
-    else:
-        print(
-            f"{len(train_set)} images to train, {len(test_set)} to test; evaluating ImageNet features"
-        )
-        before, embeddings = evaluate(session.models, test_set, use_trunk_output=True)
-        sheet_before = retrieve(embeddings, test_set.level_labels, queries)
-        for stale in (CHECKPOINT, "metrics.json"):
-            (output / stale).unlink(missing_ok=True)
-        write_json(output / "config.json", asdict(config))
-        write_json(output / "before.json", {"metrics": before, "sheets": asdict(sheet_before)})
-        write_text(output / "LICENCES.txt", _licences())
-        session.save(checkpoint)
-
-    session.train(after_epoch=lambda: session.save(checkpoint))
-    print("evaluating the trained model", flush=True)
-    after, embeddings = evaluate(session.models, test_set)
-    sheet_after = retrieve(embeddings, test_set.level_labels, queries)
-
-    metrics = {
-        "before": before,
-        "after": after,
-        "queries": len(test_set),
-        "iterations": len(session.history),
-        "training_seconds": round(session.seconds, 1),
-    }
-    page = sheets(test_set, sheet_before, sheet_after)
-    _write(output, config, session, metrics, page, train_set, test_set)
-    return metrics
+_KEYS: dict[str, dict[str, float]] = {
+    "epochs": {"training.epochs": 1, "training.evaluate_every": 1},
+    "seed": {"training.seed": 1, "data.options.seed": 1},
+    "limit": {"data.options.limit": 1},
+    "batch_size": {"training.batch_size": 1},
+    "lr": {"optimizer.lr": 1, "optimizer.head_lr": 3, "loss_optimizer.lr": 10},
+    "image_size": {"model.image_size": 1},
+    "embedding_size": {"model.embedding_size": 1},
+    "threads": {"training.threads": 1},
+}
+"""Options that are numbers: the settings that they set, and to how many times their value."""
 
 
-def _write(
-    output: Path,
-    config: Config,
-    session: Session,
-    metrics: dict[str, Any],
-    page: str,
-    train_set: EmojiDataset,
-    test_set: EmojiDataset,
-) -> None:
-    """Everything in the run folder that follows from the results."""
-    before, after = metrics["before"], metrics["after"]
-    title = LOSSES[config.loss].title
-    curve = loss_curve(session.history, len(session.sampler), title)
-    h_ap = TILES["H-AP"]
-    minutes, seconds = divmod(round(session.seconds), 60)
-    report = Report(
-        title=f"{title} on emoji",
-        lead=(
-            f"Mean H-AP on {len(test_set):,} images of {len(test_set.emoji)} emoji that were not "
-            f"trained on: <b>{before[h_ap]:.3f}</b> with ImageNet features, "
-            f"<b>{after[h_ap]:.3f}</b> after {len(session.history)} batches of training "
-            f"({minutes} min {seconds:02d} s on a CPU)."
-        ),
-        before=before,
-        after=after,
-        rows=ROWS,
-        tiles=TILES,
-        curve=curve,
-        sheets=page,
-        setup=_setup(config, session, train_set, test_set),
-    )
-    write_csv(output / "metrics.csv", table(before, after))
-    write_csv(
-        output / "history.csv",
-        [{"iteration": i, "loss": loss} for i, loss in enumerate(session.history, start=1)],
-    )
-    write_atomic(output / "curve.png", lambda file: file.write(curve))
-    write_text(output / "report.html", render(report))
-    write_json(output / "metrics.json", metrics)  # last: its presence says that the run is whole
-
-
-def _setup(
-    config: Config, session: Session, train_set: EmojiDataset, test_set: EmojiDataset
-) -> dict[str, str]:
-    packages = ["pml-suprank", "pytorch-metric-learning", "torch", "timm"]
-    versions = {name: version(name) for name in packages} | package_versions()
-    choice = LOSSES[config.loss]
-    level = "" if choice.levels == "hierarchy" else f", labels of the level {config.level}"
-    return {
-        "Training half": f"{len(train_set):,} images of {len(train_set.emoji)} emoji",
-        "Test half": f"{len(test_set):,} images of {len(test_set.emoji)} other emoji; each image "
-        "is a query against all others",
-        "Backbone": f"{BACKBONE}, packaged ImageNet weights, {config.image_size} px, "
-        f"batch-norm statistics frozen; linear embedding of {config.embedding_size} dimensions",
-        "Before": "ImageNet features of the backbone, pooled, without the embedding layer",
-        "Loss": f"{choice.title} ({choice.library}){level}",
-        "Training": f"MetricLossOnly, HierarchicalSampler {GROUP_SIZES}, batches of {config.batch_size}, "
-        f"{session.epoch} epochs, {len(session.history)} iterations, AdamW, learning rate {config.lr:g}",
-        "Seed": str(config.seed),
-        "Versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
-        "Machine": f"{platform.machine()}, {torch.get_num_threads()} CPU threads, "
-        f"Python {platform.python_version()}",
-    }
-
-
-def _read_before(output: Path) -> tuple[dict[str, float], Retrieval]:
-    path = output / "before.json"
-    try:
-        content = read_json(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read ({error}); start over with --overwrite") from error
-    return content["metrics"], Retrieval(**content["sheets"])
-
-
-def _licences() -> str:
-    lines = [f"{vendor}: {text}" for vendor, text in LICENCES.items()]
-    return (
-        "report.html shows drawings of emoji, rasterised and put on white:\n\n"
-        + "\n".join(lines)
-        + "\n\nWhoever passes the page on must name these authors and licences.\n"
-    )
-
-
-def _config(options: argparse.Namespace, given: dict[str, Any]) -> Config:
-    """Settings of a new run, or those of the run to resume.
-
-    Raises:
-        ValueError: the folder holds a run and nothing says what to do with it, or an option
-            differs from the run to resume.
-    """
-    checkpoint = options.output / CHECKPOINT
-    if not checkpoint.exists() or options.overwrite:
-        return Config(**given)
-    if not options.resume:
-        raise ValueError(
-            f"--output: {options.output} holds a run; pass --resume to go on with it, "
-            "--overwrite to start over, or another folder"
-        )
-    stored = stored_config(checkpoint)
-    for name, value in given.items():
-        if value != getattr(stored, name):
-            raise ValueError(
-                f"--{name.replace('_', '-')}: wanted {getattr(stored, name)}, the value of the "
-                f"run to resume, got {value}"
-            )
-    return stored
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line of the recipe; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="suprank quickstart", description=(__doc__ or "").partition("\n")[0]
-    )
-    add_options(parser, "runs/quickstart")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the command line."""
+    add = parser.add_argument
+    default = Path("runs/quickstart")
+    add("--output", type=Path, default=default, help="run folder (%(default)s)")
+    add("--loss", help="loss to train with, ours or PML's: happier, suphap, ntxent (happier)")
+    add("--level", choices=EMOJI_LEVELS, help="labels for a loss on one level (emoji)")
+    add("--epochs", type=at_least(1), help="passes over the training half (15)")
+    add("--seed", type=at_least(0), help="of the split, the weights and the batches (0)")
+    add("--limit", type=at_least(8), help="use only so many emoji (all)")
+    add("--batch-size", type=at_least(4), help="images in a batch, two for each emoji (128)")
+    add("--lr", type=positive, help="highest learning rate of the backbone (0.0004)")
+    add("--image-size", type=at_least(32), help="side of the input in pixels (64)")
+    add("--embedding-size", type=at_least(1), help="dimensions of the embedding (256)")
+    add("--device", default="auto", help="cpu, cuda, cuda:1, mps (the accelerator there is)")
+    add("--threads", type=at_least(1), help="CPU threads (torch's own choice)")
+    add("--cache-dir", type=Path, help="folder of the drawn emoji (user's cache)")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument(
-        "--resume", action="store_true", help="go on with the run in --output, if any"
-    )
+    what.add_argument("--resume", action="store_true", help="go on with the run in --output")
     what.add_argument("--overwrite", action="store_true", help="start over in --output")
-    options, given = parse(parser, argv)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    start = perf_counter()
-    try:
-        config = _config(options, given)
-        metrics = run(config, options.output, cache_dir=options.cache_dir, resume=options.resume)
-    except ValueError as error:
-        parser.error(str(error))
-    except KeyboardInterrupt:
-        return _interrupted(options.output)
-    _print_summary(metrics, options.output, perf_counter() - start)
-    return 0
+    parser.set_defaults(check=False)
 
 
-def _interrupted(output: Path) -> int:
-    if (output / CHECKPOINT).exists():
-        command = shlex.join(
-            [
-                sys.executable,
-                "-m",
-                "pml_suprank.recipes.commands.quickstart",
-                "--output",
-                str(output),
-                "--resume",
-            ]
-        )
-        print(f"\ninterrupted; {output / CHECKPOINT} holds the last whole epoch.", file=sys.stderr)
-        print(f"To go on from there:\n  {command}", file=sys.stderr)
-    else:
-        print("\ninterrupted before training; nothing to resume yet.", file=sys.stderr)
-    return 130
+def run(options: argparse.Namespace) -> None:
+    """Train by the settings of the quickstart, with those that were given."""
+    from pml_suprank.recipes.engine.checkpoints import LAST
+    from pml_suprank.recipes.engine.whole_run import run_command
+
+    given = [*_settings(options), *options.words]
+    goes_on = options.resume and (options.output / LAST).exists()
+    options.words = given if goes_on and not given else ["--config", "quickstart", *given]
+    root = options.cache_dir
+    options.words += [] if root is None else ["--data.root", str(root)]
+    run_command(options)
 
 
-def _print_summary(metrics: dict[str, Any], output: Path, seconds: float) -> None:
-    print(f"\n{'held-out':<22}{'before':>8}{'after':>8}")
-    for row in table(metrics["before"], metrics["after"]):
-        name = f"{row['metric']} {row['level']}".strip()
-        print(f"{name:<22}{row['before']:>8.3f}{row['after']:>8.3f}")
-    print(f"\n{seconds / 60:.1f} minutes; report: {output / 'report.html'}")
+def _settings(options: argparse.Namespace) -> list[str]:
+    """The options as settings of ``finetune``."""
+    values: dict[str, Any] = {}
+    if options.loss is not None:
+        values["loss.name"] = _class_of_loss(options.loss)
+    if options.level is not None:
+        values["loss.options.level"] = EMOJI_LEVELS.index(options.level)
+    for name, keys in _KEYS.items():
+        value = getattr(options, name)
+        if value is not None:
+            values |= {key: value * factor for key, factor in keys.items()}
+    return [word for key, value in values.items() for word in (f"--{key}", str(value))]
 
+
+def _class_of_loss(text: str) -> str:
+    """The class that a word such as "happier" or "multi-similarity" means; the word itself where there is none."""
+    from pml_suprank import losses
+    from pml_suprank.pml import losses as pml_losses
+
+    def plain(name: str) -> str:
+        return name.lower().replace("-", "").removesuffix("loss")
+
+    names = (name for module in (losses, pml_losses) for name in vars(module))
+    classes = (name for name in names if name.endswith("Loss"))
+    return next((name for name in classes if plain(name) == plain(text)), text)
+
+
+main = Command(
+    "quickstart",
+    add_options,
+    run,
+    interrupted=told_interrupted,
+    parser_type=SettingsParser,
+    description=__doc__ or "",
+    extra="quickstart",
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,56 +8,36 @@ Reads the run folders of ``finetune`` (and those of the quickstart as far as the
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from pml_suprank.recipes.files import write_text
-from pml_suprank.recipes.pages.data_notes import different_tests
-from pml_suprank.recipes.pages.run_folder import RunFolder, RunFolderError
-from pml_suprank.recipes.pages.run_page import render_comparison, render_run
+from pml_suprank.recipes.command_line.command import Command
 
-__all__ = ["main", "write_report"]
+__all__ = ["main"]
 
 
-def write_report(runs: Sequence[Path], output: Path) -> bool:
-    """Write the page of one run, or of several.
-
-    Args:
-        runs: run folders.
-        output: HTML file.
-
-    Returns:
-        Whether the runs compare: False where they were tested on different images.
-
-    Raises:
-        RunFolderError: a folder is not that of a finished run.
-    """
-    if not runs:
-        raise RunFolderError("runs: wanted at least one run folder, got none")
-    found = [RunFolder.read(path) for path in runs]
-    write_text(output, render_run(found[0]) if len(found) == 1 else render_comparison(found))
-    return not different_tests(found, [run.name for run in found])
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line of the recipe; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="suprank report", description=(__doc__ or "").partition("\n")[0]
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the command line."""
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders")
     parser.add_argument(
         "--output", type=Path, default=Path("report.html"), help="page (report.html)"
     )
-    options = parser.parse_args(argv)
-    try:
-        do_compare = write_report(options.runs, options.output)
-    except RunFolderError as error:
-        parser.error(str(error))
-    if not do_compare:
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the page."""
+    from pml_suprank.recipes.pages.report_file import write_report
+
+    if not write_report(options.runs, options.output):
         print("warning: the runs were tested on different images; none is best", file=sys.stderr)
     print(f"report: {options.output}")
-    return 0
 
+
+main = Command(
+    "report",
+    add_options,
+    run,
+    description=__doc__ or "",
+)
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

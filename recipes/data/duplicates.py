@@ -5,11 +5,11 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import Any
 
 from pml_suprank.recipes.data.file_check import has_files
 from pml_suprank.recipes.data.images import ImageDataset
+from pml_suprank.recipes.progress import progress_bar
 
 __all__ = ["POLICIES", "check_policy", "same_bytes", "settle_copies"]
 
@@ -41,7 +41,7 @@ def same_bytes(paths: Sequence[Path], *, progress: bool = True) -> list[list[int
     Returns:
         Indices of the files of each group of two and more, in order.
     """
-    bar = tqdm(total=len(paths), desc="looking for copies", unit="image", disable=not progress)
+    bar = progress_bar("looking for copies", "image", total=len(paths), shown=progress)
     groups: Iterable[list[int]] = [list(range(len(paths)))]
     with bar:
         for key in (_size, _head, _content):
@@ -138,7 +138,7 @@ def _path(parts: Mapping[str, ImageDataset], member: _Member) -> str:
 
 
 def _parts(
-    group: list[int], paths: Sequence[Path], key: Callable[[Path], Hashable], bar: tqdm | None
+    group: list[int], paths: Sequence[Path], key: Callable[[Path], Hashable], bar: Any
 ) -> list[list[int]]:
     found: dict[Hashable, list[int]] = defaultdict(list)
     for index in group:

@@ -23,12 +23,13 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.recipes.choices import EMOJI_LEVELS
 from pml_suprank.recipes.data.emoji_cache import load_rasters
 from pml_suprank.recipes.data.emoji_sources import LICENCES, VENDORS, Emoji, list_emoji
 
 __all__ = ["LEVEL_NAMES", "LICENCES", "VENDORS", "EmojiDataset", "load_emoji", "split_emoji"]
 
-LEVEL_NAMES = ("emoji", "subgroup", "group")
+LEVEL_NAMES = EMOJI_LEVELS
 SIZE = 72
 """Side of the rasters in pixels: the size of Twemoji's own PNG files."""
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from pml_suprank.recipes.data.emoji_sources import Emoji, package_versions, rasterise
 from pml_suprank.recipes.data.raster_cache import Arrays, cache_folder, cached_arrays
+from pml_suprank.recipes.progress import progress_bar
 
 __all__ = ["cache_folder", "load_rasters"]
 
@@ -40,7 +40,7 @@ def load_rasters(
     shape = (len(emoji), 2, size, size, 3)
 
     def draw() -> Arrays:
-        rows = tqdm(emoji, desc="drawing emoji", unit="emoji", disable=not progress)
+        rows = progress_bar("drawing emoji", "emoji", emoji, shown=progress)
         images = np.stack(
             [[rasterise(drawing, size) for drawing in item.drawings] for item in rows]
         )

@@ -5,7 +5,8 @@ from typing import Any
 
 from PIL import Image
 
-from pml_suprank.recipes.data.emoji import VENDORS, EmojiDataset, load_emoji, split_emoji
+from pml_suprank.recipes.data.emoji import LICENCES, VENDORS, EmojiDataset, load_emoji, split_emoji
+from pml_suprank.recipes.data.emoji_sources import package_versions
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.layout import PathLike, choose
 from pml_suprank.recipes.data.splits import SIDES
@@ -33,6 +34,7 @@ class EmojiImages(ImageDataset):
         paths = [f"{name}/{VENDORS[index % 2]}" for index, name in enumerate(names)]
         captions = list(map(caption_of, names))
         super().__init__(paths, source.level_labels, source.hierarchy, captions=captions, **items)
+        self.credits, self.versions = dict(LICENCES), package_versions()
 
     def decode(self, index: int) -> Image.Image:
         """One drawing, RGB, on white."""

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pml_suprank.recipes.data.images import BrokenImage, ImageDataset
 from pml_suprank.recipes.data.pictures import BrokenImageError, check_header
+from pml_suprank.recipes.progress import progress_bar
 
 __all__ = ["broken_files", "describe_broken", "has_files", "missing_files"]
 
@@ -30,12 +29,12 @@ def broken_files(data: ImageDataset, *, progress: bool = True) -> list[BrokenIma
         The broken images, by index.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
-        reasons = tqdm(
+        reasons = progress_bar(
+            "looking at image files",
+            "image",
             pool.map(_reason, data.paths, chunksize=256),
             total=len(data),
-            desc="looking at image files",
-            unit="image",
-            disable=not progress,
+            shown=progress,
         )
         return [
             BrokenImage(index, data.paths[index], reason)
@@ -47,12 +46,12 @@ def broken_files(data: ImageDataset, *, progress: bool = True) -> list[BrokenIma
 def missing_files(paths: Sequence[Path], *, progress: bool = True) -> list[int]:
     """Indices of the paths where there is no file."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = tqdm(
+        found = progress_bar(
+            "looking for image files",
+            "image",
             pool.map(Path.is_file, paths, chunksize=256),
             total=len(paths),
-            desc="looking for image files",
-            unit="image",
-            disable=not progress,
+            shown=progress,
         )
         return [index for index, is_there in enumerate(found) if not is_there]
 

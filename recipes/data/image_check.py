@@ -1,8 +1,7 @@
 """Decode all images of a data set before training."""
 
-from tqdm import tqdm
-
 from pml_suprank.recipes.data.images import BrokenImage, BrokenImageError, ImageDataset
+from pml_suprank.recipes.progress import progress_bar
 
 __all__ = ["check_images"]
 
@@ -17,7 +16,7 @@ def check_images(data: ImageDataset, *, progress: bool = True) -> list[BrokenIma
     Returns:
         The broken images, by index.
     """
-    for index in tqdm(range(len(data)), desc="checking images", unit="image", disable=not progress):
+    for index in progress_bar("checking images", "image", range(len(data)), shown=progress):
         try:
             data.image(index)
         except BrokenImageError:

@@ -62,6 +62,8 @@ class ImageDataset(Dataset[Any]):
     Attributes:
         broken: index to reason, of the images found broken so far in this process.
         left_out: what the loader has found beside the images and not read.
+        credits: who made the images, and their licence, where whoever shows them has to say so.
+        versions: of the packages that the images come from.
 
     Raises:
         ValueError: another label_form, on_error or background, or labels that do not fit the paths or tree.
@@ -112,6 +114,8 @@ class ImageDataset(Dataset[Any]):
         self.background = background
         self.broken: dict[int, str] = {}
         self.left_out: tuple[LeftOut, ...] = ()
+        self.credits: dict[str, str] = {}
+        self.versions: dict[str, str] = {}
 
     @property
     def level_labels(self) -> Tensor:

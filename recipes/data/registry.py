@@ -9,9 +9,9 @@ from pml_suprank.recipes.data.cub import load_cub
 from pml_suprank.recipes.data.dyml import load_dyml
 from pml_suprank.recipes.data.emoji_images import load_emoji_images
 from pml_suprank.recipes.data.folder import load_folder
+from pml_suprank.recipes.data.google_landmarks import load_landmarks
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.inaturalist import load_inaturalist
-from pml_suprank.recipes.data.landmarks import load_landmarks
 from pml_suprank.recipes.data.layout import PathLike, choose
 from pml_suprank.recipes.data.revisited import load_revisited
 from pml_suprank.recipes.data.sop import load_sop

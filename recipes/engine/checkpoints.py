@@ -19,6 +19,7 @@ __all__ = [
     "LAST",
     "CheckpointError",
     "check_room",
+    "holds_training",
     "part",
     "read_checkpoint",
     "take_part",
@@ -78,6 +79,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             stacklevel=2,
         )
     return content
+
+
+def holds_training(path: Path) -> bool:
+    """Whether a checkpoint is there and knows of a step of training; a damaged one may."""
+    try:
+        content = read_checkpoint(path) if path.exists() else {"epoch": 0, "step": 0}
+    except CheckpointError:
+        return True
+    return any(content.get(name) != 0 for name in ("epoch", "step"))
 
 
 def part(path: Path, content: dict[str, Any], key: str, *kinds: type) -> Any:

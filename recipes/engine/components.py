@@ -39,6 +39,7 @@ _PARTS: tuple[tuple[ModuleType, Any], ...] = (
     (relevance, object),
     (losses, losses.SimilarityMixup),
 )
+_OF_PML = "PML."
 _INITS = {n: f for n, f in vars(nn.init).items() if n.endswith("_") and not n.startswith("_")}
 # What a settings file cannot say: the classes follow from the data, and only H-AP has a smooth numerator, as a mapping.
 _NO_OPTIONS = (Hierarchy, HRankStep)
@@ -63,7 +64,8 @@ def build_loss(component: Component, context: Context | None, key: str = "loss")
     """A loss of this library or of PML.
 
     Options that hold a mapping with ``name`` become losses themselves, as in ``rank_loss`` of
-    ``DecomposableRankLoss``. A loss of PML takes ``level``, the label column it sees. The
+    ``DecomposableRankLoss``. A loss of PML takes ``level``, the label column it sees; "PML.SmoothAPLoss" is PML's where
+    both libraries have one of that name. The
     ``num_classes``, ``embedding_size`` and ``hierarchy`` of a loss follow from the data where it has such arguments.
     A loss named ``MultipleLosses`` takes ``losses`` (a list) and ``weights``.
 
@@ -80,7 +82,11 @@ def build_loss(component: Component, context: Context | None, key: str = "loss")
     """
     if component.name == "MultipleLosses":
         return _build_multiple(component, context, key)
-    found = class_named(component.name, (losses, contrastive, pml_losses), Loss, f"{key}.name")
+    name = component.name
+    homes: tuple[ModuleType, ...] = (losses, contrastive, pml_losses)
+    if name.startswith(_OF_PML):
+        name, homes = name.removeprefix(_OF_PML), (pml_losses,)
+    found = class_named(name, homes, Loss, f"{key}.name")
     is_ours = found.__module__.startswith("pml_suprank.")
     parameters = parameters_of(found)
     check_options(component, _options_of(found) | (set() if is_ours else {"level"}), key)
@@ -88,7 +94,7 @@ def build_loss(component: Component, context: Context | None, key: str = "loss")
     if context is None:
         return None
     if not is_ours:
-        found = type(component.name, (OneLevelMixin, found), {})  # type: ignore[arg-type]
+        found = type(name, (OneLevelMixin, found), {})  # type: ignore[arg-type]
     level = options.get("cluster_level" if "cluster_level" in parameters else "level") or 0
     check_level(options, context.hierarchy, key)
     known: dict[str, Callable[[], Any]] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pml_suprank.integrations.plain_files import read_json
-from pml_suprank.recipes.embeddings import names_of_nodes
+from pml_suprank.recipes.embedding_set import names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.files import write_text
 

@@ -29,6 +29,7 @@ __all__ = [
     "Encoder",
     "build_model",
     "build_without_weights",
+    "has_new_head",
     "load_best",
     "load_encoder",
     "model_identity",
@@ -66,7 +67,7 @@ def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(f"model: {error}") from error
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter is OpenCLIP's
         if weights is None or not weights.startswith("hub"):
             raise
         raise ConfigError(
@@ -112,6 +113,12 @@ def _as_made(
             f"{checkpoint}: source: wanted the name and options of a model, got {source!r:.80}"
         )
     return replace(settings, name=name, options={**options, **settings.options})
+
+
+def has_new_head(settings: ModelSettings) -> bool:
+    """Whether the model ends in an embedding that nobody has trained yet, so that its backbone alone ranks better."""
+    is_trained = settings.weights is not None and settings.weights.startswith("run:")
+    return settings.embedding_size is not None and not is_trained
 
 
 def model_transforms(model: Any, settings: ModelSettings) -> tuple[Callable, Callable]:

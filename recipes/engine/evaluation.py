@@ -49,10 +49,10 @@ def evaluate_model(
     gallery: Any = None,
     *,
     recall_at: Sequence[int] = (1, 5, 10),
-    epoch: int = 0,
     batch_size: int = 64,
     workers: int = 0,
     device: torch.device | None = None,
+    of_trunk: bool = False,
 ) -> Evaluation:
     """Every query against the gallery, or against all other queries.
 
@@ -61,10 +61,10 @@ def evaluate_model(
         queries: data set of (image, labels [L]) with a transform.
         gallery: another such data set, with the same taxonomy; None for the queries themselves.
         recall_at: depths of recall.
-        epoch: for PML's records.
         batch_size: images embedded at a time.
         workers: loading processes.
         device: of the model; embeddings stay there for the metrics if it has float64. None for the CPU.
+        of_trunk: rank by what ``trunk`` gives, without ``embedder``.
     """
     device = device or torch.device("cpu")
     kept: dict[str, Any] = {}
@@ -77,13 +77,14 @@ def evaluate_model(
         dataloader_num_workers=workers,
         data_device=device,
         accuracy_calculator=calculator,
+        use_trunk_output=of_trunk,
         end_of_testing_hook=lambda tester: kept.update(tester.embeddings_and_labels),
     )
     sets = {"test": queries} | ({} if gallery is None else {"gallery": gallery})
     splits = [("test", ["test"] if gallery is None else ["gallery"])]
     was_training = model.training
     try:
-        found = tester.test(sets, epoch, model.trunk, model.embedder, splits)["test"]
+        found = tester.test(sets, 0, model.trunk, model.embedder, splits)["test"]
     finally:
         model.train(was_training)
     embeddings, labels = kept["test"]

@@ -18,7 +18,7 @@ from pml_suprank.integrations import require
 from pml_suprank.integrations.plain_files import PlainDataError, plain, read_yaml, yaml_data
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.engine.settings_help import print_help
-from pml_suprank.recipes.published import NAMES, published_settings
+from pml_suprank.recipes.published import NAMED, named_settings
 
 __all__ = ["ConfigError", "nearest", "parse_settings", "settings_from", "to_yaml"]
 
@@ -109,12 +109,12 @@ def _first_fault(error: Any) -> str:
 def _config(value: str) -> dict[str, Any]:
     """The settings of a file, or published ones, checked."""
     path = Path(value)
-    if value in NAMES:
-        return _checked(published_settings(value), value)
+    if value in NAMED:
+        return _checked(named_settings(value), value)
     if not path.is_file():
         raise ConfigError(
             f"--config: wanted a YAML file or the name of published settings, got {value!r}; "
-            f"{nearest(value, NAMES)}"
+            f"{nearest(value, NAMED)}"
         )
     try:
         content = read_yaml(path)

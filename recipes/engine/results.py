@@ -2,19 +2,23 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pml_suprank.integrations.plain_files import read_json
-from pml_suprank.recipes.embeddings import EmbeddingSet, names_of_nodes
+from pml_suprank.recipes.embedding_set import EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.data_identity import named_items
 from pml_suprank.recipes.engine.encoder import model_identity
 from pml_suprank.recipes.engine.evaluation import Evaluation
 from pml_suprank.recipes.engine.run_paths import placed
-from pml_suprank.recipes.files import write_json
+from pml_suprank.recipes.files import write_json, write_text
 from pml_suprank.recipes.pages.sheets import contact_sheet
 from pml_suprank.recipes.retrievals import choose_queries, retrieve
 
@@ -63,7 +67,7 @@ def write_after(
     notes: Sequence[str] = (),
     left_out: Sequence[Any] = (),
 ) -> dict[str, Any]:
-    """Write ``metrics.json``, ``sheets.json`` and ``embeddings.npz``.
+    """Write ``metrics.json``, ``sheets.json``, ``embeddings.npz``, and ``LICENCES.txt`` where images have credits.
 
     Args:
         folder: of the run.
@@ -109,9 +113,34 @@ def write_after(
         "iterations": trainer.global_step,
         "training_seconds": round(sum(row["seconds"] for row in trainer.log.history), 1),
         "left_out": [asdict(item) for item in left_out],
+        "setup": _setup(trainer.accelerator.device, trainer.settings.model.library, test.versions),
+        "credits": test.credits,
     }
+    if test.credits:
+        write_text(folder / "LICENCES.txt", _licences(test.credits))
     write_json(folder / "metrics.json", metrics)  # last: its presence says that the run is whole
     return metrics
+
+
+def _setup(device: torch.device, library: str, versions: Mapping[str, str]) -> dict[str, str]:
+    """Versions and machine, in words; the numbers of a run may depend on them."""
+    libraries = {"open_clip": "open_clip_torch"}
+    names = ("pml-suprank", "pytorch-metric-learning", "torch", libraries.get(library, library))
+    found = {name: version(name) for name in names} | dict(versions)
+    where = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else ""
+    return {
+        "versions": ", ".join(f"{name} {number}" for name, number in found.items()),
+        "machine": f"{platform.machine()}, device {device}{where}, {torch.get_num_threads()} CPU threads, "
+        f"Python {platform.python_version()}",
+    }
+
+
+def _licences(credit: Mapping[str, str]) -> str:
+    lines = "\n".join(f"{name}: {text}" for name, text in credit.items())
+    return (
+        f"report.html shows images by others:\n\n{lines}\n\n"
+        "Whoever passes the page on must name these authors and licences.\n"
+    )
 
 
 def id_of_test_set(queries: Any, gallery: Any = None, root: str | None = None) -> str:

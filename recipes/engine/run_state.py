@@ -8,7 +8,7 @@ from typing import Any
 
 from pml_suprank.recipes.engine.checkpoints import CheckpointError, part, read_checkpoint, take_part
 
-__all__ = ["identity", "restore", "run_state"]
+__all__ = ["first_difference", "identity", "restore", "run_state"]
 
 
 def identity(trainer: Any) -> dict[str, Any]:
@@ -37,8 +37,8 @@ def run_state(trainer: Any) -> dict[str, Any]:
     return {
         "model": trainer.model.model.state_dict(),
         "objective": trainer.objective.state_dict(),
-        "optimizers": [item.state_dict() for item in trainer.optimizers],
-        "schedulers": [item.state_dict() for item in trainer.schedulers],
+        "optimizers": [item.state_dict() for item in trainer.learner.optimizers],
+        "schedulers": [item.state_dict() for item in trainer.learner.schedulers],
         "scaler": None if scaler is None else scaler.state_dict(),
         "epoch": trainer.epoch,
         "step": trainer.step,
@@ -60,7 +60,7 @@ def restore(trainer: Any, path: Path) -> None:
     if "items" in content or "sealed" in content:  # else of an older version
         trainer.data.check(path, content.get("items"))
     for name in ("settings", "processes", "num_samples", "labels"):
-        key, wanted, found = _first_difference(name, own[name], content.get(name))
+        key, wanted, found = first_difference(name, own[name], content.get(name))
         if key:
             raise CheckpointError(f"{path}: wanted a checkpoint with {key} {wanted}, got {found}")
     take = functools.partial(take_part, path)
@@ -76,7 +76,7 @@ def restore(trainer: Any, path: Path) -> None:
     take("model", trainer.model.model.load_state_dict, get("model", dict))
     take("objective", trainer.objective.load_state_dict, get("objective", dict))
     for name in ("optimizers", "schedulers"):
-        items, states = getattr(trainer, name), get(name, list)
+        items, states = getattr(trainer.learner, name), get(name, list)
         if len(states) != len(items):
             raise CheckpointError(f"{path}: {name}: wanted {len(items)} states, got {len(states)}")
         for item, state in zip(items, states, strict=True):
@@ -109,11 +109,11 @@ def _best(path: Path, best: dict[str, Any]) -> dict[str, Any]:
     return best
 
 
-def _first_difference(name: str, wanted: Any, found: Any) -> tuple[str, Any, Any]:
+def first_difference(name: str, wanted: Any, found: Any) -> tuple[str, Any, Any]:
     """Dotted key and both values of the first difference; an empty key where there is none."""
     if isinstance(wanted, dict) and isinstance(found, dict):
         for key in dict.fromkeys([*wanted, *found]):
-            difference = _first_difference(f"{name}.{key}", wanted.get(key), found.get(key))
+            difference = first_difference(f"{name}.{key}", wanted.get(key), found.get(key))
             if difference[0]:
                 return difference
         return "", None, None

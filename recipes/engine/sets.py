@@ -2,12 +2,14 @@
 
 import inspect
 import itertools
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pml_suprank.hierarchy import HierarchyError
 from pml_suprank.hierarchy.folders import LeftOut, merged
+from pml_suprank.integrations import require
 from pml_suprank.recipes.data.assembly import with_one_taxonomy
 from pml_suprank.recipes.data.duplicates import settle_copies
 from pml_suprank.recipes.data.file_check import broken_files, describe_broken, has_files
@@ -60,12 +62,6 @@ def check_data(settings: DataSettings) -> None:
         )
     check_loader_options(settings.name, settings.options)
     parameters = inspect.signature(LOADERS[settings.name]).parameters
-    for option, parameter in parameters.items():
-        is_needed = (
-            parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
-        )
-        if is_needed and option not in settings.options:
-            raise ConfigError(f"data.options.{option}: {settings.name} needs this option, got none")
     if settings.root is None and parameters["root"].default is inspect.Parameter.empty:
         raise ConfigError(
             f"data.root: wanted the folder of the data set for {settings.name}, got null"
@@ -95,18 +91,34 @@ def check_data(settings: DataSettings) -> None:
 
 
 def check_loader_options(name: str, options: Mapping[str, Any], key: str = "data.options") -> None:
-    """Refuse options that a loader does not take.
+    """Refuse options that a loader does not take, or needs and does not get.
 
     Raises:
-        ConfigError: names the option and the nearest right ones.
+        ConfigError: names the option, and the nearest right ones.
     """
     parameters = inspect.signature(LOADERS[name]).parameters
     names = sorted(n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY)
+    for option in names:
+        if option not in options and parameters[option].default is inspect.Parameter.empty:
+            raise ConfigError(f"{key}.{option}: {name} needs this option, got none")
     for option in options:
         if option not in names:
             raise ConfigError(
                 f"{key}.{option}: {name} has no such option; {nearest(option, names)}"
             )
+        _check_type(
+            f"{key}.{option}", options[option], typing.get_type_hints(LOADERS[name])[option]
+        )
+
+
+def _check_type(key: str, value: Any, hint: Any) -> None:
+    pydantic: Any = require("pydantic", extra="recipes")
+    try:
+        pydantic.TypeAdapter(hint).validate_python(value)
+    except pydantic.ValidationError as error:
+        wanted = " or ".join(dict.fromkeys(fault["msg"] for fault in error.errors()))
+        wanted = wanted.replace("Input should be ", "")
+        raise ConfigError(f"{key}: wanted {wanted}, got {value!r:.80}") from None
 
 
 def load_sets(settings: Settings, *, progress: bool = True) -> Sets:

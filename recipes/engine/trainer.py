@@ -5,12 +5,8 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
 
-from pml_suprank.integrations import require
-from pml_suprank.integrations.fine_tuning import set_trainable
-from pml_suprank.recipes.devices import choose_device, float64_device
+from pml_suprank.recipes.engine.accelerator import make_accelerator
 from pml_suprank.recipes.engine.batches import BatchPlan, SeededItems, epoch_loader
 from pml_suprank.recipes.engine.checkpoints import BEST, LAST, check_room, write_checkpoint
 from pml_suprank.recipes.engine.components import Context
@@ -21,54 +17,16 @@ from pml_suprank.recipes.engine.evaluation import (
     evaluate_model,
     facts_of_sets,
 )
+from pml_suprank.recipes.engine.interruption import Interrupted, Interruption
+from pml_suprank.recipes.engine.learner import Learner
 from pml_suprank.recipes.engine.logs import RunLog
-from pml_suprank.recipes.engine.model import CaptionedItems, JointModel, check_two_passes
-from pml_suprank.recipes.engine.objective import Objective
-from pml_suprank.recipes.engine.optimization import build_optimizers, build_schedulers
-from pml_suprank.recipes.engine.parsing import ConfigError
+from pml_suprank.recipes.engine.model import CaptionedItems
 from pml_suprank.recipes.engine.run_state import identity, restore, run_state
 from pml_suprank.recipes.engine.settings import Settings
-from pml_suprank.recipes.engine.steps import gradient_step
+from pml_suprank.recipes.progress import progress_bar
 from pml_suprank.recipes.seeding import seed_everything
 
-accelerate: Any = require("accelerate", extra="recipes")
-
-__all__ = ["Trainer", "make_accelerator"]
-
-
-def make_accelerator(precision: str = "no", device: str | torch.device = "auto") -> Any:
-    """An ``Accelerator``; on the CPU it sees the processes of ``torchrun`` too, which its default does not.
-
-    Args:
-        precision: ``training.precision``.
-        device: where to train; "auto" leaves accelerate's own settings their say.
-
-    Raises:
-        ConfigError: a precision or a device that the machine does not have, or others than before in this process or
-            than accelerate is set to.
-    """
-    try:
-        wanted = choose_device(device)
-    except ValueError as error:
-        raise ConfigError(f"--{error}") from error
-    if precision == "fp16" and wanted.type == "cpu":
-        raise ConfigError("training.precision: wanted no or bf16 without a GPU, got fp16")
-    if wanted.index is not None and wanted.type == "cuda":
-        torch.cuda.set_device(wanted)
-    try:
-        found = accelerate.Accelerator(mixed_precision=precision, cpu=wanted.type == "cpu")
-    except ValueError as error:
-        raise ConfigError(f"training.precision, --device: {error}") from error
-    if device != "auto" and found.device.type != wanted.type:
-        raise ConfigError(
-            f"--device: wanted {found.device.type}, as accelerate is set, got {wanted}"
-        )
-    if wanted.index is not None and found.num_processes > 1:
-        raise ConfigError(
-            f"--device: wanted {wanted.type} for {found.num_processes} processes, each of which has its own, "
-            f"got {wanted}"
-        )
-    return found
+__all__ = ["Trainer"]
 
 
 class Trainer:
@@ -91,6 +49,7 @@ class Trainer:
         epoch: whole epochs done.
         step: steps done of the epoch after it.
         best: epoch and value of the best evaluation by ``training.monitor``.
+        best_found: that evaluation; None before it, and in a resumed run until there is a better one.
         log: what was recorded.
         data: the images of the run, by which a checkpoint knows them.
 
@@ -121,27 +80,22 @@ class Trainer:
         self.data = RunData(known, settings.data.root)
         levels = facts_of_sets(test_set, gallery_set)
         check_monitor(training.monitor, training.recall_at, levels)
-        context = Context(train_set.hierarchy, model.embedding_size, len(train_set))
-        processes = self.accelerator.num_processes
-        self.objective = Objective(settings, context, processes).to(
-            float64_device(self.accelerator.device)
-        )
         self.plan = BatchPlan(
             settings.sampler, train_set.labels, training.batch_size, training.seed
         )
+        context = Context(train_set.hierarchy, model.embedding_size, len(train_set))
+        self.learner = Learner(settings, model, context, self.accelerator, len(self))
+        self.model, self.objective = self.learner.model, self.learner.objective
         items = CaptionedItems(train_set, model) if self.objective.captions else train_set
         self.items = SeededItems(items, training.seed)
-        check_two_passes(settings, model)
-        self.model = JointModel(model).to(self.accelerator.device)
-        optimizers = build_optimizers(settings, model, self.objective)
-        self.schedulers = build_schedulers(settings, optimizers, len(self))
-        self.optimizers = [self.accelerator.prepare_optimizer(item) for item in optimizers]
         self.epoch = self.step = 0
         self.best: dict[str, Any] = {"epoch": None, "value": None}
+        self.best_found: Evaluation | None = None
         self.waited = 0
+        self.interruption = Interruption(
+            self.accelerator.num_processes == 1  # several would wait for each other
+        )
         self.log = RunLog(folder if self.is_main else None)
-        self._parallel: nn.Module = self.model
-        self._trainable: tuple[bool, ...] = ()
 
     def __len__(self) -> int:
         """Steps of an epoch."""
@@ -162,24 +116,38 @@ class Trainer:
     def train(self) -> None:
         """Train what is left, evaluate, and keep the checkpoints up to date.
 
+        Ctrl-C ends the step at work, or the evaluation, and writes a checkpoint of it; a second one ends at once.
+
         Raises:
             CheckpointError: a checkpoint could not be written; the one before is whole.
             FloatingPointError: the loss is not finite.
+            KeyboardInterrupt: Ctrl-C.
         """
-        training = self.settings.training
-        while not self.is_done:
-            epoch = self.epoch + 1
-            self._train_epoch(epoch)
-            self.epoch, self.step = epoch, 0
-            if self.settings.schedule.interval == "epoch":
-                self._advance(epoch)
-            if epoch % training.evaluate_every == 0 or epoch == training.epochs:
-                self.evaluate()
-            self.save()
+        with self.interruption.watched():
+            try:
+                while not self.is_done:
+                    self._train_epoch(self.epoch + 1)
+                    self._end_epoch(self.epoch + 1)
+            except Interrupted:
+                self.save()
+                raise
         self.log.close()
 
+    def _end_epoch(self, epoch: int) -> None:
+        """Evaluate after an epoch and keep it; cut off while it evaluates, a run goes on with the evaluation."""
+        training = self.settings.training
+        is_due = epoch % training.evaluate_every == 0 or epoch == training.epochs
+        found = self._measured() if is_due else None
+        with self.interruption.held():
+            self.epoch, self.step = epoch, 0
+            if self.settings.schedule.interval == "epoch":
+                self.learner.advance(epoch)
+            if found is not None:
+                self._keep(found)
+        self.save()
+
     def _train_epoch(self, epoch: int) -> None:
-        self._thaw(epoch)
+        self.learner.thaw(epoch)
         settings, accelerator = self.settings, self.accelerator
         loader = epoch_loader(
             self.items,
@@ -191,122 +159,90 @@ class Trainer:
             workers=settings.data.workers,
             pin_memory=accelerator.device.type == "cuda",
         )
-        bar = tqdm(
+        bar = progress_bar(
+            f"epoch {epoch} of {settings.training.epochs}",
+            "step",
             loader,
-            desc=f"epoch {epoch} of {settings.training.epochs}",
-            unit="step",
             initial=self.step,
             total=len(self),
-            disable=not self.progress,
+            shown=self.progress,
         )
         for batch in bar:
-            start = perf_counter()
-            loss = self._train_step(epoch, batch)
-            self.step += 1
-            rates = [scheduler.get_last_lr()[0] for scheduler in self.schedulers]
-            if settings.schedule.interval == "step":
-                self._advance(epoch)
-            row = {"step": self.global_step, "epoch": epoch, "loss": loss, "lr": rates[0]}
-            self.log.add_step(row | {"seconds": round(perf_counter() - start, 4)})
+            with self.interruption.held():
+                loss = self._train_step(epoch, batch)
             bar.set_postfix(loss=f"{loss:.4f}")
             every = settings.training.checkpoint_every
             if every is not None and self.global_step % every == 0 and self.step < len(self):
                 self.save()
 
     def _train_step(self, epoch: int, batch: Any) -> float:
-        accelerator, training = self.accelerator, self.settings.training
-        *inputs, labels, indices = (tensor.to(accelerator.device) for tensor in batch)
-        seed_everything(training.seed, epoch, self.step, accelerator.process_index)
-        self._parallel.train()
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
-        loss = gradient_step(
-            self._parallel,
-            tuple(inputs),
-            lambda embeddings: self._loss(embeddings, labels, indices),
-            micro_batch_size=training.micro_batch_size,
-            backward=accelerator.backward,
-            no_sync=lambda: accelerator.no_sync(self._parallel),
+        """A step, with all that is counted and recorded of it."""
+        start = perf_counter()
+        seed_everything(
+            self.settings.training.seed, epoch, self.step, self.accelerator.process_index
         )
-        value = float(loss) / accelerator.num_processes
-        if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"step {self.global_step + 1}: wanted a finite loss, got {value}; a smaller optimizer.lr or "
-                "training.clip_grad_norm may help"
-            )
-        self._share_loss_gradients()
-        if training.clip_grad_norm is not None:
-            accelerator.clip_grad_norm_(self.model.parameters(), training.clip_grad_norm)
-        for optimizer in self.optimizers:
-            optimizer.step()
-        return value
+        try:
+            loss = self.learner.step(batch)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"step {self.global_step + 1}: {error}") from None
+        self.step += 1
+        rate = self.learner.rate
+        if self.settings.schedule.interval == "step":
+            self.learner.advance(epoch)
+        row = {"step": self.global_step, "epoch": epoch, "loss": loss, "lr": rate}
+        self.log.add_step(row | {"seconds": round(perf_counter() - start, 4)})
+        return loss
 
-    def _loss(self, embeddings: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        """The loss of a batch, on a device that has float64."""
-        home = float64_device(embeddings.device)
-        loss = self.objective(embeddings.to(home), labels.to(home), indices.to(home))
-        return loss.to(embeddings.device)
+    def measure(self, *, of_trunk: bool = False) -> Evaluation:
+        """Evaluate the model as it is on the held-out images, in this process.
 
-    def _share_loss_gradients(self) -> None:
-        """The loss stands outside of data-parallel training: give all processes the same gradient."""
-        processes = self.accelerator.num_processes
-        if processes > 1:
-            for parameter in self.objective.parameters():
-                if parameter.grad is not None:
-                    mean = self.accelerator.reduce(parameter.grad, "mean")
-                    parameter.grad = mean / processes
-
-    def _thaw(self, epoch: int) -> None:
-        """Train the layers that this epoch trains."""
-        model = self.settings.model
-        head_only = epoch <= model.freeze_epochs
-        set_trainable(
-            self.model.model,
-            0 if head_only else model.trainable_layers,
-            text=self.objective.captions,
-        )
-        trainable = tuple(parameter.requires_grad for parameter in self.model.parameters())
-        if trainable != self._trainable:
-            self._trainable = trainable
-            self._parallel = self.accelerator.prepare_model(self.model)
-
-    def _advance(self, epoch: int) -> None:
-        if epoch > self.settings.model.freeze_epochs:
-            for scheduler in self.schedulers:
-                scheduler.step()
-
-    def measure(self) -> Evaluation:
-        """Evaluate the model as it is on the held-out images, in this process."""
+        Args:
+            of_trunk: rank by the features of the backbone, without the embedding on top.
+        """
         return evaluate_model(
             self.model.model,
             self.test_set,
             self.gallery_set,
             recall_at=self.settings.training.recall_at,
-            epoch=self.epoch,
             workers=self.settings.data.workers,
             device=self.accelerator.device,
+            of_trunk=of_trunk,
         )
 
-    def evaluate(self) -> Evaluation:
-        """Evaluate on the held-out images, and keep the weights if they are the best so far."""
-        training = self.settings.training
-        found = self.measure() if self.is_main else None
+    def evaluate(self, *, of_trunk: bool = False) -> Evaluation:
+        """Evaluate on the held-out images, and keep the weights if they are the best so far.
+
+        Args:
+            of_trunk: see :meth:`measure`.
+        """
+        found = self._measured(of_trunk)
+        self._keep(found)
+        return found
+
+    def _measured(self, of_trunk: bool = False) -> Evaluation:
+        """What the main process measures; the others get its metrics."""
+        found = self.measure(of_trunk=of_trunk) if self.is_main else None
         shared = [None if found is None else found.metrics]
         if self.accelerator.num_processes > 1:
             torch.distributed.broadcast_object_list(shared)
-        metrics = shared[0]
-        assert metrics is not None
-        self.log.add_evaluation(self.epoch, self.global_step, metrics)
-        value = metrics[training.monitor]
-        if self.epoch and (self.best["value"] is None or value > self.best["value"]):
-            self.best, self.waited = {"epoch": self.epoch, "value": value}, 0
-            if self.is_main and self.folder is not None:
-                model = self.model.model
-                content = {"model": model.state_dict(), "preprocessing": model.preprocessing}
-                write_checkpoint(self.folder / BEST, content | identity(self))
-        elif self.epoch:
+        assert shared[0] is not None
+        return found or Evaluation(shared[0], torch.empty(0), torch.empty(0))
+
+    def _keep(self, found: Evaluation) -> None:
+        """Record an evaluation, and the weights where it is the best so far."""
+        self.log.add_evaluation(self.epoch, self.global_step, found.metrics)
+        value = found.metrics[self.settings.training.monitor]
+        if not self.epoch:
+            return
+        if self.best["value"] is not None and value <= self.best["value"]:
             self.waited += 1
-        return found or Evaluation(metrics, torch.empty(0), torch.empty(0))
+            return
+        self.best, self.best_found = {"epoch": self.epoch, "value": value}, found
+        self.waited = 0
+        if self.is_main and self.folder is not None:
+            model = self.model.model
+            content = {"model": model.state_dict(), "preprocessing": model.preprocessing}
+            write_checkpoint(self.folder / BEST, content | identity(self))
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""

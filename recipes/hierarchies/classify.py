@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from pml_suprank.recipes.files import write_atomic
 from pml_suprank.recipes.hierarchies.encoders import clip_encoder, encode_names, files_of
@@ -24,6 +23,7 @@ from pml_suprank.recipes.hierarchies.review import GROUPS, read_groups
 from pml_suprank.recipes.hierarchies.rules import RULES, Decided
 from pml_suprank.recipes.hierarchies.tables import TableError
 from pml_suprank.recipes.hierarchies.work_folder import WorkFolder, digest
+from pml_suprank.recipes.progress import progress_bar
 
 __all__ = ["PREDICTIONS", "classify", "read_predictions"]
 
@@ -158,7 +158,7 @@ def _prototypes(
 
 
 def _decide(rule: str, features: Tensor, names: Tensor, groups: Tensor, progress: bool) -> Decided:
-    parts = tqdm(features.split(_BLOCK), desc="classifying", unit="block", disable=not progress)
+    parts = progress_bar("classifying", "block", features.split(_BLOCK), shown=progress)
     return Decided(
         *map(torch.cat, zip(*(RULES[rule](part, names, groups) for part in parts), strict=True))
     )

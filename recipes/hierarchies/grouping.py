@@ -10,9 +10,10 @@ import numpy as np
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
+from pml_suprank.recipes.choices import LINKAGES
+
 __all__ = ["Doubts", "group_titles", "nested_groups", "silhouettes"]
 
-LINKAGES = ("ward", "complete", "average", "single")
 _WORD = re.compile(r"[^\W_]+")
 
 

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.recipes.commands.embed import embed_images
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.pictures import BrokenImageError, read_picture
-from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingError, EmbeddingSet
+from pml_suprank.recipes.engine.encode_data import embed_images
 from pml_suprank.recipes.engine.encoder import Encoder
 from pml_suprank.recipes.files import write_atomic
+from pml_suprank.recipes.progress import progress_bar
 
 __all__ = ["can_be_read", "image_features", "stored_features"]
 
@@ -54,7 +54,7 @@ def image_features(
     """
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     starts = range(0, len(paths), PART)
-    with tqdm(total=len(paths), desc="embedding", unit="image", disable=not progress) as bar:
+    with progress_bar("embedding", "image", total=len(paths), shown=progress) as bar:
         for number, start in enumerate(starts):
             part = list(paths[start : start + PART])
             key = hashlib.sha256("\n".join([about, str(root), *part]).encode()).hexdigest()

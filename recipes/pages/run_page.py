@@ -68,8 +68,9 @@ def render_run(run: RunFolder) -> str:
         rows = {"before": run.sheets["before"], "after": run.sheets["after"]}
         body += [
             "<h2>What is retrieved</h2>",
-            "<p>Held-out images drawn at random, and the ten closest of all others. Frames and dots show how many "
-            "levels of the hierarchy a result shares with the query.</p>",
+            "<p>Held-out images, one at random of each node of the coarsest level (of twelve at most), and the ten "
+            "closest of all others. Frames and dots show how many levels of the hierarchy a result shares with the "
+            "query.</p>",
             legend([level_title(levels, level) for level in range(len(levels))]),
             render_sheets(run.sheets, rows),
         ]
@@ -83,10 +84,13 @@ def render_run(run: RunFolder) -> str:
         body.append(picture(curves(lines, "epoch", "held-out images"), "Metrics by epoch"))
     if run.metrics.get("left_out"):
         body += ["<h2>Left out of the data</h2>", _left_out(run.metrics["left_out"])]
-    body += ["<h2>Settings</h2>", _definitions(run.settings)]
+    body += ["<h2>Settings</h2>", _definitions(run.settings | run.metrics.get("setup", {}))]
+    body.append(_credits(run.metrics.get("credits", {})))
     queries = run.metrics.get("queries")
     lead = f"{queries:,} queries that were not trained on" if queries else "held-out queries"
     lead += f"; {run.metrics.get('iterations', steps):,} steps of training"
+    seconds = round(run.metrics.get("training_seconds", 0))
+    lead += f" in {seconds // 60} min {seconds % 60:02d} s" if seconds else ""
     return _page(f"{loss}: {run.name}", html.escape(lead), body, len(levels))
 
 
@@ -147,6 +151,14 @@ def render_comparison(runs: Sequence[RunFolder]) -> str:
     return _page(
         "Comparison of runs", f"{len(runs)} runs: {html.escape(', '.join(names))}", body, 0
     )
+
+
+def _credits(credit: Mapping[str, str]) -> str:
+    """Who made the images that the page shows."""
+    if not credit:
+        return ""
+    texts = "; ".join(f"{name}: {text}" for name, text in credit.items())
+    return f"<footer>Images shown on this page: {html.escape(texts)}. Passed on under the same licences.</footer>"
 
 
 def _level_names(run: RunFolder) -> list[str]:

@@ -9,12 +9,11 @@ from typing import Any
 
 from PIL import ImageFont
 
-from pml_suprank.integrations import package_folder, require
 from studies.data.glyph_letters import SCRIPTS
+from studies.data.packages import needed_folder, needed_module
 
-__all__ = ["EXTRA", "FAMILIES", "Face", "font_versions", "list_faces", "open_face"]
+__all__ = ["FAMILIES", "Face", "font_versions", "list_faces", "open_face"]
 
-EXTRA = "leaderboard"
 _FAMILIES = """
 abril-fatface alegreya-sans alfa-slab-one almarai amiri arimo assistant baloo-2 black-ops-one cairo cardo
 caveat chakra-petch comfortaa cormorant dancing-script dm-serif-display eb-garamond exo-2 fira-code
@@ -88,19 +87,19 @@ def list_faces() -> list[Face]:
     """A regular, a bold and an italic face of every family, as far as it has them, sorted by family.
 
     Raises:
-        ImportError: a package of the extra ``leaderboard`` is missing.
+        ImportError: a package of ``studies/requirements.txt`` is missing.
         ValueError: a package whose font is under another licence than expected.
     """
     faces = []
     for slug in FAMILIES:
-        folder = package_folder(f"fontpkg_{slug.replace('-', '_')}", EXTRA)
+        folder = needed_folder(f"fontpkg_{slug.replace('-', '_')}")
         about = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
         if about["license"] not in _FREE:
             raise ValueError(
                 f"licence of {about['family']}: wanted one of {', '.join(_FREE)}, got {about['license']}"
             )
         faces += _styles(folder, about)
-    shipped = package_folder("matplotlib", EXTRA) / "mpl-data" / "fonts" / "ttf"
+    shipped = needed_folder("matplotlib") / "mpl-data" / "fonts" / "ttf"
     for family, (licence, *stems) in _MATPLOTLIB.items():
         faces += [Face(family, stem, shipped / f"{stem}.ttf", licence) for stem in stems]
     return sorted(faces, key=lambda face: face.name)
@@ -137,7 +136,7 @@ def _styles(folder: Path, about: dict[str, Any]) -> list[Face]:
 
 def _axes(path: Path, weight: float) -> tuple[float, ...]:
     """The default of every axis but the weight's, which is as wanted or as near as the font goes."""
-    fonts: Any = require("fontTools.ttLib", EXTRA)
+    fonts: Any = needed_module("fontTools.ttLib")
     with fonts.TTFont(path, lazy=True) as font:
         axes: Sequence[Any] = font["fvar"].axes
         return tuple(

@@ -10,10 +10,10 @@ from PIL import Image, ImageDraw, features
 from PIL import __version__ as pillow_version
 from tqdm import tqdm
 
-from pml_suprank.integrations import require
 from pml_suprank.recipes.data.raster_cache import Arrays, cached_arrays, is_table
-from studies.data.glyph_fonts import EXTRA, Face, font_versions, open_face
+from studies.data.glyph_fonts import Face, font_versions, open_face
 from studies.data.glyph_letters import Letter
+from studies.data.packages import needed_module
 
 __all__ = ["draw_glyphs", "load_glyph_rasters"]
 
@@ -88,7 +88,7 @@ def draw_glyphs(
     Yields:
         Place in ``letters``, and the image [size, size], uint8.
     """
-    fonts: Any = require("fontTools.ttLib", EXTRA)
+    fonts: Any = needed_module("fontTools.ttLib")
     with fonts.TTFont(face.path, lazy=True) as font:
         cmap = font.getBestCmap()
     for script in filter(face.draws, dict.fromkeys(letter.script for letter in letters)):

@@ -45,7 +45,7 @@ def load_glyphs(
 ) -> RasterImages:
     """Letters of seven scripts drawn by some 80 families of typefaces, with the taxonomy glyph < letter < script.
 
-    The typefaces come with pip packages (the extra ``leaderboard``). "test" has a third of the letters of every
+    The typefaces come with pip packages (``studies/requirements.txt``). "test" has a third of the letters of every
     script, drawn by 40% of the families that have the script; "train" has the other letters by the other families,
     and "fit" and "val" are parts of "train" cut by the same rule. No letter and no family is on both sides of a cut.
     A class has 2 to 16 images, of different families as far as there are.
@@ -64,7 +64,7 @@ def load_glyphs(
 
     Raises:
         ValueError: another split, a limit below 1, or a limit that leaves nothing to split.
-        ImportError: a package of the extra ``leaderboard`` is missing.
+        ImportError: one of them is missing.
     """
     sides = () if split is None else choose("split", split, SIDES)
     faces, letters = list_faces(), list_letters()

@@ -44,7 +44,7 @@ def load_signwriting(
 ) -> RasterImages:
     """643 symbols of SignWriting in several views each, with the taxonomy symbol < group < category.
 
-    The font comes with a pip package (the extra ``leaderboard``). "test" has 40% of the symbols of every group and
+    The font comes with a pip package (``studies/requirements.txt``). "test" has 40% of the symbols of every group and
     "train" the others; "fit" and "val" are parts of "train" by the same rule. A class of a split has 2 to 16 images.
 
     Args:
@@ -61,7 +61,7 @@ def load_signwriting(
 
     Raises:
         ValueError: another split, a limit below 1, a size below 16, or a limit that leaves nothing to split.
-        ImportError: the package of the extra ``leaderboard`` is missing.
+        ImportError: it is missing.
     """
     sides = () if split is None else choose("split", split, SIDES)
     drawn = load_symbols(size, None if root is None else Path(root), progress)

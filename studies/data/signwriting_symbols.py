@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont, features
 from PIL import __version__ as pillow_version
 from tqdm import tqdm
 
-from pml_suprank.integrations import package_folder
 from pml_suprank.recipes.data.raster_cache import Arrays, cached_arrays, is_table
+from studies.data.packages import needed_folder
 
 __all__ = ["CATEGORIES", "FIRST", "GROUPS", "LICENCE", "list_symbols", "load_symbols"]
 
@@ -93,7 +93,7 @@ def load_symbols(size: int, folder: Path | None = None, progress: bool = True) -
     """
     if size < 16:
         raise ValueError(f"size: wanted at least 16 pixels, got {size}")
-    path = package_folder("signwriting", "leaderboard") / "visualizer" / "SuttonSignWritingLine.ttf"
+    path = needed_folder("signwriting") / "visualizer" / "SuttonSignWritingLine.ttf"
     versions = [version("signwriting"), pillow_version, features.version("freetype2")]
 
     def fits(found: Mapping[str, np.ndarray]) -> bool:

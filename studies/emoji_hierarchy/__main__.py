@@ -18,13 +18,13 @@ from typing import Any
 
 import torch
 
-from pml_suprank.recipes.config import Config, at_least, fraction, positive
 from pml_suprank.recipes.data.emoji import load_emoji
 from pml_suprank.recipes.hierarchies.proposal import parse_levels
 from studies.emoji_hierarchy.agreement import Study
 from studies.emoji_hierarchy.encoders import CLASSIFIERS, ENCODERS, train_tower
 from studies.emoji_hierarchy.tables import write_tables
 from studies.emoji_hierarchy.training import parse_arm, train_arm, write_results
+from studies.options import add_budget, at_least, budget_of, fraction
 
 __all__ = ["main"]
 
@@ -64,10 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     add = part("training", "the quickstart on hierarchies made from names", _training)
     add("--arms", nargs="+", default=ARMS,
         help=f"loss:tree; a tree is none, true, random or an encoder ({' '.join(ARMS)})")  # fmt: skip
-    add("--epochs", type=at_least(1), default=Config.epochs, help=f"({Config.epochs})")
-    add("--batch-size", type=at_least(4), default=Config.batch_size, help=f"({Config.batch_size})")
-    add("--lr", type=positive, default=Config.lr, help=f"({Config.lr})")
-    add("--image-size", type=at_least(32), default=Config.image_size, help=f"({Config.image_size})")
+    add_budget(add, "limit", "threads", "cache_dir", "embedding_size")
     return parser
 
 
@@ -109,17 +106,9 @@ def _training(options: argparse.Namespace) -> str:
     for seed in options.seeds:
         for arm, name in zip(arms, options.arms, strict=True):
             print(f"\n{name}, seed {seed}", flush=True)
-            config = Config(
-                seed=seed,
-                epochs=options.epochs,
-                batch_size=options.batch_size,
-                lr=options.lr,
-                image_size=options.image_size,
-                limit=options.limit,
-            )
             plain = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
             folder = options.output / "training" / f"{plain}-{seed}"
-            results[arm, seed] = train_arm(arm, config, levels, folder, options.cache_dir)
+            results[arm, seed] = train_arm(arm, seed, budget_of(options), levels, folder)
             text = write_results(options.output, results, list(levels))
     return text
 

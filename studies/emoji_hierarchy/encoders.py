@@ -5,16 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pml_suprank.recipes.commands.finetune import finetune
 from pml_suprank.recipes.data.emoji import EmojiDataset
-from pml_suprank.recipes.embeddings import EmbeddingSet
-from pml_suprank.recipes.engine.checkpoints import LAST
-from pml_suprank.recipes.engine.encoder import Encoder, build_model, model_transforms, read_settings
-from pml_suprank.recipes.engine.parsing import ConfigError
-from pml_suprank.recipes.engine.run_paths import resolved
+from pml_suprank.recipes.embedding_set import EmbeddingSet
+from pml_suprank.recipes.engine.encoder import Encoder, build_model, model_transforms
 from pml_suprank.recipes.engine.settings import ModelSettings
 from pml_suprank.recipes.hierarchies.rules import RULES
 from studies.clip_emoji import settings_of
+from studies.emoji_runs import check_run, trained
 
 __all__ = ["CLASSIFIERS", "ENCODERS", "train_tower", "write_efficientnet"]
 
@@ -54,12 +51,10 @@ def train_tower(
     settings = settings_of("start", options, seed, folder)
     if cache_dir is not None:
         settings = replace(settings, data=replace(settings.data, root=str(cache_dir)))
-    if (folder / LAST).exists() and read_settings(folder) != resolved(settings):
-        raise ConfigError(f"output: {folder} holds a run of other settings; use another folder")
+    check_run(settings, folder)
 
     def train() -> Path:
-        if not (folder / "metrics.json").exists():
-            finetune(settings, folder, resume=True)
+        trained(settings, folder)
         return folder
 
     return train

@@ -71,7 +71,7 @@ def group_names(work: WorkFolder, names: Path, levels: Mapping[str, int], encode
         work: the work folder.
         names: see :func:`write_names`.
         levels: name to number of groups, finest first.
-        encoder: of the names, see :data:`pml_suprank.recipes.hierarchies.encoders.ENCODERS`.
+        encoder: of the names, see :data:`pml_suprank.recipes.choices.ENCODERS`.
 
     Returns:
         What was done, in lines.

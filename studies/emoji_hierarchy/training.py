@@ -8,21 +8,21 @@ from typing import Any
 
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.integrations.plain_files import read_json
-from pml_suprank.recipes.config import Config
 from pml_suprank.recipes.data.emoji import EmojiDataset, load_emoji, split_emoji
-from pml_suprank.recipes.evaluation import COLUMNS, evaluate
+from pml_suprank.recipes.data.emoji_images import EmojiImages
+from pml_suprank.recipes.engine.parsing import ConfigError
+from pml_suprank.recipes.engine.sets import Sets
 from pml_suprank.recipes.files import write_atomic, write_csv, write_json, write_text
 from pml_suprank.recipes.hierarchies.work_folder import WorkFolder
 from pml_suprank.recipes.hierarchies.writing import HIERARCHY, REPORT, write_hierarchy
-from pml_suprank.recipes.loss_choices import LOSSES
 from pml_suprank.recipes.pages.figures import bar_chart
-from pml_suprank.recipes.training import Session
 from studies.emoji_hierarchy.source import (
     group_names,
     with_taxonomy,
     write_names,
     write_taxonomy,
 )
+from studies.emoji_runs import COLUMNS, LOSSES, METRICS, Budget, check_run, emoji_settings, trained
 
 __all__ = ["WITHOUT", "Arm", "parse_arm", "train_arm", "write_results"]
 
@@ -30,7 +30,7 @@ WITHOUT = {"suphap": "supap", "happier": "roadmap"}
 """A loss on hierarchies and what it is without one."""
 
 TITLES = {"none": "none", "true": "Unicode's", "random": "random groups"}
-CHECKPOINT, SETTINGS, METRICS = "checkpoint.pt", "settings.json", "metrics.json"
+ARM, RUN = "arm.json", "run"
 
 
 @dataclass(frozen=True)
@@ -106,57 +106,42 @@ def training_set(
 
 
 def train_arm(
-    arm: Arm, config: Config, levels: Mapping[str, int], folder: Path, cache_dir: Path | None = None
+    arm: Arm, seed: int, budget: Budget, levels: Mapping[str, int], folder: Path
 ) -> dict[str, Any]:
     """Train as the quickstart does and evaluate on the held-out emoji with their true taxonomy.
 
     Args:
-        arm: the way to train; its loss takes the place of that of ``config``.
-        config: of the quickstart.
+        arm: the way to train.
+        seed: of the split, the weights and the batches, and of random groups.
+        budget: that of the quickstart or a smaller one.
         levels: numbers of groups, finest first.
-        folder: of the run. A finished run is read, an interrupted one goes on.
-        cache_dir: folder of the drawn emoji; None is the user's cache folder.
+        folder: of the arm; the one of the run of ``finetune`` is ``run`` in it. A finished run is read, an interrupted
+            one goes on.
 
     Returns:
-        The content of ``metrics.json``.
+        "metrics" of the trained model, and "agreement" of the groups with the true ones, level to AMI.
 
     Raises:
-        ValueError: the folder holds a run of other settings, or settings that do not fit the data.
+        ConfigError: the folder holds a run of other settings, or settings that do not fit the data.
     """
-    settings = {
-        "arm": asdict(arm),
-        "levels": dict(levels),
-        "config": asdict(config) | {"loss": arm.loss},
-    }
-    if (folder / SETTINGS).exists():
-        stored = read_json(folder / SETTINGS)
-        if stored != settings:
-            raise ValueError(f"output: {folder} holds a run of other settings, {stored}")
-        if (folder / METRICS).exists():
-            return read_json(folder / METRICS)
-    config = Config(**settings["config"])
-    config.check()
-    data = load_emoji(cache_dir=cache_dir, limit=config.limit)
-    train_set, test_set = split_emoji(data, config.seed)
-    train_set, agreement = training_set(train_set, arm, config.seed, levels, folder)
-    session = Session(config, train_set)
-    write_json(folder / SETTINGS, settings)
-    checkpoint = folder / CHECKPOINT
-    if checkpoint.exists():
-        session.load(checkpoint)
-        print(f"resuming after epoch {session.epoch} of {config.epochs}", flush=True)
-    session.train(after_epoch=lambda: session.save(checkpoint))
-    found, _ = evaluate(session.models, test_set.with_transform(session.transform))
-    metrics = {
-        "metrics": found,
-        "agreement": agreement,
-        "train_emoji": len(train_set.emoji),
-        "test_emoji": len(test_set.emoji),
-        "iterations": len(session.history),
-        "training_seconds": round(session.seconds, 1),
-    }
-    write_json(folder / METRICS, metrics)
-    return metrics
+    settings = emoji_settings(LOSSES[arm.loss], 0, seed, budget)
+    about = {"arm": asdict(arm), "levels": dict(levels)}
+    check_run(settings, folder / RUN)
+    if (folder / ARM).exists():
+        stored = read_json(folder / ARM)
+        if stored["about"] != about:
+            raise ConfigError(
+                f"--output: {folder} holds a run of other settings, {stored['about']}"
+            )
+        if (folder / RUN / METRICS).exists():
+            metrics = read_json(folder / RUN / METRICS)["after"]
+            return {"metrics": metrics, "agreement": stored["agreement"]}
+    data = load_emoji(cache_dir=budget.cache_dir, limit=budget.limit)
+    train, test = split_emoji(data, seed)
+    train, agreement = training_set(train, arm, seed, levels, folder)
+    write_json(folder / ARM, {"about": about, "agreement": agreement})
+    sets = Sets(EmojiImages(train, return_index=True), EmojiImages(test))
+    return {"metrics": trained(settings, folder / RUN, sets=sets)["after"], "agreement": agreement}
 
 
 Results = Mapping[tuple[Arm, int], Mapping[str, Any]]
@@ -188,7 +173,7 @@ def write_results(output: Path, results: Results, levels: Sequence[str]) -> str:
         ]
         cells += [_cell([run["metrics"][key] for run in runs.values()]) for key in COLUMNS.values()]
         lines.append("| " + " | ".join([title, arm.title, *cells]) + " |")
-        bars[f"{title}: {arm.title}"] = [run["metrics"]["h_ap"] for run in runs.values()]
+        bars[f"{title}: {arm.title}"] = [run["metrics"][COLUMNS["H-AP"]] for run in runs.values()]
         for seed, run in runs.items():
             values = {column: run["metrics"][key] for column, key in COLUMNS.items()}
             agreement = {f"AMI {level}": run["agreement"].get(level, "") for level in levels}

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import torch
 
-from pml_suprank.recipes.config import at_least
 from studies.leaderboard.boards import make_boards
 from studies.leaderboard.entrants import ENTRANTS, LEARNING_RATES
 from studies.leaderboard.heads import Budget
 from studies.leaderboard.runs import Source
+from studies.options import at_least
 
 __all__ = ["DATA", "check_seeds", "main"]
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 
-from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.files import write_json, write_text
 from studies.leaderboard.__main__ import DATA
 from studies.leaderboard.ablations import ARMS, Arm
 from studies.leaderboard.runs import FINAL, Run, complete
 from studies.leaderboard.tables import spread
+from studies.options import at_least
 
 __all__ = ["main", "table"]
 

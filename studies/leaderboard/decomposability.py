@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 
-from pml_suprank.recipes.config import at_least
 from pml_suprank.recipes.files import write_atomic, write_json, write_text
 from studies.leaderboard.__main__ import DATA, check_seeds
 from studies.leaderboard.decomposability_figure import decomposability_figure
@@ -26,6 +25,7 @@ from studies.leaderboard.memory_arms import ARMS, IDEALS, MemoryRun, read_arm, r
 from studies.leaderboard.memory_tables import table
 from studies.leaderboard.pool import each
 from studies.leaderboard.runs import FINAL, TUNING, load_splits
+from studies.options import at_least
 
 __all__ = ["main"]
 

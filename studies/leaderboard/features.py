@@ -88,7 +88,7 @@ def load_features(
 
     Raises:
         ValueError: an unknown data set or split.
-        ImportError: a package of the extra ``leaderboard`` is missing.
+        ImportError: a package of ``studies/requirements.txt`` is missing.
     """
     items = load_items(data, split, limit, cache_dir)
     what = [_LAYOUT, data, split, views, image_size, limit, version("timm")]

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import torch
 
-from pml_suprank.recipes.config import at_least
 from studies.leaderboard.__main__ import DATA, check_seeds
 from studies.leaderboard.boards import make_boards
 from studies.leaderboard.entrants import ENTRANTS
 from studies.leaderboard.fine_tuning import FullBudget
+from studies.options import at_least
 
 __all__ = ["main"]
 

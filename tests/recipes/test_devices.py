@@ -15,17 +15,19 @@ pytest.importorskip("faiss", reason="needs the recipes extra")
 
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from pml_suprank.recipes import labelled_search, landmark_protocols
 from pml_suprank.recipes.__main__ import main as suprank
-from pml_suprank.recipes.commands import evaluate, landmarks
-from pml_suprank.recipes.commands.finetune import finetune
+from pml_suprank.recipes.command_line.options import add_device
+from pml_suprank.recipes.commands import evaluate
 from pml_suprank.recipes.commands.finetune import main as finetune_command
-from pml_suprank.recipes.devices import add_device, choose_device, float64_device, tell_device
-from pml_suprank.recipes.embeddings import EmbeddingSet
-from pml_suprank.recipes.engine import evaluation
-from pml_suprank.recipes.engine import trainer as training
+from pml_suprank.recipes.devices import choose_device, float64_device, tell_device
+from pml_suprank.recipes.embedding_set import EmbeddingSet
+from pml_suprank.recipes.engine import accelerator as accelerators
+from pml_suprank.recipes.engine import evaluation, learner
+from pml_suprank.recipes.engine.accelerator import make_accelerator
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
+from pml_suprank.recipes.engine.whole_run import finetune
 from pml_suprank.recipes.hierarchies import encoders
-from studies import clip_emoji
 from tests.recipes.engine.tiny_runs import content
 
 CPU, CUDA, MPS = map(torch.device, ("cpu", "cuda", "mps"))
@@ -143,9 +145,11 @@ COMMANDS = {
     "search": ["query", "index", "--model", "run", "--image", "x.png"],
     "build-hierarchy": ["propose", "work", "--levels", "a=2", "--encoder", "random:0"],
     "landmarks": ["revisited", "root", "--queries", "q.npz", "--gallery", "g.npz"],
-    "clip_emoji": [],
     "finetune": ["--output", "never", "--config", "cub-happier", "--data.root", "never"],
 }
+
+
+STEPS = ("search", "build-hierarchy", "landmarks")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -165,7 +169,7 @@ def test_every_command_takes_a_device(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_help_names_the_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    step = [*COMMANDS[command][:1]] if command in ("search", "build-hierarchy") else []
+    step = [*COMMANDS[command][:1]] if command in STEPS else []
     with pytest.raises(SystemExit):
         suprank([command, *step, "--help"])
     assert "--device DEVICE" in capsys.readouterr().out
@@ -207,7 +211,7 @@ def test_models_go_where_they_are_told_to(
         seen.append(torch.device(device))
         raise Reached
 
-    for module in ("embed", "engine.encoder", "hierarchies.encoders"):
+    for module in ("engine.encode_data", "engine.encoder", "hierarchies.encoders"):
         monkeypatch.setattr(f"pml_suprank.recipes.{module}.load_encoder", reached)
     machine.has(cuda=2)
     name = [f"run:{run}", "--device", "cuda:1"]
@@ -265,7 +269,7 @@ def test_evaluate_measures_there(
         seen.append(device)
         raise Reached
 
-    monkeypatch.setattr(evaluate, "evaluate_embeddings", reached)
+    monkeypatch.setattr(labelled_search, "evaluate_embeddings", reached)
     with pytest.raises(Reached):
         suprank(["evaluate", str(points), "--device", device])
     assert seen == [torch.device(wanted)]
@@ -284,7 +288,7 @@ def test_metrics_get_their_embeddings_there(
     monkeypatch.setattr("pml_suprank.metrics.evaluate", reached)
     found = EmbeddingSet.load(points)
     with pytest.raises(Reached):
-        evaluate.evaluate_embeddings(
+        labelled_search.evaluate_embeddings(
             found, found if has_gallery else None, device=torch.device("meta")
         )
     assert seen == ["meta"] * (1 + has_gallery)
@@ -301,7 +305,7 @@ def test_landmarks_are_measured_there(
         seen.append(device)
         raise Reached
 
-    monkeypatch.setattr(landmarks, "_load", reached)
+    monkeypatch.setattr(landmark_protocols, "load_embeddings", reached)
     with pytest.raises(Reached):
         suprank(["landmarks", *COMMANDS["landmarks"], "--device", device])
     assert seen == [torch.device(wanted)]
@@ -334,10 +338,10 @@ def test_a_loss_is_computed_where_float64_is(
         seen.extend(part.device.type for part in parts)
         return parts[0].double().square().sum()
 
-    monkeypatch.setattr(training, "float64_device", lambda device: device if has_float64 else CPU)
+    monkeypatch.setattr(learner, "float64_device", lambda device: device if has_float64 else CPU)
     with FakeTensorMode():  # a CUDA device that is none stands for one without float64
         parts = [torch.zeros(4, 2), torch.zeros(4, 1).long(), torch.arange(4)]
-        loss = training.Trainer._loss(
+        loss = learner.Learner._loss(
             SimpleNamespace(objective=objective),  # type: ignore[arg-type]
             *(part.to("cuda") for part in parts),
         )
@@ -347,17 +351,17 @@ def test_a_loss_is_computed_where_float64_is(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="accelerate keeps to the GPU")
 def test_accelerate_is_asked(machine: Machine) -> None:
-    assert training.make_accelerator().device == CPU
-    assert training.make_accelerator(device="cpu").device == CPU
+    assert make_accelerator().device == CPU
+    assert make_accelerator(device="cpu").device == CPU
     for device in ("cuda", "mps"):
         with pytest.raises(ConfigError, match=f"^--device: wanted auto or cpu, got '{device}'"):
-            training.make_accelerator(device=device)
+            make_accelerator(device=device)
     with pytest.raises(ConfigError, match="wanted no or bf16 without a GPU"):
-        training.make_accelerator("fp16", "cpu")
+        make_accelerator("fp16", "cpu")
     machine.has(cuda=2)  # while accelerate keeps to the CPU in this process, as it may be set to
-    assert training.make_accelerator().device == CPU
+    assert make_accelerator().device == CPU
     with pytest.raises(ConfigError, match="^--device: wanted cpu, as accelerate is set, got cuda"):
-        training.make_accelerator(device="cuda")
+        make_accelerator(device="cuda")
 
 
 def test_accelerate_gets_the_device(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,48 +370,17 @@ def test_accelerate_gets_the_device(machine: Machine, monkeypatch: pytest.Monkey
     def accelerator(mixed_precision: str, cpu: bool) -> Any:
         return SimpleNamespace(device=CPU if cpu else CUDA, num_processes=processes)
 
-    monkeypatch.setattr(training.accelerate, "Accelerator", accelerator)
+    monkeypatch.setattr(accelerators.accelerate, "Accelerator", accelerator)
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
     machine.has(cuda=2)
     processes = 1
     for device, wanted in (("auto", CUDA), ("cpu", CPU), ("cuda", CUDA), ("cuda:1", CUDA)):
-        assert training.make_accelerator("bf16", device).device == wanted
+        assert make_accelerator("bf16", device).device == wanted
     assert current == [torch.device("cuda:1")]
     processes = 2
-    training.make_accelerator(device="cuda")
+    make_accelerator(device="cuda")
     with pytest.raises(ConfigError, match="^--device: wanted cuda for 2 processes, each of which"):
-        training.make_accelerator(device="cuda:1")
-
-
-def test_clip_emoji_trains_and_evaluates_there(
-    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    seen = []
-    fake = SimpleNamespace(device=MPS)
-
-    def made(precision: str = "no", device: Any = "auto") -> Any:
-        seen.append(device)
-        return fake
-
-    def loaded(folder: Path, device: torch.device) -> None:
-        seen.append(device)
-        raise ConfigError("far enough")
-
-    monkeypatch.setattr(clip_emoji, "make_accelerator", made)
-    monkeypatch.setattr(
-        clip_emoji, "finetune", lambda *_, accelerator, **__: seen.append(accelerator)
-    )
-    monkeypatch.setattr(clip_emoji, "load_sets", lambda settings: SimpleNamespace(test=None))
-    monkeypatch.setattr(clip_emoji, "load_encoder", loaded)
-    machine.has(mps=True)
-    with pytest.raises(SystemExit):
-        suprank(["clip_emoji", "--output", str(tmp_path)])
-    assert seen == [MPS, fake, MPS]
-    assert (
-        capsys.readouterr().err.splitlines()[0]
-        == "device: mps; what needs float64 is computed on cpu"
-    )
+        make_accelerator(device="cuda:1")
 
 
 @pytest.mark.parametrize("command", ["evaluate", "landmarks"])
@@ -418,9 +391,8 @@ def test_too_little_memory(
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
     monkeypatch.setattr(evaluate, "_read", full)
-    monkeypatch.setattr(landmarks, "_load", full)
-    with pytest.raises(SystemExit):
-        suprank([command, *COMMANDS[command], "--device", "cpu"])
+    monkeypatch.setattr(landmark_protocols, "load_embeddings", full)
+    assert suprank([command, *COMMANDS[command], "--device", "cpu"]) == 2
     error = capsys.readouterr().err
     assert "--device: wanted one with more memory, or cpu, got cpu: CUDA out of memory." in error
 

@@ -18,6 +18,12 @@ import yaml
 
 from pml_suprank.recipes.__main__ import main as suprank
 from pml_suprank.recipes.commands.finetune import main
+from pml_suprank.recipes.engine.encoder import build_model, load_best, model_transforms
+from pml_suprank.recipes.engine.evaluation import evaluate_model
+from pml_suprank.recipes.engine.parsing import settings_from
+from pml_suprank.recipes.engine.sets import load_sets
+from pml_suprank.recipes.engine.trainer import Trainer
+from pml_suprank.recipes.seeding import seed_everything
 from tests.recipes.engine.tiny_runs import content
 
 
@@ -214,6 +220,53 @@ def test_broken_images_in_training_and_in_the_test_set(
     assert "--data.check_images true" in shown
     assert main(arguments(tmp_path, content(root, data={"on_error": "skip"}), "--overwrite")) == 0
     assert "6 broken images left out" in capsys.readouterr().out  # those of the six test classes
+
+
+def test_before_is_what_the_backbone_can_do(photos: Path, tmp_path: Path) -> None:
+    """A new head is random: the features below it are ranked; one that was trained is ranked by."""
+    first = content(photos, training={"epochs": 1})
+    assert main(arguments(tmp_path, first)) == 0
+    seed_everything(0)
+    model = build_model(settings_from(first).model)
+    sets = load_sets(settings_from(first))
+    test = sets.test.with_transform(model_transforms(model, settings_from(first).model)[1])
+    folder = tmp_path / "run"
+    found = json.loads((folder / "before.json").read_text())["metrics"]
+    assert found != evaluate_model(model, test).metrics
+    assert found == evaluate_model(model, test, of_trunk=True).metrics
+    (folder / "before.json").rename(tmp_path / "first.json")
+
+    second = content(photos, model={"weights": f"run:{folder}"}, training={"epochs": 1})
+    moved = tmp_path / "second"
+    moved.mkdir()
+    assert main(arguments(moved, second)) == 0
+    load_best(model, folder)
+    found = json.loads((moved / "run" / "before.json").read_text())["metrics"]
+    assert found == evaluate_model(model, test).metrics
+
+
+def test_a_retry_needs_no_word_where_nothing_was_trained(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(trainer: Trainer) -> None:
+        raise KeyboardInterrupt
+
+    words = arguments(tmp_path, content(photos, training={"epochs": 1}))
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
+    for place in ("evaluate", "train"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, place, lambda self, **_: stop(self))
+            assert main(words) == 130
+        assert checkpoint.exists() == (place == "train")
+        assert ("--resume" in capsys.readouterr().err) == checkpoint.exists()
+    assert main([*words, "--optimizer.lr", "0.002"]) == 0  # other settings, too
+    assert main(words) == 2  # now there is something to lose
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])  # and perhaps there is
+    assert main(words) == 2
+    assert "holds a run; pass --resume" in capsys.readouterr().err
 
 
 def test_mixed_precision(tmp_path: Path, photos: Path) -> None:

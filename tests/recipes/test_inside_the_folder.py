@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from pml_suprank.recipes.commands.evaluate import evaluate_embeddings, per_query
-from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingSet
+from pml_suprank.recipes.labelled_search import evaluate_embeddings
+from pml_suprank.recipes.metric_tables import per_query
 from pml_suprank.recipes.pages.results_page import Query, render_results
 from pml_suprank.recipes.pages.sheets import file_thumbnail, no_image, tile
 

@@ -15,13 +15,13 @@ pytest.importorskip("accelerate", reason="needs the recipes extra")
 from PIL import Image
 
 from pml_suprank.recipes.__main__ import main as suprank
-from pml_suprank.recipes.commands.evaluate import evaluate_embeddings
-from pml_suprank.recipes.commands.finetune import finetune
 from pml_suprank.recipes.data.images import BrokenImageError
-from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingError, EmbeddingSet
 from pml_suprank.recipes.engine.evaluation import check_monitor
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.sets import load_sets
+from pml_suprank.recipes.engine.whole_run import finetune
+from pml_suprank.recipes.labelled_search import evaluate_embeddings
 from pml_suprank.recipes.levels import level_facts, level_title, telling
 from tests.recipes.data.trees import names, picture, write
 from tests.recipes.engine.tiny_runs import content

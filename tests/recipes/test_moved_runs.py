@@ -12,7 +12,7 @@ pytest.importorskip("accelerate", reason="needs the recipes extra")
 pytest.importorskip("faiss", reason="needs the recipes extra")
 
 from pml_suprank.recipes.__main__ import main as suprank
-from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.engine.encoder import read_settings
 from pml_suprank.recipes.engine.parsing import parse_settings
 from pml_suprank.recipes.engine.run_paths import below, placed, resolved, split_root
@@ -103,8 +103,7 @@ def test_moved_images_of_a_run_are_said(
 ) -> None:
     run, moved = str(home / "runs/first"), tmp_path / "moved"
     shutil.move(home / "photos", moved)
-    with pytest.raises(SystemExit):
-        suprank(["evaluate", run])
+    assert suprank(["evaluate", run]) == 2
     shown = capsys.readouterr().err
     assert f"not found at '{home / 'photos'}'; pass --data.root" in shown
     words = ["evaluate", run, "--data.root", str(moved), "--output", str(tmp_path / "a")]

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.recipes.commands.embed import embed_images
-from pml_suprank.recipes.commands.evaluate import evaluate_embeddings
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.pictures import BrokenImageError, read_picture
-from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingSet
+from pml_suprank.recipes.engine.encode_data import embed_images
 from pml_suprank.recipes.engine.encoder import Encoder
+from pml_suprank.recipes.labelled_search import evaluate_embeddings
 from pml_suprank.recipes.pages.results_page import Query, render_picture, render_results
 from pml_suprank.recipes.pages.review_page import render_uncertain
 from pml_suprank.recipes.pages.sheets import no_image, thumbnail, tile

@@ -91,4 +91,4 @@ def test_every_name_is_parsed_and_trains(name: str, photos: Path) -> None:
     assert [row["epoch"] for row in trainer.log.history] == [1, 2]
     has_proxies = "ProxyClusterLoss" in str(raw["loss"])
     assert bool(list(trainer.objective.parameters())) == has_proxies
-    assert len(trainer.optimizers) == (2 if raw.get("loss_optimizer") else 1)
+    assert len(trainer.learner.optimizers) == (2 if raw.get("loss_optimizer") else 1)

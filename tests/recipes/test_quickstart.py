@@ -1,4 +1,4 @@
-"""The quickstart on a few emoji: every file, interruption and resumption, options."""
+"""The quickstart on a few emoji: every file, what other commands do with it, interruption and resumption, options."""
 
 import csv
 import json
@@ -13,27 +13,35 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
+
+pytest.importorskip("accelerate", reason="needs the recipes extra")
 
 from pml_suprank.recipes import __main__ as suprank
 from pml_suprank.recipes.commands import quickstart
-from pml_suprank.recipes.config import Config
-from pml_suprank.recipes.data.emoji import LICENCES
-from pml_suprank.recipes.evaluation import METRICS
-from pml_suprank.recipes.loss_choices import LOSSES
-from pml_suprank.recipes.training import Session, load_models
-from studies import compare
+from pml_suprank.recipes.data.emoji import LICENCES, EmojiDataset
+from pml_suprank.recipes.embedding_set import EmbeddingSet
+from pml_suprank.recipes.engine.checkpoints import read_checkpoint
+from pml_suprank.recipes.engine.encoder import load_encoder, read_settings
+from pml_suprank.recipes.engine.learner import Learner
+from pml_suprank.recipes.engine.parsing import parse_settings
+from pml_suprank.recipes.engine.settings import Settings
 
 TINY = ["--limit", "64", "--batch-size", "16", "--image-size", "32", "--embedding-size", "16"]
 FILES = {
-    "before.json",
-    "checkpoint.pt",
-    "config.json",
-    "curve.png",
-    "history.csv",
     "LICENCES.txt",
-    "metrics.csv",
+    "before.json",
+    "best.pt",
+    "checkpoint.pt",
+    "config.yaml",
+    "embeddings.npz",
+    "evaluations.csv",
+    "history.csv",
+    "items.json",
     "metrics.json",
     "report.html",
+    "sheets.json",
+    "tensorboard",
 }
 
 
@@ -44,11 +52,16 @@ def arguments(output: Path, cache_dir: Path, *more: str) -> list[str]:
 def contents(run: Path) -> dict[str, Any]:
     """Results without the times."""
     checkpoint = torch.load(run / "checkpoint.pt", weights_only=True)
+    for row in checkpoint["history"]:
+        del row["seconds"]
     metrics = json.loads((run / "metrics.json").read_text())
-    for name in ("seconds", "training_seconds"):
-        checkpoint.pop(name, None)
-        metrics.pop(name, None)
+    del metrics["training_seconds"]
     return {"checkpoint": checkpoint, "metrics": metrics}
+
+
+def retrieved(run: Path) -> str:
+    page = (run / "report.html").read_text(encoding="utf-8")
+    return page.split("<h2>What is retrieved</h2>")[1].split("<h2>Training</h2>")[0]
 
 
 def assert_same(ours: Any, theirs: Any, where: str = "") -> None:
@@ -80,21 +93,73 @@ def finished(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Path:
 def test_run_folder(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == FILES
     metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["before"].keys() == metrics["after"].keys()
     for when in ("before", "after"):
-        assert metrics[when].keys() == METRICS.keys()
         assert all(0 <= value <= 1 for value in metrics[when].values())
     assert metrics["after"] != metrics["before"]
-    with (finished / "metrics.csv").open() as file:
+    with (finished / "evaluations.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [float(row["after"]) for row in rows] == list(metrics["after"].values())
+    assert [int(row["epoch"]) for row in rows] == [0, 2]
+    for row, when in zip(rows, ("before", "after"), strict=True):
+        assert {name: float(row[name]) for name in metrics[when]} == metrics[when]
     with (finished / "history.csv").open() as file:
         assert len(list(csv.DictReader(file))) == metrics["iterations"] > 2
-    assert json.loads((finished / "config.json").read_text())["loss"] == "happier"
+    page = (finished / "report.html").read_text(encoding="utf-8")
     for licence in LICENCES.values():
         assert licence in (finished / "LICENCES.txt").read_text()
-    page = (finished / "report.html").read_text(encoding="utf-8")
+        assert licence in page
     assert not re.search(r'(src|href)="(?!data:)', page)
-    assert f"{metrics['after']['h_ap']:.3f}" in page
+    assert f"{metrics['after']['hierarchical_average_precision']:.3f}" in page
+    assert "twemoji" in metrics["setup"]["versions"]
+
+
+@pytest.mark.slow
+def test_its_settings_are_an_ordinary_file(finished: Path, cache_dir: Path) -> None:
+    found = parse_settings(["--config", str(finished / "config.yaml")])
+    assert found == read_settings(finished)
+    words = "--data.options.limit 64 --training.batch_size 16 --model.image_size 32 --model.embedding_size 16"
+    words += " --training.epochs 2 --training.evaluate_every 2 --data.root"
+    assert found == parse_settings(["--config", "quickstart", *words.split(), str(cache_dir)])
+
+
+@pytest.mark.slow
+def test_the_other_commands_take_its_run(
+    finished: Path,
+    tmp_path: Path,
+    cache_dir: Path,
+    emoji: EmojiDataset,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Embed, search, evaluate, report and resume."""
+    metrics = json.loads((finished / "metrics.json").read_text())
+    file, index = tmp_path / "test.npz", tmp_path / "index"
+    words = ["embed", str(finished), str(cache_dir), "--loader", "emoji", "--split", "test"]
+    words += ["--options", json.dumps({"limit": 64}), "--output", str(file)]
+    assert suprank.main(words) == 0
+    embedded, held_out = (EmbeddingSet.load(p) for p in (file, finished / "embeddings.npz"))
+    torch.testing.assert_close(embedded.embeddings, held_out.embeddings)
+    assert embedded.paths == held_out.paths
+    assert torch.equal(embedded.labels, held_out.labels)
+
+    assert suprank.main(["search", "build", str(file), "--output", str(index)]) == 0
+    emoji.image(0).resize((160, 160), Image.Resampling.NEAREST).save(tmp_path / "grin.png")
+    words = ["search", "query", str(index), "--model", str(finished), "--top", "3"]
+    assert suprank.main([*words, "--image", str(tmp_path / "grin.png")]) == 0
+    assert len(re.findall(r"^ +[123]  ", capsys.readouterr().out, re.MULTILINE)) == 3
+
+    for number, source in enumerate((finished, file)):
+        output = tmp_path / f"evaluation{number}"
+        assert suprank.main(["evaluate", str(source), "--output", str(output)]) == 0
+        found = json.loads((output / "metrics.json").read_text())
+        name = "hierarchical_average_precision"
+        assert found[name]["mean"] == pytest.approx(metrics["after"][name], abs=1e-6)
+
+    page = tmp_path / "page.html"
+    assert suprank.main(["report", str(finished), "--output", str(page)]) == 0
+    assert page.read_bytes() == (finished / "report.html").read_bytes()
+    for command in ("finetune", "quickstart"):
+        assert suprank.main([command, "--output", str(finished), "--resume"]) == 0
+        assert json.loads((finished / "metrics.json").read_text()) == metrics
 
 
 @pytest.mark.slow
@@ -114,37 +179,34 @@ def test_interrupted_and_resumed_equals_unbroken(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Ctrl-C in the middle of the second epoch; the half epoch is repeated."""
-    record = Session._record
+    """Ctrl-C in a step of the second epoch; the step is kept."""
+    step, count = Learner.step, iter(range(1, 100))
 
-    def interrupt(session: Session, trainer: Any) -> None:
-        record(session, trainer)
-        if len(session.history) == 6:
-            raise KeyboardInterrupt
+    def interrupted(learner: Learner, batch: Any) -> float:
+        if next(count) == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(learner, batch)
 
     output = tmp_path / "run"
+    handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(Session, "_record", interrupt)
+        patch.setattr(Learner, "step", interrupted)
+        patch.setattr(signal, "default_int_handler", handler)  # as in a process of its own
         assert quickstart.main(arguments(output, cache_dir)) == 130
     message = capsys.readouterr().err
     assert f"--output {output} --resume" in message
     assert not (output / "metrics.json").exists()
-    models, transform = load_models(output / "checkpoint.pt")  # usable as it is
-    assert not models["trunk"].training
-    assert callable(transform)
+    checkpoint = read_checkpoint(output / "checkpoint.pt")
+    assert (checkpoint["epoch"], checkpoint["step"]) == (1, 2)
 
     assert (
         quickstart.main(["--output", str(output), "--cache-dir", str(cache_dir), "--resume"]) == 0
     )
     assert_same(contents(output), contents(finished))
-    page = (output / "report.html").read_text(encoding="utf-8")
-    assert (
-        page.split("<h2>What is retrieved</h2>")[1].split("<h2>Setup</h2>")[0]
-        == (finished / "report.html")
-        .read_text(encoding="utf-8")
-        .split("<h2>What is retrieved</h2>")[1]
-        .split("<h2>Setup</h2>")[0]
-    )
+    assert retrieved(output) == retrieved(finished)
+    encoder = load_encoder(output)
+    assert not encoder.model.training
+    assert callable(encoder.transform)
 
 
 @pytest.mark.slow
@@ -161,42 +223,100 @@ def test_ctrl_c_in_a_real_process(tmp_path: Path, cache_dir: Path) -> None:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, **pipes, text=True) as process:
         try:
-            deadline = time.monotonic() + 60
-            while not (output / "checkpoint.pt").exists() and time.monotonic() < deadline:
+            deadline = time.monotonic() + 300
+            while not (output / "history.csv").exists() and time.monotonic() < deadline:
                 time.sleep(0.1)
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=120)
         finally:
             process.kill()
     assert process.returncode == 130, errors
-    assert f"-m pml_suprank.recipes.commands.quickstart --output {output} --resume" in errors
-    assert load_models(output / "checkpoint.pt")
+    assert f"suprank finetune --output {output} --resume" in errors
+    checkpoint = read_checkpoint(output / "checkpoint.pt")
+    assert checkpoint["epoch"] >= 1
+
+
+LOSSES = {
+    "suphap": "SupHAPLoss",
+    "supndcg": "SupNDCGLoss",
+    "roadmap": "ROADMAPLoss",
+    "supap": "SupAPLoss",
+    "SupRecallLoss": "SupRecallLoss",
+    "multi-similarity": "MultiSimilarityLoss",
+    "ntxent": "NTXentLoss",
+    "PML.SmoothAPLoss": "PML.SmoothAPLoss",
+    "proxy-anchor": "ProxyAnchorLoss",
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", [name for name in LOSSES if name != "happier"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_trains(loss: str, tmp_path: Path, cache_dir: Path) -> None:
-    levels = LOSSES[loss].levels
-    level = "subgroup" if levels == "any" else "emoji"
-    config = Config(loss, level, epochs=1, batch_size=32, image_size=32, embedding_size=8, limit=34)
-    metrics = quickstart.run(config, tmp_path / "run", cache_dir=cache_dir)
+    words = [
+        "--epochs",
+        "1",
+        "--batch-size",
+        "32",
+        "--image-size",
+        "32",
+        "--embedding-size",
+        "8",
+        "--limit",
+        "34",
+    ]
+    words += ["--loss", loss, "--output", str(tmp_path), "--cache-dir", str(cache_dir)]
+    words += [] if LOSSES[loss].startswith(("SupH", "SupN", "PML.")) else ["--level", "subgroup"]
+    assert quickstart.main(words) == 0
+    assert read_settings(tmp_path).loss.name == LOSSES[loss]
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["iterations"] == 1
     assert all(0 <= value <= 1 for value in metrics["after"].values())
+
+
+def test_options_are_settings(
+    tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Settings] = []
+    monkeypatch.setattr(
+        "pml_suprank.recipes.engine.whole_run.finetune",
+        lambda settings, *_, **__: seen.append(settings),
+    )
+    assert quickstart.main(["--output", str(tmp_path)]) == 0
+    words = (
+        "--loss ntxent --level group --lr 0.001 --seed 3 --epochs 4 --optimizer.weight_decay 0.5"
+    )
+    assert quickstart.main(arguments(tmp_path, cache_dir, *words.split())) == 0
+    usual, found = seen
+    assert usual == parse_settings(["--config", "quickstart"])
+    assert (found.loss.name, found.loss.options) == ("NTXentLoss", {"level": 2})
+    assert (found.optimizer.lr, found.optimizer.head_lr, found.loss_optimizer.lr) == pytest.approx(
+        (0.001, 0.003, 0.01)
+    )
+    assert found.data.options == {"seed": 3, "limit": 64}
+    assert found.data.root == str(cache_dir)
+    assert (found.training.seed, found.training.epochs, found.training.evaluate_every) == (3, 4, 4)
+    assert found.optimizer.weight_decay == 0.5
+    assert found.model.train_transform == usual.model.train_transform
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--loss", "triplets"], "argument --loss: invalid choice: 'triplets' (choose from"),
-        (["--epochs", "-1"], "argument --epochs: wanted an integer >= 0, got '-1'"),
+        (
+            ["--loss", "triplets"],
+            "loss.name: wanted the name of a class, got 'triplets'; nearest: ",
+        ),
+        (["--level", "species"], "argument --level: invalid choice: 'species' (choose from"),
+        (["--epochs", "-1"], "argument --epochs: wanted an integer >= 1, got '-1'"),
         (["--lr", "nan"], "argument --lr: wanted a positive finite number, got 'nan'"),
         (["--image-size", "big"], "argument --image-size: wanted an integer >= 32, got 'big'"),
         (
             ["--batch-size", "18"],
-            "--batch-size: wanted a multiple of 4 (2 drawings of an emoji, 2 emoji",
+            "training.batch_size: wanted a multiple of 4 for sampler.group_sizes (2, 2), got 18",
         ),
-        (["--batch-size", "500"], "--batch-size: wanted at most"),
-        (["--level", "subgroup"], "--level: wanted emoji with --loss happier, got subgroup"),
+        (["--batch-size", "500"], "training.batch_size: wanted at most"),
+        (["--los", "supap"], "unknown key --los; nearest: loss"),
+        (["--device", "tpu"], "--device: wanted auto"),
         (["--resume", "--overwrite"], "not allowed with argument"),
     ],
 )
@@ -207,9 +327,11 @@ def test_bad_options(
     cache_dir: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(SystemExit) as exit_status:
-        quickstart.main(arguments(tmp_path / "run", cache_dir, *options))
-    assert exit_status.value.code == 2
+    try:
+        status = quickstart.main(arguments(tmp_path / "run", cache_dir, *options))
+    except SystemExit as error:  # of the parser
+        status = error.code
+    assert status == 2
     assert message in capsys.readouterr().err.replace("\n", " ")
     assert not (tmp_path / "run").exists()
 
@@ -223,11 +345,10 @@ def test_an_existing_run_is_not_overwritten(
         ([], "holds a run; pass --resume"),
         (
             ["--resume", "--lr", "0.5"],
-            "--lr: wanted 0.0004, the value of the run to resume, got 0.5",
+            "config.yaml, got optimizer.lr 0.5 in place of 0.0004",
         ),
     ):
-        with pytest.raises(SystemExit):
-            quickstart.main(arguments(finished, cache_dir, *more))
+        assert quickstart.main(arguments(finished, cache_dir, *more)) == 2
         assert message in capsys.readouterr().err
     assert (finished / "metrics.json").stat().st_mtime_ns == before
 
@@ -236,45 +357,15 @@ def test_an_existing_run_is_not_overwritten(
 def test_damaged_checkpoint(
     finished: Path, tmp_path: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "config.yaml").write_bytes((finished / "config.yaml").read_bytes())
     (tmp_path / "checkpoint.pt").write_bytes((finished / "checkpoint.pt").read_bytes()[:9000])
-    with pytest.raises(SystemExit):
-        quickstart.main(arguments(tmp_path, cache_dir, "--resume"))
-    assert "checkpoint.pt cannot be read" in capsys.readouterr().err
+    assert quickstart.main(["--output", str(tmp_path), "--resume"]) == 2
+    assert "checkpoint.pt: wanted a whole checkpoint" in capsys.readouterr().err
     (tmp_path / "checkpoint.pt").write_bytes((finished / "checkpoint.pt").read_bytes())
-    with pytest.raises(SystemExit):
-        quickstart.main(["--output", str(tmp_path), "--cache-dir", str(cache_dir), "--resume"])
-    assert "before.json cannot be read" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_compare(tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = [*TINY, "--epochs", "1", "--output", str(tmp_path), "--cache-dir", str(cache_dir)]
-    options += ["--losses", "suphap", "ntxent:subgroup", "--seeds", "0", "1"]
-    assert compare.main(options) == 0
-    table = (tmp_path / "table.md").read_text()
-    assert "| **SupHAPLoss** | all levels |" in table
-    assert "| NTXentLoss (PML) | subgroup |" in table
-    assert " ± " in table
-    with (tmp_path / "table.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 4
-    assert (tmp_path / "h_ap.png").read_bytes().startswith(b"\x89PNG")
-    monkeypatch.setattr(compare, "run", None)  # finished runs are not run again
-    assert compare.main(options) == 0
-    assert (tmp_path / "table.md").read_text() == table
-
-
-def test_compare_takes_the_best_learning_rate() -> None:
-    ours, theirs = compare.Entry("suphap"), compare.Entry("ntxent", "subgroup")
-    runs = {(ours, 1e-3): [0.2, 0.3], (ours, 1e-4): [0.26, 0.26], (theirs, 1e-3): [0.1]}
-    results = {key: [{"after": {"h_ap": value}} for value in runs[key]] for key in runs}
-    assert compare.best_runs(results) == {ours: 1e-4, theirs: 1e-3}
-
-
-@pytest.mark.parametrize("text", ["triplets", "ntxent:species", "smoothap:group", "happier:group"])
-def test_bad_comparison_entries(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        compare.main(["--losses", text])
-    assert "argument --losses:" in capsys.readouterr().err
+    assert (
+        quickstart.main(["--output", str(tmp_path), "--cache-dir", str(cache_dir), "--resume"]) == 2
+    )
+    assert "before.json: wanted the evaluation before training" in capsys.readouterr().err
 
 
 def test_suprank_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -300,5 +391,7 @@ def test_help_runs_from_any_folder(tmp_path: Path) -> None:
 
 def test_every_recipe_has_a_command() -> None:
     folder = Path(suprank.__file__).parent / "commands"
-    programs = {path.stem for path in folder.glob("*.py") if "\ndef main(" in path.read_text()}
+    programs = {
+        path.stem for path in folder.glob("*.py") if "\nmain = Command(" in path.read_text()
+    }
     assert programs - {"__main__"} == {name.replace("-", "_") for name in suprank.RECIPES}

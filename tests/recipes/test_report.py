@@ -1,6 +1,7 @@
 """The page: whole, self-contained, and true to the numbers it is given."""
 
 import re
+from dataclasses import asdict
 from html.parser import HTMLParser
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 import torch
 
 from pml_suprank.recipes.data.emoji import LICENCES, EmojiDataset
-from pml_suprank.recipes.evaluation import METRICS, ROWS, TILES
+from pml_suprank.recipes.data.emoji_images import EmojiImages
+from pml_suprank.recipes.files import write_csv, write_json, write_text
 from pml_suprank.recipes.pages.figures import bar_chart, loss_curve
-from pml_suprank.recipes.pages.quickstart_page import Report, render
-from pml_suprank.recipes.pages.quickstart_sheets import sheets
+from pml_suprank.recipes.pages.run_folder import RunFolder
+from pml_suprank.recipes.pages.run_page import render_run
+from pml_suprank.recipes.pages.sheets import contact_sheet
 from pml_suprank.recipes.retrievals import choose_queries, retrieve
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -42,40 +45,55 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
+LEVELS = ["emoji", "subgroup", "group"]
+METRICS = {
+    name: 0.1 for name in ("hierarchical_average_precision", "ndcg", "asi", "precision_at_1_level0")
+}
+
+
 @pytest.fixture(scope="module")
-def page(emoji: EmojiDataset) -> str:
+def page(emoji: EmojiDataset, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of a run folder with as little in it as can be, of a run on all emoji."""
+    folder = tmp_path_factory.mktemp("runs") / "A <run>"
     embeddings = torch.nn.functional.normalize(torch.randn(len(emoji), 8), dim=1)
-    queries = choose_queries(emoji.level_labels, 0)
-    sheet = retrieve(embeddings, emoji.level_labels, queries)
-    before = {name: 0.1 for name in METRICS}
-    return render(
-        Report(
-            title="A <loss> on emoji",
-            lead="from <b>0.1</b>",
-            before=before,
-            after=before | {"h_ap": 0.4321, "asi": 0.05},
-            rows=ROWS,
-            tiles=TILES,
-            curve=loss_curve([3.0, 2.0, 1.5], 2, "loss"),
-            sheets=sheets(emoji, sheet, sheet),
-            setup={"Seed": "0"},
-        )
-    )
+    sheet = asdict(retrieve(embeddings, emoji.level_labels, choose_queries(emoji.level_labels, 0)))
+    images = EmojiImages(emoji)
+    content = contact_sheet(images, [sheet, sheet], LEVELS)
+    write_json(folder / "sheets.json", {"before": sheet, "after": sheet} | content)
+    after = METRICS | {"hierarchical_average_precision": 0.4321, "asi": 0.05}
+    metrics = {
+        "before": METRICS,
+        "after": after,
+        "level_names": LEVELS,
+        "queries": 20,
+        "iterations": 3,
+    }
+    metrics |= {
+        "training_seconds": 62.3,
+        "credits": images.credits,
+        "setup": {"machine": "an <abacus>"},
+    }
+    write_json(folder / "metrics.json", metrics)
+    write_text(folder / "config.yaml", "loss: {name: A <loss>}\n")
+    rows = [{"step": step, "epoch": 1, "loss": 3.0 / step} for step in (1, 2, 3)]
+    write_csv(folder / "history.csv", rows)
+    return render_run(RunFolder.read(folder))
 
 
 def test_page_is_self_contained(page: str) -> None:
     parsed = Page(page)
     assert parsed.references
-    assert all(source.startswith("data:image/png;base64,") for source in parsed.references)
-    rest = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]*", "", page)
+    assert all(re.match("data:image/(png|jpeg);base64,", source) for source in parsed.references)
+    rest = re.sub(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=]*", "", page)
     assert not re.search(r"https?:|//|url\(|@import|<script|<link", rest)
 
 
 def test_page_shows_the_numbers(page: str) -> None:
     text = " ".join(Page(page).text)
-    for piece in ("0.432", "+0.332", "-0.050", "0.050"):
+    for piece in ("0.432", "+0.332", "-0.050", "0.050", "20 queries", "3 steps", "1 min 02 s"):
         assert piece in text, piece
-    assert "A &lt;loss&gt; on emoji" in page
+    assert "A &lt;loss&gt;: A &lt;run&gt;" in page
+    assert "an &lt;abacus&gt;" in page
     for licence in LICENCES.values():
         assert licence in text
     assert page.count('class="up"') == 1

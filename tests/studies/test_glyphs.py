@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("fontTools", reason="needs the leaderboard extra")
-pytest.importorskip("fontpkg_amiri", reason="needs the leaderboard extra")
+pytest.importorskip("fontTools", reason="needs studies/requirements.txt")
+pytest.importorskip("fontpkg_amiri", reason="needs studies/requirements.txt")
 
 from fontTools.ttLib import TTFont
 
@@ -253,7 +253,7 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "fontpkg_lora" else find(name)
     )
-    with pytest.raises(ImportError, match=r'fontpkg_lora is not .*"pml-suprank\[leaderboard\]"'):
+    with pytest.raises(ImportError, match=r"fontpkg_lora is not .* -r studies/requirements.txt"):
         load("glyphs", tmp_path)
     with pytest.raises(ValueError, match="split: wanted one of 'train', .*, got 'query'"):
         load("glyphs", tmp_path, "query")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("signwriting", reason="needs the leaderboard extra")
+pytest.importorskip("signwriting", reason="needs studies/requirements.txt")
 
 from studies.data import signwriting_symbols
 from studies.data.raster_images import RasterImages
@@ -156,5 +156,5 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ValueError, match="size: wanted at least 16 pixels, got 8"):
         load("signwriting", tmp_path, size=8)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r'signwriting is not .*"pml-suprank\[leaderboard\]"'):
+    with pytest.raises(ImportError, match=r"signwriting is not .* -r studies/requirements.txt"):
         load("signwriting", tmp_path)

@@ -71,6 +71,16 @@ def test_options_reach_the_loss() -> None:
     assert build_loss(Component("HAPPIERLoss"), CONTEXT).decomposability_loss.num_classes == 12
 
 
+def test_a_name_of_both_libraries() -> None:
+    assert isinstance(build_loss(Component("SmoothAPLoss"), CONTEXT), losses.SmoothAPLoss)
+    theirs = build_loss(Component("PML.SmoothAPLoss"), CONTEXT)
+    assert isinstance(theirs, pml_losses.SmoothAPLoss)
+    with pytest.raises(
+        ConfigError, match=r"loss.name: wanted the name of a class, got 'SupAPLoss'"
+    ):
+        build_loss(Component("PML.SupAPLoss"), None)
+
+
 def test_losses_within_losses() -> None:
     parts: dict[str, Any] = {
         "rank_loss": {"name": "SupRecallLoss", "options": {"k": [1, 2]}},

@@ -7,12 +7,12 @@ import pytest
 import torch
 import yaml
 
-from pml_suprank.recipes.commands.finetune import finetune
-from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.engine.checkpoints import BEST, CheckpointError, write_checkpoint
 from pml_suprank.recipes.engine.encoder import load_encoder
 from pml_suprank.recipes.engine.parsing import settings_from
 from pml_suprank.recipes.engine.sets import load_sets
+from pml_suprank.recipes.engine.whole_run import finetune
 from tests.recipes.engine.tiny_runs import content
 
 MODELS: dict[str, dict[str, Any]] = {

@@ -94,7 +94,7 @@ def test_names_that_are_no_utf_8(
     assert "\\udcff" in (run / "report.html").read_text(encoding="utf-8")
 
     from pml_suprank.recipes.commands.evaluate import main as evaluate
-    from pml_suprank.recipes.embeddings import EmbeddingSet
+    from pml_suprank.recipes.embedding_set import EmbeddingSet
 
     found = EmbeddingSet.load(run / "embeddings.npz")
     assert all(found.path(row) is not None for row in range(len(found)))

@@ -92,14 +92,14 @@ def test_a_run_that_was_cut_off_ends_like_an_unbroken_one(
     cut = build(settings, tmp_path / "b")
     cut.save()
     steps = iter(range(100))
-    original = cut._train_step
+    original = cut.learner.step
 
-    def stop(epoch: int, batch: Any) -> float:
+    def stop(batch: Any) -> float:
         if next(steps) == 6:  # the third step of the second epoch
             raise KeyboardInterrupt
-        return original(epoch, batch)
+        return original(batch)
 
-    cut._train_step = stop
+    cut.learner.step = stop  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         cut.train()
     torch.rand(5)
@@ -116,6 +116,72 @@ def test_a_run_that_was_cut_off_ends_like_an_unbroken_one(
     assert again.best == unbroken.best
     for file in ("history.csv", "evaluations.csv"):
         assert len((tmp_path / "b" / file).read_text().splitlines()) > 2
+
+
+@pytest.mark.parametrize(
+    ("place", "kept"), [("step", (1, 3)), ("loading", (1, 2)), ("evaluation", (1, 4))]
+)
+@pytest.mark.parametrize("interval", ["step", "epoch"])
+def test_ctrl_c_keeps_the_step(
+    place: str, interval: str, kept: tuple[int, int], photos: Path, tmp_path: Path
+) -> None:
+    """SIGINT in the second epoch: in its third step, before it, or in the evaluation at its end."""
+    settings = settings_from(content(photos, schedule={"interval": interval}))
+    unbroken = build(settings)
+    unbroken.train()
+
+    cut = build(settings, tmp_path)
+    before = signal.getsignal(signal.SIGINT)
+    part, name, moment = {
+        "step": (cut.learner, "_loss", 7),
+        "loading": (cut.items, "__getitem__", 6 * 8 + 3),
+        "evaluation": (cut, "measure", 2),
+    }[place]
+    calls = iter(range(1, 1000))
+
+    def patched(original: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
+            if next(calls) == moment:
+                os.kill(os.getpid(), signal.SIGINT)
+            return original(*args, **options)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(signal, "default_int_handler", before)  # as in a process of its own
+        if place == "loading":
+            original = type(part).__getitem__
+            patch.setattr(type(part), name, patched(original))
+        else:
+            patch.setattr(part, name, patched(getattr(part, name)))
+        with pytest.raises(KeyboardInterrupt):
+            cut.train()
+    assert signal.getsignal(signal.SIGINT) is before
+    again = build(settings, tmp_path)
+    again.load(tmp_path / LAST)
+    assert (again.epoch, again.step) == kept
+    again.train()
+    assert_same(weights(unbroken), weights(again))
+    assert [row["loss"] for row in again.log.history] == [
+        row["loss"] for row in unbroken.log.history
+    ]
+    assert again.log.evaluations == unbroken.log.evaluations
+    assert again.best == unbroken.best
+
+
+def test_a_second_ctrl_c_ends_at_once(photos: Path, tmp_path: Path) -> None:
+    trainer = build(settings_from(content(photos)), tmp_path)
+    trainer.save()
+
+    def impatient(batch: Any) -> float:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the second one was not heard")
+
+    trainer.learner.step = impatient  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert read_checkpoint(tmp_path / LAST)["step"] == 0
 
 
 def test_training_moves_what_it_should(photos: Path) -> None:
@@ -150,8 +216,8 @@ def test_schedules_wait_for_frozen_epochs(photos: Path) -> None:
     trainer.train()
     rates = {row["epoch"]: row["lr"] for row in trainer.log.history}
     assert rates == pytest.approx({1: 1e-3, 2: 1e-3, 3: 5e-4})
-    assert [group["lr"] for group in trainer.optimizers[0].param_groups] == pytest.approx(
-        [0.0] * len(trainer.optimizers[0].param_groups)
+    assert [group["lr"] for group in trainer.learner.optimizers[0].param_groups] == pytest.approx(
+        [0.0] * len(trainer.learner.optimizers[0].param_groups)
     )
 
 
@@ -160,7 +226,7 @@ def test_patience(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = build(settings)
     values = iter([0.3, 0.5, 0.4, 0.5, 0.9])
 
-    def measure() -> Any:
+    def measure(**_: Any) -> Any:
         from pml_suprank.recipes.engine.evaluation import Evaluation
 
         metrics = {"hierarchical_average_precision": next(values)}
@@ -334,7 +400,7 @@ def test_a_checkpoint_of_another_run(photos: Path, tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops(photos: Path) -> None:
     trainer = build(settings_from(content(photos)))
-    trainer._thaw(1)
+    trainer.learner.thaw(1)
     with torch.no_grad():
         trainer.model.model.embedder.linear.weight.fill_(torch.nan)
     with pytest.raises((FloatingPointError, ValueError), match="finite"):

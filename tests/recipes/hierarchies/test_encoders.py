@@ -11,7 +11,7 @@ pytest.importorskip("open_clip", reason="needs the extra open-clip")
 
 from pml_suprank.integrations.open_clip_backbones import build_open_clip
 from pml_suprank.recipes.commands.build_hierarchy import main
-from pml_suprank.recipes.embeddings import EmbeddingError
+from pml_suprank.recipes.embedding_set import EmbeddingError
 from pml_suprank.recipes.hierarchies import image_features as features
 from pml_suprank.recipes.hierarchies.encoders import (
     EncoderError,

@@ -12,7 +12,7 @@ from tests.recipes.hierarchies.worlds import World
 ALL_STEPS = """
 import os, signal, sys
 from pathlib import Path
-from pml_suprank.recipes import files
+from pml_suprank.recipes.hierarchies import classify, names, proposal, review, voting, writing
 from tests.recipes.hierarchies.test_steps import steps
 from tests.recipes.hierarchies.worlds import World
 

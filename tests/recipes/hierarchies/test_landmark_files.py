@@ -9,8 +9,8 @@ import torch
 from sklearn.metrics import silhouette_samples
 
 from pml_suprank.recipes.commands.build_hierarchy import main
-from pml_suprank.recipes.data.landmarks import load_landmarks
-from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.data.google_landmarks import load_landmarks
+from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.hierarchies.encoders import write_features
 from pml_suprank.recipes.hierarchies.grouping import nested_groups
 from pml_suprank.recipes.hierarchies.proposal import proposed_rows

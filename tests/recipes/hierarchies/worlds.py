@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.files import write_csv
 from pml_suprank.recipes.hierarchies.encoders import write_features
 

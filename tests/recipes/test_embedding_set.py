@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pml_suprank.recipes.embeddings import EmbeddingError, EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingError, EmbeddingSet
 from tests.damage import damaged
 
 POINTS = torch.arange(12.0).reshape(4, 3)

@@ -1,8 +1,6 @@
 """Embeddings of images in one file, with labels and where the images are."""
 
-import hashlib
 import itertools
-import json
 import os
 import warnings
 from collections.abc import Iterable
@@ -10,24 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pml_suprank.hierarchy import Hierarchy, HierarchyError
-from pml_suprank.hierarchy.files import chain_of_cells, check_order
-from pml_suprank.hierarchy.text_tables import open_table
-from pml_suprank.integrations import require
 from pml_suprank.integrations.model_identity import ModelIdentity
 from pml_suprank.integrations.plain_files import json_data
-from pml_suprank.integrations.whole_files import DamagedFileError, is_sealed, write_sealed
+from pml_suprank.integrations.whole_files import DamagedFileError
 from pml_suprank.recipes.data.assembly import label_chains
-from pml_suprank.recipes.data.layout import read_rows
-from pml_suprank.recipes.files import write_atomic
+from pml_suprank.recipes.embedding_files import SUFFIXES, read_arrays, write_arrays
+from pml_suprank.recipes.label_columns import read_label_columns
 
-__all__ = ["EmbeddingError", "EmbeddingSet", "names_of_nodes"]
-
-SUFFIXES = (".npz", ".safetensors")
+__all__ = ["EmbeddingError", "EmbeddingSet", "check_file_name", "names_of_nodes"]
 
 
 class EmbeddingError(ValueError):
@@ -171,7 +163,7 @@ class EmbeddingSet:
         Raises:
             EmbeddingError: another suffix.
         """
-        path = _checked(path)
+        path = check_file_name(path)
         tensors = {"embeddings": self.embeddings.contiguous()}
         if self.labels is not None:
             tensors["labels"] = self.labels.contiguous()
@@ -179,17 +171,7 @@ class EmbeddingSet:
             name: getattr(self, name) for name in ("paths", "level_names", "node_names", "root")
         }
         content["model"] = None if self.model is None else self.model.to_dict()
-        about = json.dumps(content | {"sealed": True})
-        if path.suffix == ".npz":
-            arrays: dict[str, Any] = {
-                name: tensor.cpu().numpy() for name, tensor in tensors.items()
-            }
-            write_sealed(path, lambda file: np.savez(file, about=np.array(about), **arrays))
-        else:
-            safetensors: Any = require("safetensors.torch", extra="recipes")
-            seal = {"about": about, "sha256": _digest(tensors, about)}
-            packed = safetensors.save(tensors, seal)
-            write_atomic(path, lambda file: file.write(packed))
+        write_arrays(path, tensors, content)
 
     @classmethod
     def load(cls, path: Path) -> "EmbeddingSet":
@@ -198,12 +180,11 @@ class EmbeddingSet:
         Raises:
             EmbeddingError: the file is missing, damaged or of another form.
         """
-        path = _checked(path)
+        path = check_file_name(path)
         if not path.is_file():
             raise EmbeddingError(f"{path}: wanted a file of embeddings, got no such file")
         try:
-            read = _read_npz if path.suffix == ".npz" else _read_safetensors
-            tensors, about, has_checksum = read(path)
+            tensors, about, has_checksum = read_arrays(path)
             content = json_data(about) if about else {}
             texts = {name: _texts(name, content.get(name)) for name in ("paths", "level_names")}
             nodes, root = content.get("node_names"), content.get("root", "")
@@ -249,7 +230,9 @@ class EmbeddingSet:
                 two rows for a path that differ, or levels in reversed order.
         """
         try:
-            chains, names = self._chains(Path(table), levels, repeated_names)
+            chains, names = read_label_columns(
+                Path(table), levels, self.paths, len(self), repeated_names=repeated_names
+            )
         except OSError as error:
             raise EmbeddingError(f"labels: wanted a CSV file, got {error}") from error
         except HierarchyError as error:
@@ -261,50 +244,18 @@ class EmbeddingSet:
             self, labels=labels, level_names=tuple(names), node_names=names_of_nodes(tree)
         )
 
-    def _chains(
-        self, table: Path, levels: list[str] | None, repeated_names: bool
-    ) -> tuple[list[tuple[str, ...]], list[str]]:
-        """The names of each row, coarse to fine, and the columns they come from."""
-        header = open_table(table, columns=levels or ()).header
-        names = levels or [name for name in header if name != "path"]
-        if not names:
-            raise EmbeddingError(f"{table}: wanted the columns of labels, got {list(header)}")
-        by_path = "path" in header and self.paths is not None
-        chains: list[tuple[str, ...]] = []
-        lines: dict[str, int] = {}
-        for line, cells in read_rows(table, [*names, *(["path"] if by_path else [])]):
-            where = f"{table}, line {line}"
-            chain = chain_of_cells(cells[: len(names)], where)
-            key = cells[-1] if by_path else str(line)
-            if key not in lines:
-                lines[key] = len(chains)
-                chains.append(chain)
-            elif chains[lines[key]] != chain:
-                raise EmbeddingError(
-                    f"{where}: wanted one class for each path, got {key!r} again with another"
-                )
-        if not repeated_names:
-            hint = "--repeated-names takes this order"
-            check_order(list(dict.fromkeys(chains)), names, str(table), hint)
-        if not by_path:
-            if len(chains) != len(self):
-                raise EmbeddingError(
-                    f"{table}: wanted {len(self)} rows, one for each embedding, got {len(chains)}"
-                )
-            return chains, names
-        assert self.paths is not None
-        lacking = [path for path in self.paths if path not in lines]
-        if lacking:
-            raise EmbeddingError(f"{table}: wanted a row for each path, got none for {lacking[:3]}")
-        return [chains[lines[path]] for path in self.paths], names
-
 
 def names_of_nodes(tree: Hierarchy) -> tuple[tuple[str, ...], ...]:
     """For each level the names of its nodes."""
     return tuple(tree.node_names(level) for level in range(tree.num_levels))
 
 
-def _checked(path: Path) -> Path:
+def check_file_name(path: Path) -> Path:
+    """The path of a file of embeddings.
+
+    Raises:
+        EmbeddingError: another suffix.
+    """
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise EmbeddingError(f"embeddings: wanted a file *{' or *'.join(SUFFIXES)}, got {path}")
@@ -317,33 +268,3 @@ def _texts(name: str, value: Any) -> tuple[str, ...] | None:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError(f"{name}: wanted a list of texts, got {value!r:.80}")
     return tuple(value)
-
-
-def _read_npz(path: Path) -> tuple[dict[str, Tensor], str, bool]:
-    """Tensors, the text about them, and whether a checksum says that they are as they were written."""
-    has_checksum = is_sealed(path)
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-        names = [name for name in content.files if name != "about"]
-        about = str(content["about"]) if "about" in content.files else ""
-        return {name: torch.from_numpy(content[name]) for name in names}, about, has_checksum
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str, bool]:
-    safetensors: Any = require("safetensors", extra="recipes")
-    with safetensors.safe_open(path, framework="pt") as content:
-        metadata = content.metadata() or {}
-        tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
-    about, wanted = metadata.get("about", ""), metadata.get("sha256")
-    if wanted is not None and wanted != _digest(tensors, about):
-        raise DamagedFileError("a damaged file: its checksum is of other content")
-    return tensors, about, wanted is not None
-
-
-def _digest(tensors: dict[str, Tensor], about: str) -> str:
-    """SHA-256 of tensors, of their names, types and shapes, and of the text about them."""
-    digest = hashlib.sha256(about.encode())
-    for name, tensor in sorted(tensors.items()):
-        values = tensor.detach().cpu().contiguous()
-        digest.update(f"\n{name} {values.dtype} {list(values.shape)}\n".encode())
-        digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -1,6 +1,6 @@
 """Google Landmarks v2 with its public hierarchical labels (H-GLDv2)."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.recipes.choices import MADE, SPLITS
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.landmark_choice import (
     beyond_first,
@@ -29,10 +30,7 @@ from pml_suprank.recipes.data.landmark_tables import (
 from pml_suprank.recipes.data.layout import PathLike, choose, need
 from pml_suprank.recipes.data.paths import IdPaths
 
-__all__ = ["LEVEL_NAMES", "MADE", "SPLITS", "LandmarkDataset", "load_landmarks"]
-
-SPLITS = {"train": "train", "train_full": "train", "index": "index", "test": "test"}
-MADE = ("natural", "human-made")
+__all__ = ["LEVEL_NAMES", "LandmarkDataset", "load_landmarks"]
 
 
 class LandmarkDataset(ImageDataset):
@@ -52,7 +50,7 @@ def load_landmarks(
     split: str = "train",
     *,
     unclassified: str = "drop",
-    labels: Collection[str] | None = None,
+    labels: Sequence[str] | None = None,
     made: str | None = None,
     min_images: int = 1,
     max_images: int | None = None,
