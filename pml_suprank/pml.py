@@ -52,7 +52,6 @@ from pytorch_metric_learning.utils.module_with_records import ModuleWithRecords
 if TYPE_CHECKING:
     from pytorch_metric_learning.samplers import MPerClassSampler
     from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
-    from pytorch_metric_learning.trainers import MetricLossOnly
     from pytorch_metric_learning.utils import accuracy_calculator
 
 __all__ = [
@@ -70,7 +69,6 @@ __all__ = [
     "LpDistance",
     "MPerClassSampler",
     "MeanReducer",
-    "MetricLossOnly",
     "ModuleWithRecords",
     "MultipleReducers",
     "NormalizedSoftmaxLoss",
@@ -94,7 +92,6 @@ __all__ = [
 _ON_FIRST_USE = {
     "GlobalEmbeddingSpaceTester": "testers",
     "MPerClassSampler": "samplers",
-    "MetricLossOnly": "trainers",
     "accuracy_calculator": "utils.accuracy_calculator",
 }
 

@@ -1,11 +1,11 @@
-"""Look at all image files of a data set before training, cheaply: are they there, do they begin as images do?"""
+"""Look at all image files before training, cheaply: are they there, do they begin and end as images do?"""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pml_suprank.recipes.data.images import BrokenImage, ImageDataset
-from pml_suprank.recipes.data.pictures import BrokenImageError, check_header
+from pml_suprank.recipes.data.pictures import BrokenImageError, check_ends
 from pml_suprank.recipes.progress import progress_bar
 
 __all__ = ["broken_files", "describe_broken", "has_files", "missing_files"]
@@ -19,7 +19,7 @@ def has_files(data: ImageDataset) -> bool:
 
 
 def broken_files(data: ImageDataset, *, progress: bool = True) -> list[BrokenImage]:
-    """Images that are missing, empty, too large, or of no format that is read. No pixel is decoded, but SVG is drawn.
+    """Images that are missing, empty, cut off, too large, or of no format that is read, by :func:`check_ends`.
 
     Args:
         data: of image files.
@@ -66,7 +66,7 @@ def describe_broken(broken: Sequence[BrokenImage], total: int, most: int = 5) ->
 def _reason(path: Path) -> str:
     """What is wrong with a file; empty where nothing is."""
     try:
-        check_header(path)
+        check_ends(path)
     except BrokenImageError as error:
         return error.reason
     return ""

@@ -25,7 +25,7 @@ __all__ = [
     "BrokenImageError",
     "as_shown",
     "check_background",
-    "check_header",
+    "check_ends",
     "format_note",
     "read_picture",
     "readable_suffixes",
@@ -60,6 +60,13 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _16_BITS = 65535
+_ENDS = {
+    "JPEG": b"\xff\xd9",
+    "MPO": b"\xff\xd9",
+    "PNG": b"IEND\xaeB`\x82",
+    "GIF": b";",
+    "WEBP": b"",
+}
 _PILLOW = re.compile(r"PIL\.")
 
 
@@ -101,15 +108,19 @@ def read_picture(path: str | os.PathLike[str], background: str = WHITE) -> Image
         ) from error
 
 
-def check_header(path: str | os.PathLike[str]) -> None:
-    """Look at the beginning of a file as :func:`read_picture` does, without decoding pixels; SVG is drawn.
+def check_ends(path: str | os.PathLike[str]) -> None:
+    """Look whether a file begins and ends as a picture does; pixels are decoded only where the end looks cut off.
+
+    The end is looked at of JPEG, PNG, GIF and WebP. SVG is drawn.
 
     Raises:
-        BrokenImageError: the file is missing, empty, no regular file, of no format that is read, or too large.
+        BrokenImageError: the file is missing, empty, no regular file, of no format that is read, too large, or cut off.
     """
     try:
         with _open(Path(path)) as image:
             _check_size(image)
+            if image.format in _ENDS and not _has_end(image):
+                image.load()  # cameras write more behind the end, and that is no damage
     except Exception as error:
         reason = _reason(error)
         raise BrokenImageError(
@@ -230,6 +241,22 @@ def _check_size(image: Image.Image) -> None:
         raise ValueError(f"wanted at most {MAX_PIXELS:,} pixels, got {width:,} x {height:,}")
     if not width * height or max(width, height) > MAX_RATIO * min(width, height):
         raise ValueError(f"wanted sides of a ratio up to {MAX_RATIO:,}, got {width:,} x {height:,}")
+
+
+def _has_end(image: Any) -> bool:
+    """Whether a file ends with the mark of its format; of WebP, whether it is as long as it says."""
+    file = image.fp
+    place = file.tell()
+    try:
+        size = file.seek(0, os.SEEK_END)
+        if image.format == "WEBP":
+            file.seek(4)
+            return size >= 8 + int.from_bytes(file.read(4), "little")
+        mark = _ENDS[image.format]
+        file.seek(max(0, size - len(mark)))
+        return file.read() == mark
+    finally:
+        file.seek(place)
 
 
 def _transparent(image: Image.Image) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pml_suprank.integrations import require
 from pml_suprank.recipes.engine.batches import check_sampler
-from pml_suprank.recipes.engine.evaluation import check_monitor
+from pml_suprank.recipes.engine.held_out import check_monitor
 from pml_suprank.recipes.engine.objective import check_objective
 from pml_suprank.recipes.engine.optimization import check_optimization
 from pml_suprank.recipes.engine.parsing import ConfigError

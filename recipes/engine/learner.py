@@ -126,4 +126,4 @@ class Learner:
     @property
     def rate(self) -> float:
         """The learning rate of the first group of the first optimiser."""
-        return self.schedulers[0].get_last_lr()[0]
+        return float(self.schedulers[0].get_last_lr()[0])

@@ -16,7 +16,7 @@ from pml_suprank.recipes.embedding_set import EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.data_identity import named_items
 from pml_suprank.recipes.engine.encoder import model_identity
-from pml_suprank.recipes.engine.evaluation import Evaluation
+from pml_suprank.recipes.engine.held_out import Evaluation
 from pml_suprank.recipes.engine.run_paths import placed
 from pml_suprank.recipes.files import write_json, write_text
 from pml_suprank.recipes.pages.sheets import contact_sheet

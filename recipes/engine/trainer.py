@@ -11,7 +11,7 @@ from pml_suprank.recipes.engine.batches import BatchPlan, SeededItems, epoch_loa
 from pml_suprank.recipes.engine.checkpoints import BEST, LAST, check_room, write_checkpoint
 from pml_suprank.recipes.engine.components import Context
 from pml_suprank.recipes.engine.data_identity import RunData
-from pml_suprank.recipes.engine.evaluation import (
+from pml_suprank.recipes.engine.held_out import (
     Evaluation,
     check_monitor,
     evaluate_model,

@@ -21,7 +21,7 @@ from pml_suprank.recipes.engine.encoder import (
     model_transforms,
     read_settings,
 )
-from pml_suprank.recipes.engine.evaluation import facts_of_sets
+from pml_suprank.recipes.engine.held_out import facts_of_sets
 from pml_suprank.recipes.engine.parsing import ConfigError, parse_settings, to_yaml
 from pml_suprank.recipes.engine.results import read_before, write_after, write_before
 from pml_suprank.recipes.engine.run_lock import only_run

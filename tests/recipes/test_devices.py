@@ -23,7 +23,7 @@ from pml_suprank.recipes.commands.finetune import main as finetune_command
 from pml_suprank.recipes.devices import choose_device, float64_device, tell_device
 from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.engine import accelerator as accelerators
-from pml_suprank.recipes.engine import evaluation, learner
+from pml_suprank.recipes.engine import held_out, learner
 from pml_suprank.recipes.engine.accelerator import make_accelerator
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.whole_run import finetune
@@ -321,9 +321,9 @@ def test_a_model_is_evaluated_there(
         seen.update(options)
         raise Reached
 
-    monkeypatch.setattr(evaluation, "HierarchicalTester", reached)
+    monkeypatch.setattr(held_out, "HierarchicalTester", reached)
     with pytest.raises(Reached):
-        evaluation.evaluate_model(torch.nn.Identity(), None, device=torch.device(device))
+        held_out.evaluate_model(torch.nn.Identity(), None, device=torch.device(device))
     assert seen["data_device"] == torch.device(device)  # embeddings stay with the model
     assert seen["accuracy_calculator"].device == torch.device(wanted)
 

@@ -19,7 +19,7 @@ import yaml
 from pml_suprank.recipes.__main__ import main as suprank
 from pml_suprank.recipes.commands.finetune import main
 from pml_suprank.recipes.engine.encoder import build_model, load_best, model_transforms
-from pml_suprank.recipes.engine.evaluation import evaluate_model
+from pml_suprank.recipes.engine.held_out import evaluate_model
 from pml_suprank.recipes.engine.parsing import settings_from
 from pml_suprank.recipes.engine.sets import load_sets
 from pml_suprank.recipes.engine.trainer import Trainer
@@ -205,6 +205,23 @@ def test_broken_images(
     raw = content(root, data={"check_images": True}, training={"epochs": 1})
     assert main(arguments(tmp_path, raw)) == 0
     assert "1 broken images left out" in capsys.readouterr().out
+
+
+def test_a_cut_off_image_is_found_before_anything_is_computed(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = shutil.copytree(photos, tmp_path / "photos")
+    path = root / "animal/b/2.png"
+    path.write_bytes(path.read_bytes()[:-200])
+    monkeypatch.setattr(Trainer, "evaluate", None)
+    assert main(arguments(tmp_path, content(root))) == 1
+    shown = capsys.readouterr().err
+    assert "1 of 72 files" in shown
+    assert str(path) in shown
+    assert not (tmp_path / "run").exists()
 
 
 def test_broken_images_in_training_and_in_the_test_set(

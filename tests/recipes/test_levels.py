@@ -17,7 +17,7 @@ from PIL import Image
 from pml_suprank.recipes.__main__ import main as suprank
 from pml_suprank.recipes.data.images import BrokenImageError
 from pml_suprank.recipes.embedding_set import EmbeddingError, EmbeddingSet
-from pml_suprank.recipes.engine.evaluation import check_monitor
+from pml_suprank.recipes.engine.held_out import check_monitor
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.sets import load_sets
 from pml_suprank.recipes.engine.whole_run import finetune

@@ -19,6 +19,7 @@ from pml_suprank.recipes.data.pictures import (
     BrokenImageError,
     as_shown,
     check_background,
+    check_ends,
     format_note,
     read_picture,
     readable_suffixes,
@@ -525,3 +526,34 @@ def test_what_is_looked_at_before_training_is_what_is_read(tmp_path: Path, kind:
     with pytest.raises(BrokenImageError):
         read_picture(path)
     assert [item.path for item in found] == [path]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "webp"])
+def test_what_was_cut_off_is_found_by_its_end(suffix: str, tmp_path: Path) -> None:
+    """Without decoding; more behind the end, as cameras write it, is no damage."""
+    pixels = np.random.default_rng(1).integers(0, 256, (90, 90, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    whole = tmp_path / f"whole.{suffix}"
+    image.save(whole)
+    data = whole.read_bytes()
+    check_ends(whole)
+    for number, missing in enumerate((len(data) // 3, 100)):
+        cut = tmp_path / f"cut{number}.{suffix}"
+        cut.write_bytes(data[:-missing])
+        with pytest.raises(BrokenImageError) as told:
+            check_ends(cut)
+        assert told.value.reason
+    more = tmp_path / f"more.{suffix}"
+    more.write_bytes(data + b"\0" * 5000)
+    check_ends(more)
+    assert read_picture(more).size == (90, 90)
+
+
+def test_pixels_are_not_decoded_to_look_at_the_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for suffix in ("jpg", "png", "gif", "webp"):
+        Image.fromarray(RGB).save(tmp_path / f"a.{suffix}")
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)
+    for path in tmp_path.iterdir():
+        check_ends(path)

@@ -227,7 +227,7 @@ def test_patience(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = iter([0.3, 0.5, 0.4, 0.5, 0.9])
 
     def measure(**_: Any) -> Any:
-        from pml_suprank.recipes.engine.evaluation import Evaluation
+        from pml_suprank.recipes.engine.held_out import Evaluation
 
         metrics = {"hierarchical_average_precision": next(values)}
         return Evaluation(metrics, torch.empty(0), torch.empty(0))

@@ -1,4 +1,4 @@
-"""Evaluation of a model with PML's tester and this library's calculator."""
+"""Evaluation of a model on the held-out images, with PML's tester and this library's calculator."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
