@@ -24,13 +24,17 @@ print("loss", torch.isfinite(loss).item())
 """
 NO_EXTRAS = """
 import importlib
-for name in ("integrations.timm_backbones", "recipes.commands.quickstart"):
+import sys
+for name in ("integrations.timm_backbones",):
     try:
         importlib.import_module("pml_suprank." + name)
     except ImportError as error:
         print(name, "|", error)
     else:
         print(name, "| imported")
+from pml_suprank.recipes.__main__ import main
+sys.stderr = sys.stdout
+main(["quickstart", "--output", "never"])
 """
 
 
@@ -110,4 +114,5 @@ def test_optional_parts_say_which_extra_they_need(clean_python, tmp_path):
     lines = run(clean_python, NO_EXTRAS, tmp_path).splitlines()
     assert len(lines) == 2
     assert 'pip install "pml-suprank[timm]"' in lines[0]
+    assert lines[1].startswith("suprank quickstart: ")
     assert 'pip install "pml-suprank[' in lines[1]

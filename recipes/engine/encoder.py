@@ -1,5 +1,6 @@
 """The model of a run: built from settings, or loaded from a run folder to embed images and text."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from pml_suprank.recipes.engine.checkpoints import (
     read_checkpoint,
     take_part,
 )
+from pml_suprank.recipes.engine.hub import impatient_hub
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.run_paths import resolved
 from pml_suprank.recipes.engine.settings import ModelSettings, Settings
@@ -53,22 +55,24 @@ def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
     if weights is not None and weights.startswith("run:"):
         run, weights = Path(weights.removeprefix("run:")), None
         settings = _as_made(settings, run / BEST, read_checkpoint(run / BEST))
+    is_from_hub = weights is not None and weights.startswith("hub")
     try:
-        model = build_retrieval_model(
-            settings.library,
-            settings.name,
-            weights=weights,
-            pooling=settings.pooling,
-            embedding_size=settings.embedding_size,
-            layer_norm=settings.layer_norm,
-            image_size=settings.image_size,
-            grad_checkpointing=settings.grad_checkpointing,
-            **settings.options,
-        )
+        with impatient_hub() if is_from_hub else contextlib.nullcontext():
+            model = build_retrieval_model(
+                settings.library,
+                settings.name,
+                weights=weights,
+                pooling=settings.pooling,
+                embedding_size=settings.embedding_size,
+                layer_norm=settings.layer_norm,
+                image_size=settings.image_size,
+                grad_checkpointing=settings.grad_checkpointing,
+                **settings.options,
+            )
     except (ValueError, TypeError) as error:
         raise ConfigError(f"model: {error}") from error
     except (OSError, RuntimeError) as error:  # the latter is OpenCLIP's
-        if weights is None or not weights.startswith("hub"):
+        if not is_from_hub:
             raise
         raise ConfigError(
             f"model.weights: wanted the pretrained weights of {settings.name} from the network, got: {error} "
