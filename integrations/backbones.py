@@ -51,6 +51,19 @@ class RetrievalModel(nn.Module):
         clip = hasattr(self.trunk, "clip")
         return self.trunk.preprocess if clip else self.trunk.data_config
 
+    def fitted(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The state of such a model, made for this one: position embeddings of another image size are resized.
+
+        Args:
+            state: of a model of the same kind; of OpenCLIP, another image size will do.
+        """
+        prefix = "trunk."
+        if not hasattr(self.trunk, "fitted"):
+            return dict(state)
+        inside = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+        others = {n: t for n, t in state.items() if not n.startswith(prefix)}
+        return {prefix + n: t for n, t in self.trunk.fitted(inside).items()} | others
+
     @property
     def source(self) -> dict[str, Any] | None:
         """What a model of the hub is made of, as ``build_retrieval_model`` takes it; None for other models."""

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from pml_suprank.recipes.commands.finetune import finetune
-from pml_suprank.recipes.embeddings import EmbeddingSet
+from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.engine.checkpoints import BEST, CheckpointError, write_checkpoint
 from pml_suprank.recipes.engine.encoder import load_encoder
 from pml_suprank.recipes.engine.parsing import settings_from
 from pml_suprank.recipes.engine.sets import load_sets
+from pml_suprank.recipes.engine.whole_run import finetune
 from tests.integrations.hub import OfflineHub
 from tests.recipes.engine.tiny_runs import content
 
