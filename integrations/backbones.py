@@ -74,6 +74,11 @@ class RetrievalModel(nn.Module):
         """Whether text has embeddings in the space of those of images."""
         return hasattr(self.trunk, "encode_text") and isinstance(self.embedder, nn.Identity)
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether :attr:`has_text`, and the tokenizer is at hand."""
+        return self.has_text and self.trunk.has_tokenizer
+
     def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
         """Embeddings [B, D] of tokens [B, T], not normalised.
 

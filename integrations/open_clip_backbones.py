@@ -82,6 +82,11 @@ class OpenClipTrunk(nn.Module):
         used = (tokens != config.pad_token_id).any(0).nonzero()
         return tokens[:, : int(used.max()) + 1] if len(used) else tokens
 
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether texts can be taken; the tokenizer of some models is on the hub."""
+        return self._tokenizer is not None
+
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         """Tokens [n, T].
 

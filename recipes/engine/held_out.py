@@ -10,6 +10,7 @@ from pml_suprank import AccuracyCalculator
 from pml_suprank.metrics.selection import HIERARCHICAL_METRICS
 from pml_suprank.recipes.devices import float64_device
 from pml_suprank.recipes.engine.parsing import ConfigError, nearest
+from pml_suprank.recipes.engine.text_evaluation import reads_captions, text_metrics
 from pml_suprank.recipes.levels import LevelFact, level_facts, level_of, telling
 from pml_suprank.testers import HierarchicalTester
 
@@ -89,12 +90,27 @@ def evaluate_model(
         model.train(was_training)
     embeddings, labels = kept["test"]
     facts = facts_of_sets(queries, gallery)
+    if not of_trunk and reads_captions(model, queries):
+        found |= _by_text(model, queries, kept, recall_at)
     metrics = {
         name: float(value)
         for name, value in found.items()
         if name != "epoch" and not name.startswith("AVERAGE_") and telling(facts, name)
     }
     return Evaluation(metrics, embeddings.float().cpu(), labels.cpu(), facts)
+
+
+def _by_text(
+    model: Any, queries: Any, kept: dict[str, Any], recall_at: Sequence[int]
+) -> dict[str, float]:
+    was_training = model.training
+    model.eval()
+    try:
+        images = kept["test"]
+        gallery = kept.get("gallery", images)
+        return text_metrics(model, queries, images, gallery, recall_at=recall_at)
+    finally:
+        model.train(was_training)
 
 
 def facts_of_sets(queries: Any, gallery: Any = None) -> tuple[LevelFact, ...]:

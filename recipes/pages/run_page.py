@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pml_suprank.recipes.engine.text_evaluation import DIRECTIONS
 from pml_suprank.recipes.levels import level_title
 from pml_suprank.recipes.pages.data_notes import about_data, different_tests
 from pml_suprank.recipes.pages.figures import bar_chart, curves, loss_curve
@@ -41,11 +42,14 @@ def metric_titles(names: Sequence[str], level_names: Sequence[str]) -> dict[str,
     for name in names:
         match = re.fullmatch(r"(.+)_level(\d+)", name)
         base, level = (match[1], int(match[2])) if match else (name, -1)
+        way = next((prefix for prefix in DIRECTIONS if base.startswith(prefix)), "")
+        base = base.removeprefix(way)
         title = _TITLES.get(base) or base.replace("recall_at_", "R@").replace("_", " ")
+        title += f", {DIRECTIONS[way]}" if way else ""
         found[name] = (title, "" if level < 0 else level_title(level_names, level))
         first = list(_TITLES).index(base) if base in _TITLES else len(_TITLES)
         depth = re.search(r"(\d+)$", base)
-        places[name] = (level, first, int(depth[1]) if depth else 0)
+        places[name] = (level, ["", *DIRECTIONS].index(way), first, int(depth[1]) if depth else 0)
     return {name: found[name] for name in sorted(found, key=places.__getitem__)}
 
 
