@@ -10,7 +10,12 @@ from pml_suprank import AccuracyCalculator
 from pml_suprank.metrics.selection import HIERARCHICAL_METRICS
 from pml_suprank.recipes.devices import float64_device
 from pml_suprank.recipes.engine.parsing import ConfigError, nearest
-from pml_suprank.recipes.engine.text_evaluation import reads_captions, text_metrics
+from pml_suprank.recipes.engine.text_evaluation import (
+    DIRECTIONS,
+    TEXT_METRICS,
+    reads_captions,
+    text_metrics,
+)
 from pml_suprank.recipes.levels import LevelFact, level_facts, level_of, telling
 from pml_suprank.testers import HierarchicalTester
 
@@ -125,7 +130,11 @@ def facts_of_sets(queries: Any, gallery: Any = None) -> tuple[LevelFact, ...]:
 
 
 def check_monitor(
-    name: str, recall_at: Sequence[int] = (), levels: Sequence[LevelFact] | None = None
+    name: str,
+    recall_at: Sequence[int] = (),
+    levels: Sequence[LevelFact] | None = None,
+    *,
+    texts: bool = False,
 ) -> None:
     """Refuse a metric that the evaluation does not give.
 
@@ -133,18 +142,20 @@ def check_monitor(
         name: ``training.monitor``.
         recall_at: ``training.recall_at``.
         levels: of the held-out images; None where they are not known yet.
+        texts: whether captions are measured too.
 
     Raises:
         ConfigError: no such metric, which names the nearest, or one of a level that says nothing.
     """
     columns = range(20 if levels is None else len(levels))
-    names = [
-        f"{metric}_level{level}"
-        for metric in (*METRICS, *(f"recall_at_{k}" for k in recall_at))
-        if metric not in HIERARCHICAL_METRICS
-        for level in columns
-    ]
-    names += [metric for metric in METRICS if metric in HIERARCHICAL_METRICS]
+    recalls = [f"recall_at_{k}" for k in recall_at]
+    metrics = [*METRICS, *recalls]
+    if texts:
+        metrics += [way + metric for way in DIRECTIONS for metric in (*TEXT_METRICS, *recalls)]
+    names = []
+    for metric in metrics:
+        is_of_all = metric.endswith(tuple(HIERARCHICAL_METRICS))
+        names += [metric] if is_of_all else [f"{metric}_level{level}" for level in columns]
     if name not in names:
         raise ConfigError(
             f"training.monitor: wanted a metric, got {name!r}; {nearest(name, names)}"

@@ -9,16 +9,18 @@ from torch import Tensor
 from pml_suprank import metrics
 from pml_suprank.recipes.devices import float64_device
 
-__all__ = ["DIRECTIONS", "distinct_captions", "reads_captions", "text_metrics"]
+__all__ = ["DIRECTIONS", "TEXT_METRICS", "distinct_captions", "reads_captions", "text_metrics"]
 
 DIRECTIONS = {"text_to_image_": "text to image", "image_to_text_": "image to text"}
 """What the names of these metrics begin with, and what that says."""
 
-_NAMES = {
-    "hierarchical_average_precision": "hierarchical_average_precision",
-    "average_precision": "mean_average_precision",
-}
-"""Metrics beside recall, and what evaluations call them."""
+TEXT_METRICS = ("hierarchical_average_precision", "mean_average_precision")
+"""What is measured beside recall; the second of each level."""
+
+_NAMES = dict(
+    zip(("hierarchical_average_precision", "average_precision"), TEXT_METRICS, strict=True)
+)
+"""Names in ``pml_suprank.metrics`` to those of evaluations."""
 
 
 def reads_captions(model: Any, data: Any) -> bool:

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +16,11 @@ pytest.importorskip("open_clip", reason="needs the open-clip extra")
 
 from pml_suprank.recipes.__main__ import main as suprank
 from pml_suprank.recipes.embedding_set import EmbeddingSet
+from pml_suprank.recipes.engine.checks import check_settings
+from pml_suprank.recipes.engine.held_out import check_monitor
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.sets import load_sets
+from pml_suprank.recipes.engine.settings import ModelSettings
 from pml_suprank.recipes.engine.text_evaluation import distinct_captions, text_metrics
 from pml_suprank.recipes.engine.whole_run import finetune
 from tests.recipes.engine.tiny_runs import content
@@ -42,6 +46,7 @@ def settings(photos: Path, **options: Any) -> Any:
     data = {"name": "folder", "root": str(photos), "test_share": 0.5}
     data |= {"options": {"caption_from": "name"} | options}
     training = {"epochs": 1, "batch_size": 8, "threads": 1, "captions": "joint"}
+    training["monitor"] = "text_to_image_hierarchical_average_precision"
     return settings_from(content(photos, data=data, model=MODEL, training=training))
 
 
@@ -82,6 +87,26 @@ def test_metrics_by_hand() -> None:
         assert found[f"{way}recall_at_1_level0"] == pytest.approx(1 / 3)
         assert found[f"{way}recall_at_2_level0"] == 1.0
         assert 0.5 < found[f"{way}hierarchical_average_precision"] < 1.0
+
+
+def test_a_text_metric_chooses_the_epoch(photos: Path) -> None:
+    name = "text_to_image_hierarchical_average_precision"
+    check_monitor(name, texts=True)
+    check_monitor("image_to_text_recall_at_5_level1", (5,), texts=True)
+    with pytest.raises(ConfigError, match="training.monitor: wanted a metric"):
+        check_monitor(name)
+    with pytest.raises(ConfigError, match="training.monitor: wanted a metric"):
+        check_monitor("text_to_image_asi", texts=True)
+    whole = settings(photos)
+    assert whole.training.monitor == name
+    check_settings(whole)
+    images = replace(
+        whole,
+        model=ModelSettings(name="resnet18"),
+        training=replace(whole.training, captions="none"),
+    )
+    with pytest.raises(ConfigError, match="training.monitor: wanted a metric"):
+        check_settings(images)
 
 
 @pytest.fixture(scope="module")
