@@ -76,7 +76,7 @@ class OpenClipTrunk(nn.Module):
 
     def _without_padding(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens up to the end of the longest text; for a tower that masks padding the rest is work for nothing."""
-        config = getattr(getattr(self.clip, "text", None), "config", None)
+        config: Any = getattr(getattr(self.clip, "text", None), "config", None)
         if getattr(config, "model_type", None) != "bert":
             return tokens
         used = (tokens != config.pad_token_id).any(0).nonzero()
@@ -245,7 +245,9 @@ def _of_open_clip(
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    """What went wrong in the end; OpenCLIP tells the whole story."""
+    text = str(error).strip().partition("\n")[0].rpartition("Last error: ")[2]
+    return text or type(error).__name__
 
 
 def _from_config(config: dict[str, Any], image_size: int | None, options: Mapping[str, Any]) -> Any:

@@ -5,6 +5,7 @@ import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 from pml_suprank.integrations import require
@@ -21,7 +22,7 @@ def impatient_hub() -> Iterator[None]:
 
     Through a proxy nothing is tried before.
     """
-    constants = require("huggingface_hub.constants", extra="recipes")
+    constants: Any = require("huggingface_hub.constants", extra="recipes")
     before, seconds = constants.HF_HUB_OFFLINE, socket.getdefaulttimeout()
     if not before and not urllib.request.getproxies() and not _answers(constants.ENDPOINT):
         constants.HF_HUB_OFFLINE = True
