@@ -59,7 +59,7 @@ def direct(
         number = positive.sum(1)
         precision = positive * positive.cumsum(1) / rank
         within = rank <= number[:, None]
-        values[f"average_precision_level{level}"] = precision.sum(1) / number
+        values[f"mean_average_precision_level{level}"] = precision.sum(1) / number
         values[f"mean_average_precision_at_r_level{level}"] = (precision * within).sum(1) / number
         for k in depths:
             values[f"recall_at_{k}_level{level}"] = positive[:, :k].amax(1)

@@ -22,13 +22,13 @@ from tqdm import tqdm
 from benchmarks.direct_evaluation import direct
 from benchmarks.measuring import memory_of, paired_medians, peak_memory, seconds, write
 from pml_suprank.metrics import evaluate
-from pml_suprank.metrics.blocks import blocks, run
+from pml_suprank.metrics.ranking.workers import blocks, run
 
 METRICS = (
     "hierarchical_average_precision",
     "ndcg",
     "asi",
-    "average_precision",
+    "mean_average_precision",
     "mean_average_precision_at_r",
     "recall_at_k",
 )

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from benchmarks import evaluation as evaluations
 from benchmarks.measuring import Results
 from benchmarks.rank_losses import DIM, Problem, check_parity, make, problem, product, step
-from pml_suprank.functional.ranks import backend_names
+from pml_suprank.functional.ranking import backend_names
 
 THEIRS = ("MultiSimilarityLoss", "SupConLoss", "ContrastiveLoss", "FastAPLoss")
 IN_BATCH = "In the batch: 256 queries, 512 dimensions, three levels, value and gradient"

@@ -14,7 +14,7 @@ from pml_suprank.checks import checked_depths, checked_level
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.hierarchy.labels import checked_ignore_index
 from pml_suprank.metrics import MetricResult, catalogue, evaluate
-from pml_suprank.metrics.samples import Samples
+from pml_suprank.metrics.evaluation import Samples
 from pml_suprank.relevance import Relevance
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class DecomposabilityGap:
         num_left_out_whole: queries without a positive in the whole set.
 
     Example:
-        >>> result = DecomposabilityGap("average_precision_level0", 0.25, (1.0, 0.5, None), 2, 0)
+        >>> result = DecomposabilityGap("mean_average_precision_level0", 0.25, (1.0, 0.5, None), 2, 0)
         >>> result.batch_average, result.gap
         (0.75, 0.5)
     """
@@ -133,7 +133,7 @@ def decomposability_gap(
         labels: (N,) class labels, (N, L) labels with column 0 finest, or with ``hierarchy`` (N,) finest labels.
         batches: indices of the items of each batch: tensors, arrays or lists, or a batch sampler. They need not
             cover the set; an item that a batch repeats counts once.
-        metric: "average_precision", "recall_at_k", "hierarchical_average_precision", "ndcg", or any other
+        metric: "mean_average_precision", "recall_at_k", "hierarchical_average_precision", "ndcg", or any other
             function of :mod:`pml_suprank.metrics`; "ndcg_at_k" for NDCG at ``k``.
         level: label column that makes an item positive, for the metrics of one level.
         k: depth of the metrics at k.
@@ -156,7 +156,7 @@ def decomposability_gap(
         >>> points = torch.tensor([[0.0, 0], [2, 0], [9, 0], [11, 0], [0, 1], [2, 1], [9, 1], [11, 1]])
         >>> classes = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
         >>> result = decomposability_gap(
-        ...     points, classes, [[0, 1, 2, 3], [4, 5, 6, 7]], "average_precision", similarity="euclidean")
+        ...     points, classes, [[0, 1, 2, 3], [4, 5, 6, 7]], "mean_average_precision", similarity="euclidean")
         >>> result.per_batch, result.whole, result.gap
         ((1.0, 1.0), 0.5, 0.5)
 
@@ -215,7 +215,7 @@ def _kept(items: Tensor, place: Tensor) -> Tensor:
 
 def _metric_name(metric: Any, level: int, k: int, num_levels: int) -> str:
     """Return the full name of a metric in the result of ``evaluate``."""
-    if metric not in catalogue.METRICS:
+    if catalogue.current(metric) not in catalogue.METRICS:
         raise ValueError(f"metric: wanted one of {catalogue.METRICS}, got {metric!r}")
     level = checked_level(level, num_levels)
     (choice,) = [

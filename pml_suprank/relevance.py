@@ -16,6 +16,7 @@ References:
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,11 +30,13 @@ FEW_COMPARISONS = 1 << 24
 
 __all__ = [
     "ExponentialGain",
+    "LevelRelevance",
     "PopulationRelevance",
     "Relevance",
     "WeightedRelevance",
     "item_relevance",
     "level_counts",
+    "level_relevance",
     "relevance_table",
 ]
 
@@ -227,6 +230,32 @@ def relevance_table(relevance: Relevance, counts: Tensor) -> Tensor:
             f"with {table[:, 0].abs().max().item()} where none is"
         )
     return table
+
+
+class LevelRelevance(NamedTuple):
+    """Relevance that is the same for all items of a query that share as many levels with it."""
+
+    table: Tensor
+    """(B, L + 1), for 0, 1, ... common levels; 0 for none."""
+    counts: Tensor
+    """(B, L + 1), how many items of the retrieval set share so many levels."""
+
+    @property
+    def total(self) -> Tensor:
+        """(B,), the relevance of all items of a query."""
+        return (self.table * self.counts).sum(dim=1)
+
+
+def level_relevance(relevance: Relevance, common_levels: Tensor, num_levels: int) -> LevelRelevance:
+    """Return the relevance of the items of each level of a query.
+
+    Args:
+        relevance: a callable as described at the top of this module.
+        common_levels: (B, N), integers in 0..num_levels, -1 outside the retrieval set.
+        num_levels: L.
+    """
+    counts = level_counts(common_levels, num_levels)
+    return LevelRelevance(relevance_table(relevance, counts), counts)
 
 
 @renamed_keywords(levels="common_levels")

@@ -5,6 +5,7 @@ __all__ = [
     "ENCODERS",
     "INDEX_KINDS",
     "LINKAGES",
+    "LINKS",
     "LOADERS",
     "MADE",
     "NETWORKS",
@@ -53,6 +54,9 @@ USUAL_MODELS = {"timm": "resnet50", "open_clip": "minilm-efficientnet"}
 
 PACKAGED_CLIP = ("small-efficientnet", "minilm-efficientnet", "minilm-efficientnet-lite2")
 """OpenCLIP models whose weights come with pip packages."""
+
+LINKS = ("inside", "follow")
+"""Of files: only those that stay inside the folder, or all."""
 
 RULES = ("clip", "knn")
 """How an image is put into a group of names."""

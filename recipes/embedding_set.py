@@ -16,6 +16,7 @@ from pml_suprank.integrations.model_identity import ModelIdentity
 from pml_suprank.integrations.plain_files import json_data
 from pml_suprank.integrations.whole_files import DamagedFileError
 from pml_suprank.recipes.data.assembly import label_chains
+from pml_suprank.recipes.data.paths import is_inside
 from pml_suprank.recipes.embedding_files import SUFFIXES, read_arrays, write_arrays
 from pml_suprank.recipes.label_columns import read_label_columns
 
@@ -116,11 +117,7 @@ class EmbeddingSet:
     def is_outside(self, row: int) -> bool:
         """Whether the path of a row leads out of the folder of the images."""
         assert self.paths is not None
-        try:
-            base = os.path.realpath(self.root)
-            return not Path(os.path.realpath(Path(base) / self.paths[row])).is_relative_to(base)
-        except (OSError, ValueError):  # no path at all
-            return True
+        return not is_inside(self.root, self.paths[row])
 
     def at_root(self, root: Path | None) -> "EmbeddingSet":
         """The same embeddings, their images in another folder; None changes nothing."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pml_suprank.hierarchy.cells import guarded
 from pml_suprank.integrations.whole_files import write_atomic
 
 __all__ = ["write_atomic", "write_csv", "write_json", "write_text"]
@@ -30,11 +31,27 @@ def write_json(path: Path, content: Any) -> None:
 def write_csv(
     path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None
 ) -> None:
-    """Write rows atomically as CSV; without ``columns`` they are the keys of the first row."""
+    """Write rows atomically as CSV, of the columns ``columns``, which are the keys of the first row by default.
+
+    People open these files in a spreadsheet: text that it would run as a formula gets an apostrophe before it, which
+    ``open_table`` takes off again. Numbers stay as they are.
+    """
     text = io.StringIO()
     if columns is None:
         columns = list(rows[0]) if rows else []
-    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    plain = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in (dict(zip(columns, columns, strict=True)), *rows):
+        extra = row.keys() - set(columns)
+        if extra:
+            raise ValueError(
+                f"rows: wanted the columns {list(columns)}, got {sorted(extra)} besides"
+            )
+        cells = [_cell(row.get(column)) for column in columns]
+        has_return = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+        (quoted if has_return else plain).writerow(cells)
     write_text(path, text.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    return value if value is None or isinstance(value, int | float) else guarded(str(value))

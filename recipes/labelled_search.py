@@ -19,7 +19,7 @@ NAMES = (
     "hierarchical_average_precision",
     "ndcg",
     "asi",
-    "average_precision",
+    "mean_average_precision",
     "mean_average_precision_at_r",
     "precision_at_1",
     "recall_at_k",

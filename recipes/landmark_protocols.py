@@ -128,7 +128,7 @@ def evaluate_gldv2(
         queries.embeddings[rows].float(),
         gallery.embeddings.float(),
         [[place[image] for image in solution.relevant] for solution in solutions],
-        metrics="average_precision_at_100",
+        metrics="mean_average_precision_at_100",
         progress=progress,
     )
     results: Results = {"all": found}

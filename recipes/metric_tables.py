@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pml_suprank.metrics.selection import split_level
+from pml_suprank.metrics.catalogue import split_level
 from pml_suprank.recipes.labelled_search import Evaluated
 from pml_suprank.recipes.levels import telling
 

@@ -27,6 +27,8 @@ def choose_queries(
 ) -> list[int]:
     """One random image of each node of the coarsest level, so that no one picks the pretty ones.
 
+    Drawn are images of classes with another image, which a model could find; of all, where there is no such class.
+
     Args:
         labels: [N, L] of the images.
         seed: of the drawing.
@@ -38,14 +40,22 @@ def choose_queries(
     """
     generator = np.random.default_rng([seed, 1])
     coarsest = labels[:, -1].numpy()
-    nodes = np.unique(coarsest)
+    usable = _with_positive(labels)
+    nodes = np.unique(coarsest[usable])
     if most is not None and len(nodes) > most:
         nodes = np.sort(generator.choice(nodes, most, replace=False))
-    chosen = [int(generator.choice(np.flatnonzero(coarsest == node))) for node in nodes]
-    while len(chosen) < min(least, len(labels)):
-        other = int(generator.integers(len(labels)))
+    chosen = [int(generator.choice(np.flatnonzero(usable & (coarsest == node)))) for node in nodes]
+    while len(chosen) < min(least, int(usable.sum())):
+        other = int(generator.choice(np.flatnonzero(usable)))
         chosen += [] if other in chosen else [other]
     return chosen
+
+
+def _with_positive(labels: Tensor) -> np.ndarray:
+    """[N] whether another image is of the same class; all where none is."""
+    _, place, counts = labels[:, 0].unique(return_inverse=True, return_counts=True)
+    found = (counts[place] > 1).numpy()
+    return found if found.any() else np.ones(len(labels), dtype=bool)
 
 
 def first_results(

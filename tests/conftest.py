@@ -1,5 +1,6 @@
 """Shared fixtures: a seed per test, one thread, and the check vectors."""
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +23,13 @@ def load_golden(name: str) -> dict[str, Any]:
 
 def golden_names(kind: str) -> list[str]:
     """Return the names of all check vectors of a kind."""
+    return [name for name, its_kind in _kinds().items() if its_kind == kind]
+
+
+@functools.cache
+def _kinds() -> dict[str, str]:
     names = sorted(path.stem for path in GOLDEN.glob("*.npz"))
-    return [name for name in names if str(load_golden(name)["kind"]) == kind]
+    return {name: str(load_golden(name)["kind"]) for name in names}
 
 
 @pytest.fixture

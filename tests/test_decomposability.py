@@ -14,7 +14,7 @@ from pml_suprank.relevance import WeightedRelevance
 from tests.reference import metrics as reference
 
 METRICS = {
-    "average_precision": "average_precision_level1",
+    "mean_average_precision": "mean_average_precision_level1",
     "recall_at_k": "recall_at_3_level1",
     "hierarchical_average_precision": "hierarchical_average_precision",
     "ndcg": "ndcg",
@@ -139,7 +139,7 @@ def test_the_result_is_frozen(points):
 
 
 def test_plot(points, tmp_path):
-    result = decomposability_gap(points, LABELS, [[0, 1], *BATCHES], "average_precision")
+    result = decomposability_gap(points, LABELS, [[0, 1], *BATCHES], "mean_average_precision")
     axes = result.plot(tmp_path / "gap.png").axes[0]
     drawn = axes.lines[0].get_xydata()
     assert drawn.tolist() == [[2, result.per_batch[1]], [3, result.per_batch[2]]]

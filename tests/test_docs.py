@@ -6,7 +6,6 @@ import importlib
 import pkgutil
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 
@@ -15,8 +14,8 @@ pytest.importorskip("matplotlib", reason="needs the recipes extra")
 
 import pml_suprank
 from pml_suprank.recipes import __main__ as suprank
+from tests.pages import ROOT, blocks
 
-ROOT = Path(__file__).parents[1]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages(pml_suprank.__path__, "pml_suprank.")
@@ -25,16 +24,11 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "studies/README.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
 class Parsed(Exception):
     """A command line was parsed; nothing has run."""
-
-
-def blocks(page, language):
-    return [code for name, code in BLOCK.findall(page.read_text()) if name == language]
 
 
 def command_lines(page):

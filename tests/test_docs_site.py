@@ -18,8 +18,7 @@ import torch
 
 import pml_suprank
 from pml_suprank import integrations
-from pml_suprank.metrics.catalogue import METRICS
-from pml_suprank.metrics.judged import JUDGED_METRICS
+from pml_suprank.metrics.catalogue import JUDGED_METRICS, METRICS
 from pml_suprank.recipes.__main__ import RECIPES
 
 ROOT = Path(__file__).parents[1]

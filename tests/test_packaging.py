@@ -55,6 +55,8 @@ def test_the_wheel_holds_one_package_and_all_of_it(wheel):
         for path in (ROOT / outside).rglob("*.py"):
             assert f"pml_suprank/{inside}{path.relative_to(ROOT / outside)}" in names
     assert "pml_suprank/py.typed" in names
+    for path in (ROOT / "recipes/pages/templates").iterdir():
+        assert f"pml_suprank/recipes/pages/templates/{path.name}" in names
     assert not any("/tests/" in name or "/test_" in name for name in names)
 
 

@@ -102,7 +102,7 @@ def test_hierarchical_metrics_have_no_level():
     for name in HIERARCHICAL:
         assert found[name] == plain[name]
     assert found["recall_at_4_level1"] == plain["recall_at_4_level1"]
-    assert found["mean_average_precision_level2"] == plain["average_precision_level2"]
+    assert found["mean_average_precision_level2"] == plain["mean_average_precision_level2"]
     assert found["AVERAGE_recall_at_4"] == pytest.approx(
         sum(found[f"recall_at_4_level{level}"] for level in range(3)) / 3
     )
@@ -285,7 +285,7 @@ class TestTwoStreams:
             similarity="euclidean",
         )
         assert found["asi_level0"] == pytest.approx(wanted["asi"].mean())
-        ap = wanted["average_precision_level0"].mean()
+        ap = wanted["mean_average_precision_level0"].mean()
         assert found["mean_average_precision_level0"] == pytest.approx(ap)
         assert ("precision_at_1_level1_level0" in found) == with_tree
 

@@ -7,11 +7,12 @@ from pml_suprank.functional.objectives import (
     hierarchical_average_precision,
     ndcg,
     recall_at_k,
+    recall_surrogate,
 )
-from pml_suprank.functional.ranks import Ranks, backend_names, ranks
+from pml_suprank.functional.presets import PRESETS
+from pml_suprank.functional.ranking import Ranks, backend_names, ranks
 from pml_suprank.functional.soft_bins import soft_bin_average_precision
 from pml_suprank.functional.steps import (
-    PRESETS,
     HardRank,
     HRankStep,
     SmoothRank,
@@ -37,6 +38,7 @@ __all__ = [
     "ndcg",
     "ranks",
     "recall_at_k",
+    "recall_surrogate",
     "soft_bin_average_precision",
     "triplet_hinge_sums",
 ]

@@ -31,7 +31,8 @@ def blackbox_average_precision(
         \frac{\partial L}{\partial\,\mathrm{rk}_i} = \frac{\mathrm{rk}^+_i}{P\,\mathrm{rk}_i^2}
         \text{ for the positives}
 
-    An item that ties with others is behind all of them, in both rankings. One sort each, O(B N) memory.
+    Without a margin the value is that of :func:`average_precision`, ties included. For the gradient an item that ties
+    with others is behind all of them, in both rankings. One sort each, O(B N) memory.
 
     The authors' code perturbs by the gradient of the batch mean of normalised ranks, so that its lambda is
     ours times B / N; here reducers, weights of losses and gradient scalers rescale the gradient and do not
@@ -83,7 +84,10 @@ class _BlackBoxAP(Operation):
         within = _rank(scores, positive).to(scores.dtype)
         count = positive.sum(dim=1, keepdim=True).clamp(min=1)
         self.slope = within / (count * rank**2)
-        return (((within / rank).masked_fill(~positive, 0.0) / count).sum(dim=1),)
+        # the k-th positive has rank k plus the negatives that are not behind it: of those it ties with, all
+        negatives = (rank - within).masked_fill(~positive, torch.inf).sort(dim=1).values
+        order = torch.arange(1, scores.shape[1] + 1, dtype=scores.dtype, device=scores.device)
+        return ((order / (order + negatives) / count).sum(dim=1),)
 
     def gradient(
         self,

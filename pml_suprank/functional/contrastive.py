@@ -5,15 +5,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pml_suprank.deprecated import renamed_keywords
 from pml_suprank.functional.operation import untraced
 
 __all__ = ["hierarchical_contrastive"]
 
 
+@renamed_keywords(levels="common_levels")
 @untraced
 def hierarchical_contrastive(
     scores: Tensor,
-    levels: Tensor,
+    common_levels: Tensor,
     mask: Tensor | None = None,
     *,
     level_weights: Sequence[float],
@@ -34,7 +36,7 @@ def hierarchical_contrastive(
 
     Args:
         scores: (B, N), higher is closer.
-        levels: (B, N), integers in 0..L, levels shared with the query.
+        common_levels: (B, N), integers in 0..L, levels that an item shares with the query; -1 does what a mask does.
         mask: (B, N), False for items that are not in the retrieval set.
         level_weights: lambda, L numbers, finest level first.
         temperature: T, > 0.
@@ -44,8 +46,8 @@ def hierarchical_contrastive(
         (B,), 0 without gradient for a query that shares no level with any item.
 
     Example:
-        >>> scores, levels = torch.tensor([[0.7, 0.7, 0.7]]), torch.tensor([[2, 1, 0]])
-        >>> hierarchical_contrastive(scores, levels, level_weights=(3.0, 1.0)).item()  # (3 + 1) / 2 of log 3
+        >>> scores, common_levels = torch.tensor([[0.7, 0.7, 0.7]]), torch.tensor([[2, 1, 0]])
+        >>> hierarchical_contrastive(scores, common_levels, level_weights=(3.0, 1.0)).item()  # (3 + 1) / 2 of log 3
         2.197...
 
     References:
@@ -56,14 +58,14 @@ def hierarchical_contrastive(
     num_levels = len(level_weights)
     logits = scores / temperature
     # finite, so that an empty retrieval set has loss and gradient 0
-    among = logits if mask is None else logits.masked_fill(~mask, -1e30)
+    if mask is not None:
+        common_levels = torch.where(mask, common_levels, -1)
+    among = logits.masked_fill(common_levels < 0, -1e30)
     pair_losses = among.logsumexp(dim=1, keepdim=True) - logits
     result = torch.zeros_like(pair_losses[:, 0])
     floor = None
     for column, weight in enumerate(level_weights):
-        positive = levels == num_levels - column
-        if mask is not None:
-            positive = positive & mask
+        positive = common_levels == num_levels - column
         if not positive.any():
             continue
         losses = pair_losses if floor is None else torch.maximum(pair_losses, floor)

@@ -16,7 +16,7 @@ tensor is finite) would be compiled again for every batch. Whatever calls it, lo
 :func:`untraced`: it runs as it is between two compiled parts, in ``fullgraph=True`` it is torch's error. A
 kernel launched from an operation hence needs neither a registration with ``torch.library`` nor a fake version.
 
-A rank backend is one subclass of :class:`pml_suprank.functional._backends.operation.RankOperation`.
+A rank backend is one subclass of :class:`pml_suprank.functional._backends.definition.RankOperation`.
 """
 
 from collections.abc import Callable, Sequence

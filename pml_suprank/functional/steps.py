@@ -39,6 +39,35 @@ def sigmoid_slope(t: Tensor, tau: float) -> Tensor:
     return (value * (1 - value) / tau).masked_fill(t.abs() > _MAX_EXPONENT * tau, 0.0)
 
 
+def hard_places(scores: Tensor, common_levels: Tensor, relevance: Tensor | None = None) -> Tensor:
+    """Return the place of every item in the list of its query, best score first: the one rule on ties.
+
+    Among equal scores less relevant items come first: fewer common levels, then lower relevance, then the order of
+    the items.
+
+    Args:
+        scores: (B, N), higher is closer.
+        common_levels: (B, N), integers; -1 is outside the retrieval set, and has a place that shifts none within it.
+        relevance: (B, N); None where items that share as many levels are as relevant.
+
+    Returns:
+        (B, N), int64, from 0.
+
+    Example:
+        >>> hard_places(torch.tensor([[0.5, 0.9, 0.5]]), torch.tensor([[1, 0, 0]])).tolist()
+        [[2, 0, 1]]
+    """
+    order = None
+    for key in (relevance, common_levels, -scores):
+        if key is not None and order is None:
+            order = key.argsort(dim=1, stable=True)
+        elif key is not None and order is not None:
+            order = order.gather(1, key.gather(1, order).argsort(dim=1, stable=True))
+    assert order is not None
+    numbers = torch.arange(scores.shape[1], device=scores.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, numbers)
+
+
 class Surrogate(Protocol):
     """What a rank backend asks of a surrogate; all tensors broadcast together."""
 
@@ -65,7 +94,11 @@ class Surrogate(Protocol):
 
 @dataclass(frozen=True)
 class HardRank:
-    """The rank itself: both comparators are the step, with 1 at 0 and no gradient."""
+    """The rank itself, without gradient: the place in the list, which is what the metrics read.
+
+    A tie counts against the model: :func:`hard_places` decides it, before a backend compares anything. What is then
+    left to compare has no ties, so that both comparators are the step.
+    """
 
     rank_has_gradient = False
     hrank_has_gradient = False
@@ -170,7 +203,7 @@ class SupRank:
             ``offset``.
         start: jump at 0.
         offset: value at ``delta``; None makes C continuous there, ``start + sigmoid(delta / tau)``, as in the
-            papers. The authors' configurations set it, see :data:`PRESETS`.
+            papers. The authors' configurations set it, see :data:`pml_suprank.functional.PRESETS`.
         hrank: smooth numerator of HAPPIER; None counts the numerator by steps, without gradient.
 
     Raises:
@@ -258,34 +291,6 @@ class SupRank:
             slope = slope.masked_fill(rising, self.hrank.beta)
         slope = slope.masked_fill(t <= 0, self.hrank.leak)
         return slope.masked_fill(~higher, 0.0)
-
-
-_PRESET_A: dict[str, float | None] = {
-    "tau": 0.01,
-    "rho": 100.0,
-    "delta": 0.05,
-    "start": 0.5,
-    "offset": 1.44,
-}
-_PRESET_B: dict[str, float | None] = {
-    "tau": 0.01,
-    "rho": 100.0,
-    "delta": 0.05,
-    "start": 0.0,
-    "offset": 1.0,
-}
-
-PRESETS: dict[str, dict[str, float | None]] = {
-    "smooth": {"tau": 0.1, "rho": 100.0, "delta": 0.05, "start": 0.5, "offset": None},
-    "sop": _PRESET_A,
-    "cub": _PRESET_A,
-    "cars": _PRESET_A,
-    "dyml": _PRESET_A,
-    "gldv2": _PRESET_A,
-    "inat": _PRESET_B,
-}
-"""SupRank steps: "smooth", which ranked best on the data sets of ``docs/leaderboard.md``, and those of the authors'
-configurations, by data set."""
 
 
 def _check_positive(name: str, value: float) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from pml_suprank.deprecated import renamed_keywords
 from pml_suprank.functional.operation import Operation, apply, plain, untraced
 
 __all__ = ["TripletSums", "triplet_hinge_sums"]
@@ -23,9 +24,10 @@ class TripletSums(NamedTuple):
     """(B,), int64."""
 
 
+@renamed_keywords(levels="common_levels")
 @untraced
 def triplet_hinge_sums(
-    scores: Tensor, levels: Tensor, mask: Tensor | None = None, *, margins: Sequence[float]
+    scores: Tensor, common_levels: Tensor, mask: Tensor | None = None, *, margins: Sequence[float]
 ) -> TripletSums:
     r"""Sum the hinges of all triplets across levels, for each anchor.
 
@@ -37,17 +39,19 @@ def triplet_hinge_sums(
 
     Args:
         scores: (B, N), finite, higher is closer.
-        levels: (B, N), integers in 0..L, levels shared with the anchor.
+        common_levels: (B, N), integers in 0..L, levels that an item shares with the anchor; -1 does what a mask does.
         mask: (B, N), False for items that the anchor forms no triplets with.
         margins: m, L numbers for the finest column that a and p have in common, finest first, in score units.
 
     Example:
-        >>> scores, levels = torch.tensor([[0.5, 0.75, 0.25]]), torch.tensor([[1, 0, 0]])
-        >>> sums = triplet_hinge_sums(scores, levels, margins=(0.125,))
+        >>> scores, common_levels = torch.tensor([[0.5, 0.75, 0.25]]), torch.tensor([[1, 0, 0]])
+        >>> sums = triplet_hinge_sums(scores, common_levels, margins=(0.125,))
         >>> sums.total.item(), sums.num_violations.item(), sums.num_triplets.item()
         (0.375, 1, 2)
     """
-    operation = _HingeSums(levels, mask, margins)
+    if mask is not None:
+        common_levels = torch.where(mask, common_levels, -1)
+    operation = _HingeSums(common_levels, margins)
     (total,) = apply(operation, scores)
     return TripletSums(total, operation.violations, operation.triplets)
 
@@ -56,13 +60,13 @@ class _HingeSums(Operation):
     violations: Tensor
     triplets: Tensor
 
-    def __init__(self, levels: Tensor, mask: Tensor | None, margins: Sequence[float]) -> None:
-        self.levels, self.margins = plain(levels), margins
-        self.mask = None if mask is None else plain(mask)
+    def __init__(self, common_levels: Tensor, margins: Sequence[float]) -> None:
+        self.common_levels, self.margins = plain(common_levels), margins
 
     def value(self, scores: Tensor) -> tuple[Tensor]:
         """Return the sums, (B,)."""
-        levels, mask, margins = self.levels, self.mask, self.margins
+        common_levels, margins = self.common_levels, self.margins
+        inside = common_levels >= 0
         exact = scores.detach().double()
         ordered, order = exact.sort(dim=1)
         total = exact.new_zeros(len(exact))
@@ -71,9 +75,7 @@ class _HingeSums(Operation):
         pull = torch.zeros_like(scores)
         for column, margin in enumerate(margins):
             shared = len(margins) - column
-            positive, negative = levels == shared, levels < shared
-            if mask is not None:
-                positive, negative = positive & mask, negative & mask
+            positive, negative = common_levels == shared, (common_levels < shared) & inside
             if not positive.any():
                 continue
             row, item, place = _packed(positive)

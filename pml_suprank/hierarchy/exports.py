@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pml_suprank.hierarchy.cells import guarded
 from pml_suprank.hierarchy.chains import Place, chain_rows, children_of, node_keys
 from pml_suprank.hierarchy.class_tree import ClassTree
 from pml_suprank.hierarchy.integers import HierarchyError
@@ -21,12 +22,15 @@ _NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY)
 
 
 def csv_text(tree: ClassTree) -> str:
-    """Columns class_id and the levels, finest first; short branches begin with empty cells."""
+    """Columns class_id and the levels, finest first; short branches begin with empty cells.
+
+    Names that a spreadsheet would run as formulas are guarded by an apostrophe, which reading takes off.
+    """
     if CLASS_ID in tree.level_names:
         raise HierarchyError(f"level_names: wanted none named {CLASS_ID!r} in a CSV file, got one")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([CLASS_ID, *tree.level_names])
+    writer.writerow([CLASS_ID, *map(guarded, tree.level_names)])
     for class_id, chain in zip(tree.class_ids.tolist(), chain_rows(tree), strict=True):
         names = [tree.node_names(level)[node] for level, node in chain]
         wrong = [name for name in names if name != name.strip() or not name]
@@ -34,7 +38,8 @@ def csv_text(tree: ClassTree) -> str:
             raise HierarchyError(
                 f"node names: wanted text without spaces around it in a CSV file, got {wrong[0]!r}"
             )
-        writer.writerow([class_id, *[""] * (tree.num_levels - len(names)), *reversed(names)])
+        cells = map(guarded, reversed(names))
+        writer.writerow([class_id, *[""] * (tree.num_levels - len(names)), *cells])
     return text.getvalue()
 
 

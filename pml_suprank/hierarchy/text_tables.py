@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pml_suprank.hierarchy.cells import read_cell
 from pml_suprank.hierarchy.integers import HierarchyError
+from pml_suprank.hierarchy.regular_files import regular
 
 __all__ = ["DELIMITERS", "TableError", "TextTable", "open_table"]
 
@@ -58,6 +60,8 @@ class TextTable:
     def __iter__(self) -> Iterator[tuple[int, tuple[str, ...]]]:
         """Pairs of the line that a row ends in and its cells, without spaces around them; empty lines are left out.
 
+        An apostrophe that keeps a spreadsheet from running a cell, as :meth:`Hierarchy.to_csv` writes it, is taken off.
+
         Raises:
             TableError: a row of another length than the header, quotes that do not close, text of another encoding.
         """
@@ -68,7 +72,7 @@ class TextTable:
             try:
                 next(reader)
                 for cells in reader:
-                    row = tuple(cell.strip() for cell in cells)
+                    row = tuple(read_cell(cell) for cell in cells)
                     if not any(row):
                         continue
                     line = reader.line_num + self.skipped
@@ -125,9 +129,13 @@ def open_table(
 
     Raises:
         OSError: no such file.
-        TableError: text of another encoding than the given one, or a delimiter that is not one character.
+        TableError: no regular file, text of another encoding than the given one, or a delimiter that is not one
+            character.
     """
-    path = Path(path)
+    try:
+        path = regular(path)
+    except ValueError as error:
+        raise TableError(str(error)) from None
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     if delimiter is not None and len(delimiter) != 1:
         raise TableError(f"delimiter: wanted one character, got {delimiter!r}")
@@ -150,7 +158,7 @@ def open_table(
     if delimiter is None:
         delimiter = named[4] if is_named else _delimiter(sample, columns)
     rows = _rows(sample, delimiter)
-    header = tuple(cell.strip() for cell in rows[0]) if rows else ()
+    header = tuple(read_cell(cell) for cell in rows[0]) if rows else ()
     return TextTable(path, header, delimiter, encoding, skipped)
 
 
@@ -195,7 +203,7 @@ def _delimiter(sample: str, columns: Sequence[str]) -> str:
 
     def fitness(delimiter: str) -> tuple[int, bool, bool]:
         rows = [row for row in _rows(sample, delimiter) if any(cell.strip() for cell in row)]
-        header = [cell.strip() for cell in rows[0]] if rows else []
+        header = [read_cell(cell) for cell in rows[0]] if rows else []
         found = sum(column in header for column in columns)
         return found, len(header) > 1 and len({*map(len, rows)}) == 1, len(header) > 1
 

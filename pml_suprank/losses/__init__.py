@@ -15,6 +15,7 @@ from pml_suprank.losses.happier_loss import HAPPIERLoss
 from pml_suprank.losses.hierarchical_triplet_margin_loss import HierarchicalTripletMarginLoss
 from pml_suprank.losses.hmce_loss import HMCELoss
 from pml_suprank.losses.ndcg_loss import SmoothNDCGLoss, SupNDCGLoss
+from pml_suprank.losses.objective import Objective
 from pml_suprank.losses.proxy_cluster_loss import ProxyClusterLoss
 from pml_suprank.losses.rank_loss import QueryLoss, RankLoss
 from pml_suprank.losses.recall_loss import SmoothRecallLoss, SupRecallLoss
@@ -35,6 +36,7 @@ __all__ = [
     "HAPPIERLoss",
     "HMCELoss",
     "HierarchicalTripletMarginLoss",
+    "Objective",
     "ProxyClusterLoss",
     "QueryLoss",
     "ROADMAPLoss",

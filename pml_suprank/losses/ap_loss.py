@@ -2,52 +2,37 @@
 
 from typing import Any
 
-from torch import Tensor
-
-from pml_suprank.checks import checked_level
 from pml_suprank.functional import average_precision
-from pml_suprank.losses.rank_loss import RankLoss
-from pml_suprank.losses.retrieval_set import RetrievalSet
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.losses.objective import Objective
+from pml_suprank.losses.similarity_mixup import SimilarityMixup
 from pml_suprank.losses.surrogates import SmoothRankLoss, SupRankLoss
 
-
-class BinaryRankLoss(RankLoss):
-    """A rank loss for which an item is positive or not.
-
-    Args:
-        level: label column that makes an item positive; 0 is the finest.
-        **kwargs: see :class:`RankLoss`.
-    """
-
-    def __init__(self, *, level: int = 0, **kwargs: Any) -> None:
-        super().__init__(level=checked_level(level), **kwargs)
-
-    def item_relevance(self, items: RetrievalSet) -> Tensor:
-        """Return True for the positives."""
-        positive = items.levels > 0
-        return positive if items.mask is None else positive & items.mask
+AP = Objective(average_precision)
 
 
-class APLoss(BinaryRankLoss):
-    """1 - AP, for any surrogate."""
-
-    def query_scores(self, scores: Tensor, items: RetrievalSet, relevance: Tensor) -> Tensor:
-        """Return the AP of every query, (B,)."""
-        return average_precision(
-            scores, relevance, items.mask, surrogate=self.surrogate, backend=self.backend
-        )
-
-
-class SupAPLoss(SupRankLoss, APLoss):
+class SupAPLoss(SupRankLoss):
     """1 - SupAP: average precision on SupRank.
 
     Any number of positives per query, in any order. Use it for class labels without a hierarchy; with a
     decomposability term it is :class:`ROADMAPLoss`.
 
     Args:
-        **kwargs: ``tau``, ``rho``, ``delta``, ``start``, ``offset``, ``preset`` of :class:`SupRankLoss`; ``level``,
-            ``hierarchy``, ``include_self``, ``backend``, ``mixup`` and PML's own of
-            :class:`RankLoss`.
+        tau: temperature of the sigmoid, > 0, in score units.
+        rho: slope beyond ``delta``, >= 0; -1 keeps the sigmoid.
+        delta: where the linear part begins, >= 0, or None (see :class:`pml_suprank.functional.SupRank`).
+        start: jump at 0.
+        offset: value at ``delta``; None makes the step continuous there, as in the papers. The attribute of this
+            name is the value in use.
+        preset: in place of the five above, "smooth" or the name of a data set, see :class:`SupRankLoss`.
+        level: label column that makes an item positive; 0 is the finest.
+        hierarchy: expands 1-D labels to all levels.
+        include_self: leave the query in its own retrieval set, as the authors' code does.
+        ignore_index: finest label of the samples that are neither queries nor items; None for none.
+        backend: execution of the ranks, see :func:`pml_suprank.functional.ranks`.
+        mixup: a :class:`SimilarityMixup`, or True for the default one, adds virtual samples; False does not.
+        **kwargs: PML's ``distance`` (a similarity, cosine by default), ``reducer``, ``embedding_regularizer``,
+            ``embedding_reg_weight``, ``collect_stats``.
 
     Example:
         >>> import torch
@@ -59,16 +44,81 @@ class SupAPLoss(SupRankLoss, APLoss):
         Ramzi et al., Robust and Decomposable Average Precision for Image Retrieval, arXiv 2110.01445.
     """
 
+    def __init__(
+        self,
+        *,
+        tau: float = 0.01,
+        rho: float = 100.0,
+        delta: float | None = 0.05,
+        start: float = 0.5,
+        offset: float | None = None,
+        preset: str | None = None,
+        level: int = 0,
+        hierarchy: Hierarchy | None = None,
+        include_self: bool = False,
+        ignore_index: int | None = None,
+        backend: str = "auto",
+        mixup: SimilarityMixup | bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            AP,
+            tau=tau,
+            rho=rho,
+            delta=delta,
+            start=start,
+            offset=offset,
+            preset=preset,
+            level=level,
+            hierarchy=hierarchy,
+            include_self=include_self,
+            ignore_index=ignore_index,
+            backend=backend,
+            mixup=mixup,
+            **kwargs,
+        )
 
-class SmoothAPLoss(SmoothRankLoss, APLoss):
+
+class SmoothAPLoss(SmoothRankLoss):
     """1 - SmoothAP, for any number of positives per query and any order of the batch.
 
     PML's class of this name wants a batch of equal classes in order, and changes when it is shuffled.
 
     Args:
-        **kwargs: ``tau``; ``level``, ``hierarchy``, ``include_self``, ``backend``, ``mixup`` and PML's own of
-            :class:`RankLoss`.
+        tau: temperature of the sigmoid, > 0, in score units.
+        level: label column that makes an item positive; 0 is the finest.
+        hierarchy: expands 1-D labels to all levels.
+        include_self: leave the query in its own retrieval set, as the authors' code does.
+        ignore_index: finest label of the samples that are neither queries nor items; None for none.
+        backend: execution of the ranks, see :func:`pml_suprank.functional.ranks`.
+        mixup: a :class:`SimilarityMixup`, or True for the default one, adds virtual samples; False does not.
+        **kwargs: PML's ``distance`` (a similarity, cosine by default), ``reducer``, ``embedding_regularizer``,
+            ``embedding_reg_weight``, ``collect_stats``.
 
     References:
         Brown et al., Smooth-AP: Smoothing the Path Towards Large-Scale Image Retrieval, arXiv 2007.12163.
     """
+
+    def __init__(
+        self,
+        *,
+        tau: float = 0.01,
+        level: int = 0,
+        hierarchy: Hierarchy | None = None,
+        include_self: bool = False,
+        ignore_index: int | None = None,
+        backend: str = "auto",
+        mixup: SimilarityMixup | bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            AP,
+            tau=tau,
+            level=level,
+            hierarchy=hierarchy,
+            include_self=include_self,
+            ignore_index=ignore_index,
+            backend=backend,
+            mixup=mixup,
+            **kwargs,
+        )

@@ -1,59 +1,73 @@
-"""What a loss or a miner is given, checked, and without the samples that it is to ignore.
-
-Ignored samples are taken out before anything else: what is left is a batch that never held them, so that values and
-gradients are those of that batch. Pairs and triplets of a tuple with an ignored member go with it. What comes out by
-index is put back under the indices of the whole batch.
-"""
+"""What a loss or a miner is given, checked; and what PML's reducer makes of the losses that come out."""
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pml_suprank.checks import check_embeddings, demand, look_now
+from pml_suprank.checks import check_embeddings, demand, look_now, one_look
 from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.hierarchy.labels import (
-    as_joint_labels,
-    as_level_labels,
-    ignored_rows,
-    index_tensor,
-    label_tensor,
-)
-from pml_suprank.pml import PerAnchorReducer
+from pml_suprank.hierarchy.labels import as_joint_labels, as_level_labels
+from pml_suprank.losses.ignored import Batch, reduced_in_whole_batch, without_ignored
+from pml_suprank.losses.tuples import checked_tuple
 
 __all__ = [
     "Batch",
     "check_references",
     "checked_batch",
-    "checked_tuple",
-    "in_whole_batch",
-    "level_labels",
+    "level_batch",
     "reduced",
-    "warn_of_own_copies",
 ]
 
 
-class Batch(NamedTuple):
-    """The arguments of a PML loss, and which of the samples given they are."""
+def level_batch(
+    owner: Any,
+    embeddings: Tensor,
+    labels: Any,
+    indices_tuple: Sequence[Any] | None,
+    ref_emb: Tensor | None,
+    ref_labels: Any,
+    self_indices: Tensor | None,
+    *,
+    needs_ref_labels: bool = False,
+    finds_own: bool = True,
+) -> Batch:
+    """Return a batch without its ignored samples, with labels (B, L) and (N, L) that are a tree together.
 
-    embeddings: Tensor
-    labels: Any
-    indices_tuple: tuple[Tensor, ...] | None
-    ref_emb: Tensor | None
-    """None where the batch is its own reference set."""
-    ref_labels: Any
-    self_indices: Tensor | None
-    rows: Tensor | None = None
-    """(B',) places of the queries left, among those given; None where all are left."""
-    ref_rows: Tensor | None = None
-    """(N',) likewise for the references."""
+    Where the batch is its own reference set, ``ref_labels`` are ``labels``.
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no query or no reference is left."""
-        return not len(self.embeddings) or (self.ref_emb is not None and not len(self.ref_emb))
+    Args:
+        owner: a loss, with ``hierarchy`` and ``ignore_index``. It warns once where queries are their own positives.
+        embeddings: as for :func:`checked_batch`, and so on to ``finds_own``.
+        labels: see there.
+        indices_tuple: see there.
+        ref_emb: see there.
+        ref_labels: see there.
+        self_indices: see there.
+        needs_ref_labels: see there.
+        finds_own: see there.
+
+    Raises:
+        ValueError: see there; labels of the wrong form, or no tree.
+    """
+    with one_look():
+        batch = checked_batch(
+            embeddings,
+            labels,
+            indices_tuple,
+            ref_emb,
+            ref_labels,
+            self_indices,
+            ignore_index=owner.ignore_index,
+            needs_ref_labels=needs_ref_labels,
+            finds_own=finds_own,
+        )
+        labels, ref_labels = _level_labels(batch, owner.hierarchy)
+    batch = batch._replace(labels=labels, ref_labels=ref_labels)
+    _warn_of_own_copies(owner, batch)
+    return batch
 
 
 def checked_batch(
@@ -101,108 +115,7 @@ def checked_batch(
     if ignore_index is None:
         return batch
     look_now()  # the indices are put to use
-    return _without_ignored(batch, shape, ignore_index)
-
-
-def _without_ignored(batch: Batch, shape: tuple[int, int], ignore_index: int) -> Batch:
-    embeddings, labels, pairs, ref_emb, ref_labels, self_indices = batch[:6]
-    device = embeddings.device
-    labels, kept = _kept("labels", labels, shape[0], ignore_index, device)
-    kept_refs = kept
-    if ref_emb is not None:
-        ref_labels, kept_refs = _kept("ref_labels", ref_labels, shape[1], ignore_index, device)
-    rows, ref_rows = kept.nonzero().flatten(), kept_refs.nonzero().flatten()
-    if (len(rows), len(ref_rows)) == shape:
-        return batch._replace(labels=labels, ref_labels=ref_labels)
-    place, ref_place = kept.cumsum(0) - 1, kept_refs.cumsum(0) - 1
-    if pairs is not None:
-        columns = list(zip(pairs, _members(pairs, (kept, kept_refs)), strict=True))
-        places = _members(pairs, (place, ref_place))
-        left = []
-        for start, stop in [(0, 3)] if len(pairs) == 3 else [(0, 2), (2, 4)]:
-            whole = torch.stack([mask[index] for index, mask in columns[start:stop]]).all(0)
-            left += [
-                new[index[whole]]
-                for (index, _), new in zip(columns[start:stop], places[start:stop], strict=True)
-            ]
-        pairs = tuple(left)
-    if self_indices is not None:
-        own = self_indices.to(device)[rows]
-        there = (own >= 0) & kept_refs[own.clamp(min=0)]
-        self_indices = torch.where(there, ref_place[own.clamp(min=0)], -1)
-    if ref_emb is not None:
-        ref_emb = ref_emb[ref_rows]
-        ref_labels = None if ref_labels is None else ref_labels[ref_rows.to(ref_labels.device)]
-    if labels is not None:
-        labels = labels[rows.to(labels.device)]
-    return Batch(embeddings[rows], labels, pairs, ref_emb, ref_labels, self_indices, rows, ref_rows)
-
-
-def _kept(
-    name: str, labels: Any, length: int, ignore_index: int, device: torch.device
-) -> tuple[Tensor | None, Tensor]:
-    """Return the labels as a tensor, and which samples are left."""
-    if labels is None:
-        return None, torch.ones(length, dtype=torch.bool, device=device)
-    labels = label_tensor(labels, name=name, length=length)
-    if labels.ndim == 2 and not labels.shape[1]:
-        return labels, torch.ones(length, dtype=torch.bool, device=device)  # refused later on
-    ignored = ignored_rows(labels, ignore_index)
-    assert ignored is not None
-    return labels, ~ignored.to(device)
-
-
-def _members(indices_tuple: Sequence[Any], both: tuple[Tensor, Tensor]) -> list[Tensor]:
-    """Return for each column of a tuple the entry of queries or of references that it is about."""
-    queries, references = both
-    if len(indices_tuple) == 3:
-        return [queries, references, references]
-    return [queries, references] * (len(indices_tuple) // 2)
-
-
-def checked_tuple(
-    indices_tuple: Sequence[Any], shape: tuple[int, int], device: torch.device
-) -> tuple[Tensor, ...]:
-    """Return triplets or pairs as int64 on a device, whose members are in ``shape``, (B, N), or raise a ValueError."""
-    if len(indices_tuple) not in (3, 4):
-        raise ValueError(
-            f"indices_tuple: wanted 3 tensors of triplets or 4 of pairs, got {len(indices_tuple)}"
-        )
-    columns = tuple(
-        index_tensor(column, f"indices_tuple[{place}]").to(device)
-        for place, column in enumerate(indices_tuple)
-    )
-    pairs = [columns] if len(columns) == 3 else [columns[:2], columns[2:]]
-    for group in pairs:
-        lengths = [len(column) if column.ndim == 1 else tuple(column.shape) for column in group]
-        if len(set(lengths)) > 1 or any(column.ndim != 1 for column in group):
-            raise ValueError(
-                "indices_tuple: wanted pairs of equal length, got "
-                + " and ".join(map(str, lengths))
-            )
-    for column, side in zip(columns, _sides(columns), strict=True):
-        if len(column):
-            _demand_indices(column, shape[side])
-    return columns
-
-
-def _demand_indices(column: Tensor, size: int) -> None:
-    least, largest = column.aminmax()
-
-    def complain() -> None:
-        raise ValueError(
-            f"indices_tuple: wanted indices in 0..{size - 1}, got {int(least)}..{int(largest)}"
-        )
-
-    if column.device.type == "cpu":
-        demand(int(least) >= 0 and int(largest) < size, complain)
-    else:
-        demand((least >= 0) & (largest < size), complain)
-
-
-def _sides(columns: Sequence[Tensor]) -> list[int]:
-    """Return 0 for a column of queries, 1 for one of references."""
-    return [0, 1, 1] if len(columns) == 3 else [0, 1, 0, 1]
+    return without_ignored(batch, ignore_index)
 
 
 def _checked_self_indices(self_indices: Any, embeddings: Tensor, num_refs: int) -> Tensor:
@@ -224,7 +137,7 @@ def _checked_self_indices(self_indices: Any, embeddings: Tensor, num_refs: int) 
     return self_indices.to(embeddings.device)
 
 
-def level_labels(batch: Batch, hierarchy: Hierarchy | None) -> tuple[Tensor | None, Tensor | None]:
+def _level_labels(batch: Batch, hierarchy: Hierarchy | None) -> tuple[Tensor | None, Tensor | None]:
     """Return the labels of queries and of references as (B, L) and (N, L), a tree together; None for none."""
     device = batch.embeddings.device
     num_queries = len(batch.embeddings)
@@ -273,14 +186,6 @@ def check_references(
         raise ValueError("ref_labels: wanted the labels of ref_emb, got None")
 
 
-def in_whole_batch(indices: Sequence[Tensor], batch: Batch) -> tuple[Tensor, ...]:
-    """Return a tuple of queries and references under the indices of all samples that were given."""
-    if batch.rows is None or batch.ref_rows is None:
-        return tuple(indices)
-    rows = _members(indices, (batch.rows, batch.ref_rows))
-    return tuple(whole[column] for column, whole in zip(indices, rows, strict=True))
-
-
 def reduced(
     loss_fn: Any,
     loss_dict: dict[str, dict[str, Any]],
@@ -297,38 +202,19 @@ def reduced(
         embeddings: (B, D), all samples that were given.
         labels: (B',), one column of labels, of the samples left.
     """
-    per_anchor = any(isinstance(part, PerAnchorReducer) for part in loss_fn.reducer.modules())
-    if batch.rows is None or per_anchor:  # which averages over all anchors that it is given
-        return loss_fn.reducer(loss_dict, batch.embeddings, labels)
-    whole = {}
-    for name, entry in loss_dict.items():
-        indices = entry["indices"]
-        if torch.is_tensor(indices):
-            indices = batch.rows[indices]
-        elif indices is not None:
-            indices = in_whole_batch(indices, batch)
-        whole[name] = entry | {"indices": indices}
-    if labels is not None:
-        labels = labels.new_full((len(embeddings),), loss_fn.ignore_index).index_copy(
-            0, batch.rows, labels
-        )
-    return loss_fn.reducer(whole, embeddings, labels)
+    if batch.rows is not None:
+        return reduced_in_whole_batch(loss_fn, loss_dict, batch, embeddings, labels)
+    return loss_fn.reducer(loss_dict, batch.embeddings, labels)
 
 
-def warn_of_own_copies(
-    owner: Any, batch: Batch, labels: Tensor | None, ref_labels: Tensor | None
-) -> None:
+def _warn_of_own_copies(owner: Any, batch: Batch) -> None:
     """Warn if the first references are the queries, by place and label: each would be its own positive.
 
-    Looks once for an ``owner``, at the first references that could be: later calls cost nothing.
-
-    Args:
-        owner: a loss. (Miners do not warn: PML's memory and wrappers take such pairs out after the mining.)
-        batch: what it is given.
-        labels: (B,) or (B, L).
-        ref_labels: likewise.
+    Looks once for an ``owner``, at the first references that could be: later calls cost nothing. (Miners do not warn:
+    PML's memory and wrappers take such pairs out after the mining.)
     """
     queries, references = batch.embeddings, batch.ref_emb
+    labels, ref_labels = batch.labels, batch.ref_labels
     if references is None or batch.self_indices is not None or batch.indices_tuple is not None:
         return
     if getattr(owner, "has_seen_references", False) or getattr(owner, "include_self", False):
@@ -346,5 +232,5 @@ def warn_of_own_copies(
             f"{type(owner).__name__}: the first {count} rows of ref_emb are the embeddings, so that each query is its "
             "own positive. Leave ref_emb out where the batch is the reference set, or give "
             "self_indices=torch.arange(len(embeddings)), the place of each query among the references",
-            stacklevel=3,
+            stacklevel=4,
         )

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.one_level import OneLevelMixin
-from pml_suprank.losses.rank_loss import check_similarity
+from pml_suprank.losses.scores import check_similarity
 from pml_suprank.pml import BaseDistance, ContrastiveLoss, CosineSimilarity
 
 
@@ -23,7 +24,9 @@ class CalibrationLoss(OneLevelMixin, ContrastiveLoss):
         neg_margin: beta, the largest similarity allowed to negatives; below ``pos_margin``.
         level: label column that makes a pair positive; 0 is the finest.
         hierarchy: expands 1-D labels to all levels.
-        **kwargs: PML's ``distance`` (a similarity), ``reducer``, ``embedding_regularizer``, ``collect_stats``.
+        ignore_index: finest label of the samples to leave out of batch and references; None for none.
+        **kwargs: PML's ``distance`` (a similarity, cosine by default), ``reducer``, ``embedding_regularizer``,
+            ``embedding_reg_weight``, ``collect_stats``.
 
     Raises:
         ValueError: ``neg_margin`` is not below ``pos_margin``, or ``distance`` is not a similarity.
@@ -38,8 +41,24 @@ class CalibrationLoss(OneLevelMixin, ContrastiveLoss):
         Ramzi et al., Robust and Decomposable Average Precision for Image Retrieval, arXiv 2110.01445.
     """
 
-    def __init__(self, pos_margin: float = 0.9, neg_margin: float = 0.6, **kwargs: Any) -> None:
-        super().__init__(pos_margin=pos_margin, neg_margin=neg_margin, **kwargs)
+    def __init__(
+        self,
+        pos_margin: float = 0.9,
+        neg_margin: float = 0.6,
+        *,
+        level: int = 0,
+        hierarchy: Hierarchy | None = None,
+        ignore_index: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            pos_margin=pos_margin,
+            neg_margin=neg_margin,
+            level=level,
+            hierarchy=hierarchy,
+            ignore_index=ignore_index,
+            **kwargs,
+        )
         check_similarity(self.distance)
         if not neg_margin < pos_margin:
             raise ValueError(

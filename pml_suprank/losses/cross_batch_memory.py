@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pml_suprank.functional.operation import untraced
 from pml_suprank.losses.decomposable_rank_loss import takes_self_indices
-from pml_suprank.losses.memory_mixin import (
-    MemoryMixin,
+from pml_suprank.losses.memory_mixin import MemoryMixin
+from pml_suprank.losses.memory_options import (
     check_memory_options,
     ignored_by,
     mines_without_self,

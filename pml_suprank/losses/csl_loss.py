@@ -13,9 +13,7 @@ from pml_suprank.functional.operation import untraced
 from pml_suprank.hierarchy import Hierarchy, HierarchyError, check_tree
 from pml_suprank.hierarchy.labels import as_level_labels, checked_ignore_index
 from pml_suprank.losses.batch import checked_batch, reduced
-from pml_suprank.losses.cosine import unit_rows
-from pml_suprank.losses.one_level import at_least_float32
-from pml_suprank.losses.rank_loss import check_similarity, similarity
+from pml_suprank.losses.scores import at_least_float32, check_similarity, distances, unit_rows
 from pml_suprank.losses.untrained import notice_untrained
 from pml_suprank.pml import BaseDistance, BaseMetricLossFunction, DotProductSimilarity
 
@@ -40,7 +38,7 @@ class CSLLoss(BaseMetricLossFunction):
         reduce_levels: "sum" or "mean" over the levels.
         ignore_index: finest label of the samples to leave out; None for none.
         **kwargs: PML's ``distance`` (a similarity; dot product of normalised embeddings by default), ``reducer``,
-            ``embedding_regularizer``, ``collect_stats``.
+            ``embedding_regularizer``, ``embedding_reg_weight``, ``collect_stats``.
 
     Raises:
         ValueError: a wrong number of margins, a value outside its range; when called, labels that are no row of
@@ -154,7 +152,7 @@ class CSLLoss(BaseMetricLossFunction):
     ) -> dict[str, dict[str, Any]]:
         """Return PML's dictionary of losses, one per embedding."""
         proxies = unit_rows(self.W.to(embeddings.dtype))
-        logits = self.scale * similarity(self.distance, embeddings, proxies)
+        logits = self.scale * distances(self.distance, embeddings, proxies)
         own = labels[:, :1] == self.proxy_labels[:, 0]
         positive = logits.masked_fill(~own, 0.0).sum(dim=1)
         levels = []

@@ -10,13 +10,14 @@ from torch import Tensor, distributed
 from pml_suprank.functional.operation import untraced
 from pml_suprank.hierarchy.labels import index_tensor, label_tensor
 from pml_suprank.losses.loader_pass import GetBatch, embedded_batches
-from pml_suprank.losses.memory_mixin import (
-    MemoryMixin,
+from pml_suprank.losses.memory_mixin import MemoryMixin
+from pml_suprank.losses.memory_options import (
     check_memory_options,
     ignored_by,
     supported_losses,
 )
 from pml_suprank.losses.processes import Rows, gather_rows
+from pml_suprank.losses.slots import check_distinct, check_indices, filled_slots, last_of_each
 from pml_suprank.pml import BaseMetricLossFunction, ModuleWithRecords
 
 
@@ -148,7 +149,7 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
         nothing = embeddings.sum() * 0
         if kept is not None:
             embeddings, labels, indices = embeddings[kept], labels[kept], indices[kept]
-        _check_distinct(indices)
+        check_distinct(indices)
         self.reset_stats()
         num_batches = self.num_batches + 1
         if self.training:
@@ -162,7 +163,7 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
             return nothing
         try:
             loss = self._combined_loss(
-                embeddings, labels, indices_tuple, *_references(indices, *buffers), num_batches
+                embeddings, labels, indices_tuple, *filled_slots(indices, *buffers), num_batches
             )
         except Exception:
             if self.training:
@@ -199,7 +200,7 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
         rows = gather_rows(lambda: self._embedded(loader, embed, get_batch, progress))
         embeddings, labels, indices = map(torch.cat, zip(*rows, strict=True))
         kept, _ = self._kept(labels, None)
-        last = _last_of_each(indices)
+        last = last_of_each(indices)
         last = last if kept is None else last[kept[last]]
         self._store(embeddings[last], labels[last], indices[last])
 
@@ -268,46 +269,5 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
                     f"got {value.device}"
                 )
         labels = self._checked_labels(embeddings, labels, is_empty=self.num_filled == 0)
-        _check_indices(indices, len(embeddings), self.num_samples)
+        check_indices(indices, len(embeddings), self.num_samples)
         return embeddings, labels.to(device), indices.to(device).long()
-
-
-def _references(
-    indices: Tensor, memory: Tensor, memory_labels: Tensor, is_filled: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the filled slots, their labels, and where among them the samples stand."""
-    if bool(is_filled.all()):
-        return memory, memory_labels, indices
-    position = is_filled.cumsum(0) - 1
-    return memory[is_filled], memory_labels[is_filled], position[indices]
-
-
-def _check_indices(indices: Tensor, length: int, num_samples: int) -> None:
-    wrong = indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool
-    if wrong or indices.shape != (length,):
-        raise ValueError(
-            f"indices: wanted integers of shape ({length},), "
-            f"got {indices.dtype} of shape {tuple(indices.shape)}"
-        )
-    least, largest = int(indices.min()), int(indices.max())
-    if least < 0 or largest >= num_samples:
-        raise ValueError(f"indices: wanted 0..{num_samples - 1}, got {least}..{largest}")
-
-
-def _check_distinct(indices: Tensor) -> None:
-    values, counts = indices.unique(return_counts=True)
-    twice = values[counts > 1]
-    if len(twice):
-        raise ValueError(
-            f"indices: wanted every sample once in a batch, got {len(twice)} more often, "
-            f"the first {int(twice[0])}"
-        )
-
-
-def _last_of_each(indices: Tensor) -> Tensor:
-    """Return where each distinct index stands last."""
-    arranged = indices.argsort(stable=True)
-    in_order = indices[arranged]
-    is_last = torch.ones_like(in_order, dtype=torch.bool)
-    is_last[:-1] = in_order[1:] != in_order[:-1]
-    return arranged[is_last]

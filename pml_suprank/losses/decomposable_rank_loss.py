@@ -9,8 +9,9 @@ from pml_suprank.functional.operation import untraced
 from pml_suprank.hierarchy.labels import checked_ignore_index
 from pml_suprank.losses.batch import checked_batch
 from pml_suprank.losses.csl_loss import CSLLoss
-from pml_suprank.losses.one_level import OneLevelMixin, pairs_without_self
+from pml_suprank.losses.one_level import OneLevelMixin
 from pml_suprank.losses.rank_loss import QueryLoss
+from pml_suprank.losses.tuples import all_pairs_without_self
 from pml_suprank.losses.untrained import notice_untrained
 from pml_suprank.pml import BaseMetricLossFunction, WeightMixin
 
@@ -116,7 +117,7 @@ def _call(
     if takes_self_indices(loss):
         return loss(embeddings, labels, indices_tuple, ref_emb, ref_labels, self_indices)
     if ref_emb is not None and self_indices is not None and indices_tuple is None:
-        indices_tuple = pairs_without_self(labels, ref_labels, self_indices)
+        indices_tuple = all_pairs_without_self(labels, ref_labels, self_indices)
     return loss(embeddings, labels, indices_tuple, ref_emb, ref_labels)
 
 

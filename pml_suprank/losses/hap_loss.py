@@ -3,57 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
 from pml_suprank.functional import HRankStep, hierarchical_average_precision
-from pml_suprank.functional.ranks import LevelRelevance
-from pml_suprank.losses.rank_loss import RankLoss
-from pml_suprank.losses.retrieval_set import RetrievalSet
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.losses.objective import Objective
+from pml_suprank.losses.similarity_mixup import SimilarityMixup
 from pml_suprank.losses.surrogates import SmoothRankLoss, SupRankLoss
-from pml_suprank.relevance import PopulationRelevance, Relevance, level_counts, relevance_table
+from pml_suprank.relevance import PopulationRelevance, Relevance
 
 
-class GradedRankLoss(RankLoss):
-    """A rank loss for which items have degrees of relevance.
-
-    Args:
-        relevance: relevance of an item from level counts, see :mod:`pml_suprank.relevance`; None for the
-            metric's own.
-        **kwargs: see :class:`RankLoss`. With a ``level`` an item is positive or not.
-    """
-
-    default_relevance: Relevance
-
-    def __init__(self, *, relevance: Relevance | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.relevance = self.default_relevance if relevance is None else relevance
-
-    def item_relevance(self, items: RetrievalSet) -> LevelRelevance:
-        """Return the relevance of the items of each level of a query."""
-        counts = level_counts(items.levels, items.num_levels, items.mask)
-        return LevelRelevance(relevance_table(self.relevance, counts), counts)
-
-
-class HAPLoss(GradedRankLoss):
-    """1 - H-AP, for any surrogate; relevance is ``PopulationRelevance()`` by default."""
-
-    default_relevance = PopulationRelevance()
-
-    def query_scores(
-        self, scores: Tensor, items: RetrievalSet, relevance: LevelRelevance
-    ) -> Tensor:
-        """Return the H-AP of every query, (B,)."""
-        return hierarchical_average_precision(
-            scores,
-            items.levels,
-            relevance,
-            items.mask,
-            surrogate=self.surrogate,
-            backend=self.backend,
-        )
-
-
-class SupHAPLoss(SupRankLoss, HAPLoss):
+class SupHAPLoss(SupRankLoss):
     """1 - Sup-H-AP: hierarchical average precision on SupRank.
 
     Items that share more levels with the query should come first; how much each counts is the ``relevance``.
@@ -61,11 +19,25 @@ class SupHAPLoss(SupRankLoss, HAPLoss):
     term it is :class:`HAPPIERLoss`.
 
     Args:
+        relevance: relevance of an item from level counts, see :mod:`pml_suprank.relevance`; None for
+            :class:`PopulationRelevance`.
         hrank: HAPPIER's smooth numerator as a mapping with ``beta``, ``gamma``, ``leak``; None counts the numerator
             by steps, without gradient, as all configurations of the authors' latest code do.
-        **kwargs: ``relevance``; ``tau``, ``rho``, ``delta``, ``start``, ``offset``, ``preset`` of :class:`SupRankLoss`;
-            ``level``, ``hierarchy``, ``include_self``, ``backend``, ``mixup`` and PML's own of
-            :class:`RankLoss`.
+        tau: temperature of the sigmoid, > 0, in score units.
+        rho: slope beyond ``delta``, >= 0; -1 keeps the sigmoid.
+        delta: where the linear part begins, >= 0, or None (see :class:`pml_suprank.functional.SupRank`).
+        start: jump at 0.
+        offset: value at ``delta``; None makes the step continuous there, as in the papers. The attribute of this
+            name is the value in use.
+        preset: in place of the five above, "smooth" or the name of a data set, see :class:`SupRankLoss`.
+        level: label column that makes an item positive, or not; None for the whole hierarchy.
+        hierarchy: expands 1-D labels to all levels.
+        include_self: leave the query in its own retrieval set, as the authors' code does.
+        ignore_index: finest label of the samples that are neither queries nor items; None for none.
+        backend: execution of the ranks, see :func:`pml_suprank.functional.ranks`.
+        mixup: a :class:`SimilarityMixup`, or True for the default one, adds virtual samples; False does not.
+        **kwargs: PML's ``distance`` (a similarity, cosine by default), ``reducer``, ``embedding_regularizer``,
+            ``embedding_reg_weight``, ``collect_stats``.
 
     Raises:
         ValueError: ``hrank`` has other keys or negative values.
@@ -84,25 +56,94 @@ class SupHAPLoss(SupRankLoss, HAPLoss):
         Ramzi et al., Hierarchical Average Precision Training for Pertinent Image Retrieval, arXiv 2207.04873.
     """
 
-    def __init__(self, *, hrank: Mapping[str, float] | None = None, **kwargs: Any) -> None:
-        super().__init__(hrank=_hrank_step(hrank), **kwargs)
+    def __init__(
+        self,
+        *,
+        relevance: Relevance | None = None,
+        hrank: Mapping[str, float] | None = None,
+        tau: float = 0.01,
+        rho: float = 100.0,
+        delta: float | None = 0.05,
+        start: float = 0.5,
+        offset: float | None = None,
+        preset: str | None = None,
+        level: int | None = None,
+        hierarchy: Hierarchy | None = None,
+        include_self: bool = False,
+        ignore_index: int | None = None,
+        backend: str = "auto",
+        mixup: SimilarityMixup | bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            _hap(relevance, hrank),
+            tau=tau,
+            rho=rho,
+            delta=delta,
+            start=start,
+            offset=offset,
+            preset=preset,
+            level=level,
+            hierarchy=hierarchy,
+            include_self=include_self,
+            ignore_index=ignore_index,
+            backend=backend,
+            mixup=mixup,
+            **kwargs,
+        )
 
 
-class SmoothHAPLoss(SmoothRankLoss, HAPLoss):
+class SmoothHAPLoss(SmoothRankLoss):
     """1 - H-AP on the sigmoid rank.
 
     Args:
-        **kwargs: ``relevance``; ``tau``; ``level``, ``hierarchy``, ``include_self``, ``backend``, ``mixup`` and PML's
-            own of :class:`RankLoss`.
+        relevance: relevance of an item from level counts, see :mod:`pml_suprank.relevance`; None for
+            :class:`PopulationRelevance`.
+        tau: temperature of the sigmoid, > 0, in score units.
+        level: label column that makes an item positive, or not; None for the whole hierarchy.
+        hierarchy: expands 1-D labels to all levels.
+        include_self: leave the query in its own retrieval set, as the authors' code does.
+        ignore_index: finest label of the samples that are neither queries nor items; None for none.
+        backend: execution of the ranks, see :func:`pml_suprank.functional.ranks`.
+        mixup: a :class:`SimilarityMixup`, or True for the default one, adds virtual samples; False does not.
+        **kwargs: PML's ``distance`` (a similarity, cosine by default), ``reducer``, ``embedding_regularizer``,
+            ``embedding_reg_weight``, ``collect_stats``.
 
     References:
         Ramzi et al., arXiv 2207.04873; Brown et al., arXiv 2007.12163.
     """
 
+    def __init__(
+        self,
+        *,
+        relevance: Relevance | None = None,
+        tau: float = 0.01,
+        level: int | None = None,
+        hierarchy: Hierarchy | None = None,
+        include_self: bool = False,
+        ignore_index: int | None = None,
+        backend: str = "auto",
+        mixup: SimilarityMixup | bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            _hap(relevance),
+            tau=tau,
+            level=level,
+            hierarchy=hierarchy,
+            include_self=include_self,
+            ignore_index=ignore_index,
+            backend=backend,
+            mixup=mixup,
+            **kwargs,
+        )
 
-def _hrank_step(hrank: Mapping[str, float] | None) -> HRankStep | None:
-    if hrank is None:
-        return None
-    if set(hrank) != {"beta", "gamma", "leak"}:
-        raise ValueError(f"hrank: wanted the keys beta, gamma and leak, got {sorted(hrank)}")
-    return HRankStep(**hrank)
+
+def _hap(relevance: Relevance | None, hrank: Mapping[str, float] | None = None) -> Objective:
+    step = None
+    if hrank is not None:
+        if set(hrank) != {"beta", "gamma", "leak"}:
+            raise ValueError(f"hrank: wanted the keys beta, gamma and leak, got {sorted(hrank)}")
+        step = HRankStep(**hrank)
+    relevance = PopulationRelevance() if relevance is None else relevance
+    return Objective(hierarchical_average_precision, relevance, step)

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pml_suprank.checks import checked_per_level
 from pml_suprank.functional import triplet_hinge_sums
+from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.rank_loss import QueryLoss
-from pml_suprank.losses.retrieval_set import RetrievalSet, tuple_decides
+from pml_suprank.losses.retrieval_set import RetrievalSet
+from pml_suprank.losses.tuples import tuple_decides
 from pml_suprank.pml import (
     AvgNonZeroReducer,
     BaseDistance,
@@ -37,9 +38,13 @@ class HierarchicalTripletMarginLoss(QueryLoss):
 
     Args:
         margins: m, one number >= 0 for each level, finest first, or one for all.
-        **kwargs: ``level``, ``hierarchy``, ``include_self`` of :class:`QueryLoss`; PML's ``distance`` (any; Euclidean
-            by default, as PML's loss), ``reducer``, ``embedding_regularizer``, ``collect_stats``, which records
-            ``num_triplets``, ``num_violations`` and, as ``num_queries_without_positives``, the anchors of no triplet.
+        level: label column that makes an item positive, or not; None for the whole hierarchy.
+        hierarchy: expands 1-D labels to all levels.
+        include_self: leave the anchor among its own items, as the authors' code does.
+        ignore_index: finest label of the samples that are in no triplet; None for none.
+        **kwargs: PML's ``distance`` (any; Euclidean by default, as PML's loss), ``reducer``,
+            ``embedding_regularizer``, ``embedding_reg_weight``, ``collect_stats``, which records ``num_triplets``,
+            ``num_violations`` and, as ``num_queries_without_positives``, the anchors of no triplet.
 
     Raises:
         ValueError: a margin below 0; a wrong number of margins, when called if there is no ``hierarchy``; when
@@ -55,8 +60,23 @@ class HierarchicalTripletMarginLoss(QueryLoss):
         (3, 8)
     """
 
-    def __init__(self, margins: float | Sequence[float] = 0.05, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        margins: float | Sequence[float] = 0.05,
+        *,
+        level: int | None = None,
+        hierarchy: Hierarchy | None = None,
+        include_self: bool = False,
+        ignore_index: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            level=level,
+            hierarchy=hierarchy,
+            include_self=include_self,
+            ignore_index=ignore_index,
+            **kwargs,
+        )
         checked_per_level("margins", margins, self.known_levels())
         self.margins = margins
         self.add_to_recordable_attributes(
@@ -107,7 +127,7 @@ class HierarchicalTripletMarginLoss(QueryLoss):
                 "reducer: without a miner's triplets wanted AvgNonZeroReducer, MeanReducer or "
                 f"SumReducer, got {kind.__name__}, which wants the triplets one by one"
             )
-        sums = triplet_hinge_sums(scores, items.levels, items.mask, margins=margins)
+        sums = triplet_hinge_sums(scores, items.common_levels, margins=margins)
         num_triplets, num_violations = int(sums.num_triplets.sum()), int(sums.num_violations.sum())
         num_anchors = int((sums.num_triplets > 0).sum())
         self._record(num_triplets, num_violations, len(scores) - num_anchors)
@@ -126,12 +146,11 @@ class HierarchicalTripletMarginLoss(QueryLoss):
         decides: bool,
     ) -> dict[str, dict[str, Any]]:
         anchor, positive, negative = triplets
-        shared = items.levels[anchor, positive].long()
-        kept = torch.ones_like(shared, dtype=torch.bool)
+        shared = items.common_levels[anchor, positive].long()
+        other = items.common_levels[anchor, negative]
+        kept = (shared >= 0) & (other >= 0)  # without the anchor itself
         if not decides:
-            kept = shared > items.levels[anchor, negative]
-        if items.mask is not None:  # without the anchor itself
-            kept &= items.mask[anchor, positive] & items.mask[anchor, negative]
+            kept &= shared > other
         anchor, positive, negative = anchor[kept], positive[kept], negative[kept]
         margin = scores.new_tensor(margins).flip(0)[shared[kept] - 1]
         hinge = (scores[anchor, negative] - scores[anchor, positive] + margin).relu()

@@ -8,8 +8,10 @@ from torch import Tensor
 
 from pml_suprank.checks import checked_per_level
 from pml_suprank.functional import hierarchical_contrastive
-from pml_suprank.losses.rank_loss import QueryLoss, check_similarity
+from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.losses.rank_loss import QueryLoss
 from pml_suprank.losses.retrieval_set import RetrievalSet
+from pml_suprank.losses.scores import check_similarity
 from pml_suprank.pml import BaseDistance, CosineSimilarity
 
 
@@ -30,8 +32,12 @@ class HMCELoss(QueryLoss):
         level_weights: lambda, one number >= 0 for each level, finest first, or one for all; None for the paper's
             :math:`e^{1 / (c + 1)}` at column c.
         constrained: whether to apply the constraint, which ties the queries of a batch together.
-        **kwargs: ``level``, ``hierarchy``, ``include_self`` of :class:`QueryLoss`; PML's ``distance`` (a
-            similarity; cosine by default), ``reducer``, ``embedding_regularizer``, ``collect_stats``.
+        level: label column that makes an item positive, or not; None for the whole hierarchy.
+        hierarchy: expands 1-D labels to all levels.
+        include_self: leave the query in its own retrieval set, as the authors' code does.
+        ignore_index: finest label of the samples that are neither queries nor items; None for none.
+        **kwargs: PML's ``distance`` (a similarity, cosine by default), ``reducer``, ``embedding_regularizer``,
+            ``embedding_reg_weight``, ``collect_stats``.
 
     Raises:
         ValueError: a value outside its range, or ``distance`` is not a similarity; a wrong number of weights, when
@@ -47,9 +53,20 @@ class HMCELoss(QueryLoss):
         temperature: float = 0.07,
         level_weights: float | Sequence[float] | None = None,
         constrained: bool = True,
+        *,
+        level: int | None = None,
+        hierarchy: Hierarchy | None = None,
+        include_self: bool = False,
+        ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            level=level,
+            hierarchy=hierarchy,
+            include_self=include_self,
+            ignore_index=ignore_index,
+            **kwargs,
+        )
         check_similarity(self.distance)
         if not 0 < temperature < math.inf:
             raise ValueError(f"temperature: wanted a positive finite number, got {temperature!r}")
@@ -64,8 +81,8 @@ class HMCELoss(QueryLoss):
         return CosineSimilarity()
 
     def item_relevance(self, items: RetrievalSet) -> Tensor:
-        """Return the levels of the items in the retrieval set."""
-        return items.levels if items.mask is None else items.levels.masked_fill(~items.mask, 0)
+        """Return the common levels, of which an item outside the retrieval set has -1."""
+        return items.common_levels
 
     def query_losses(self, scores: Tensor, items: RetrievalSet, relevance: Tensor) -> Tensor:
         """Return the contrastive loss of every query, (B,)."""
@@ -75,8 +92,7 @@ class HMCELoss(QueryLoss):
             weights = checked_per_level("level_weights", self.level_weights, num_levels)
         return hierarchical_contrastive(
             scores,
-            items.levels,
-            items.mask,
+            items.common_levels,
             level_weights=weights,
             temperature=self.temperature,
             constrained=self.constrained,

@@ -1,4 +1,4 @@
-"""What the memories share: options, checks, the loss on batch and memory, the saved state."""
+"""What the memories share: checks, the loss on batch and memory, the saved state."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,13 +8,19 @@ from torch import Tensor
 
 from pml_suprank.checks import check_embeddings, checked_level
 from pml_suprank.hierarchy import as_level_labels
-from pml_suprank.hierarchy.labels import checked_ignore_index, ignored_rows, label_tensor
-from pml_suprank.losses.batch import checked_tuple
-from pml_suprank.losses.calibration_loss import CalibrationLoss
-from pml_suprank.losses.decomposable_rank_loss import DecomposableRankLoss, takes_self_indices
-from pml_suprank.losses.one_level import pairs_without_self
-from pml_suprank.losses.rank_loss import QueryLoss
-from pml_suprank.pml import BaseMetricLossFunction, PMLCrossBatchMemory
+from pml_suprank.hierarchy.labels import ignored_rows, label_tensor
+from pml_suprank.losses.decomposable_rank_loss import takes_self_indices
+from pml_suprank.losses.memory_options import mines_without_self
+from pml_suprank.losses.tuples import (
+    all_pairs_without_self,
+    as_pairs,
+    checked_tuple,
+    of_kept,
+    of_slots,
+    outside_slots,
+    without_self,
+)
+from pml_suprank.pml import BaseMetricLossFunction
 
 
 class MemoryMixin:
@@ -132,13 +138,16 @@ class MemoryMixin:
         else:
             columns = [self._column(each) for each in (labels, memory_labels)]
             nowhere = torch.full_like(columns[0], -1)
-            pairs = pairs_without_self(columns[0], columns[1], nowhere if slots is None else slots)
+            pairs = all_pairs_without_self(
+                columns[0], columns[1], nowhere if slots is None else slots
+            )
             if slots is not None and takes_self_indices(self.loss):
-                pairs = _outside(pairs, slots, len(memory))
+                pairs = outside_slots(pairs, slots, len(memory))
         if indices_tuple is None:
             return pairs
-        in_memory = _in_memory(indices_tuple, slots)
-        return [torch.cat(both) for both in zip(_as_pairs(pairs), in_memory, strict=True)]
+        assert slots is not None
+        both = as_pairs(pairs), of_slots(indices_tuple, slots)
+        return [torch.cat(each) for each in zip(*both, strict=True)]
 
     def _column(self, labels: Tensor) -> Tensor:
         """Return the labels (B,) that tell positive pairs: those of the loss's level, the finest for all levels."""
@@ -161,7 +170,7 @@ class MemoryMixin:
         if mines_without_self(self.miner):
             return self.miner(embeddings, labels, memory, memory_labels, self_indices=slots)
         pairs = self.miner(embeddings, labels, memory, memory_labels)
-        return pairs if slots is None else _without_self(pairs, slots)
+        return pairs if slots is None else without_self(pairs, slots)
 
     def _checked_labels(self, embeddings: Tensor, labels: Any, *, is_empty: bool) -> Tensor:
         """Return the labels in int64, or raise a ValueError unless the batch can be stored and the loss takes it."""
@@ -219,7 +228,7 @@ class MemoryMixin:
             return None, indices_tuple
         kept = ~ignored
         if indices_tuple is not None:
-            indices_tuple = _of_kept(indices_tuple, kept)
+            indices_tuple = of_kept(indices_tuple, kept, kept)
         return kept, indices_tuple
 
     def _load_from_state_dict(
@@ -256,90 +265,7 @@ class MemoryMixin:
         )
 
 
-def supported_losses() -> list[str]:
-    """Return the names of the losses that work with a memory."""
-    ours = _subclass_names(QueryLoss) | _subclass_names(DecomposableRankLoss)
-    ours |= _subclass_names(CalibrationLoss)
-    return [*PMLCrossBatchMemory.supported_losses(), *sorted(ours)]
-
-
-def mines_without_self(miner: Any) -> bool:
-    """Whether ``miner`` is told where the queries stand in the memory, as those of this library are."""
-    return getattr(miner, "takes_self_indices", False)
-
-
-def check_memory_options(
-    sizes: Mapping[str, int], warmup: int, batch_weight: float, storage_dtype: torch.dtype | None
-) -> None:
-    """Raise a ValueError unless all ``sizes`` are >= 1 and the options are in their ranges."""
-    least = dict.fromkeys(sizes, 1) | {"warmup": 0}
-    for name, value in {**sizes, "warmup": warmup}.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < least[name]:
-            raise ValueError(f"{name}: wanted an integer >= {least[name]}, got {value!r}")
-    if not 0 <= batch_weight <= 1:
-        raise ValueError(f"batch_weight: wanted a number in [0, 1], got {batch_weight!r}")
-    if storage_dtype is not None and not storage_dtype.is_floating_point:
-        raise ValueError(f"storage_dtype: wanted a floating dtype, got {storage_dtype}")
-
-
-def ignored_by(loss: BaseMetricLossFunction, ignore_index: int | None) -> int | None:
-    """Return the label that a memory ignores: its own option, or that of the loss that it serves."""
-    if ignore_index is not None:
-        return checked_ignore_index(ignore_index)
-    losses = (part for part in loss.modules() if isinstance(part, BaseMetricLossFunction))
-    found = (getattr(part, "ignore_index", None) for part in losses)
-    return next((index for index in found if index is not None), None)
-
-
 def _fits(name: str, saved: Tensor, buffer: Tensor) -> bool:
     if name == "label_memory":
         return saved.ndim in (1, 2) and len(saved) == len(buffer)
     return saved.shape == buffer.shape
-
-
-def _as_pairs(indices_tuple: Sequence[Tensor]) -> Sequence[Tensor]:
-    if len(indices_tuple) == 3:
-        anchor, positive, negative = indices_tuple
-        return anchor, positive, anchor, negative
-    return indices_tuple
-
-
-def _without_self(indices_tuple: Sequence[Tensor], slots: Tensor) -> Sequence[Tensor]:
-    """Return pairs or triplets without those whose positive is the query's own slot."""
-    query, positive, *rest = indices_tuple
-    kept = slots[query] != positive
-    if len(indices_tuple) == 3:
-        return [members[kept] for members in indices_tuple]
-    return query[kept], positive[kept], *rest
-
-
-def _in_memory(indices_tuple: Sequence[Tensor], slots: Tensor | None) -> Sequence[Tensor]:
-    """Return a batch's tuple as pairs whose second members are the slots of the batch."""
-    assert slots is not None
-    query, positive, other_query, negative = _as_pairs(indices_tuple)
-    return query, slots[positive], other_query, slots[negative]
-
-
-def _outside(indices_tuple: Sequence[Tensor], slots: Tensor, num_slots: int) -> Sequence[Tensor]:
-    """Return pairs without those whose second member is one of ``slots``."""
-    older = torch.ones(num_slots, dtype=torch.bool, device=slots.device)
-    older[slots] = False
-    query, positive, other_query, negative = indices_tuple
-    kept = older[positive], older[negative]
-    return query[kept[0]], positive[kept[0]], other_query[kept[1]], negative[kept[1]]
-
-
-def _of_kept(indices_tuple: Sequence[Tensor], kept: Tensor) -> Sequence[Tensor]:
-    """Return the pairs or triplets of a batch whose members are all kept, as places among those."""
-    place = kept.cumsum(0) - 1
-    parts = [indices_tuple] if len(indices_tuple) == 3 else [indices_tuple[:2], indices_tuple[2:]]
-    found: list[Tensor] = []
-    for members in parts:
-        whole = torch.stack([kept[member] for member in members]).all(dim=0)
-        found += [place[member[whole]] for member in members]
-    return found
-
-
-def _subclass_names(cls: type) -> set[str]:
-    children: list[type] = cls.__subclasses__()
-    return {cls.__name__}.union(*(_subclass_names(child) for child in children))

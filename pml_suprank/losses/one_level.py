@@ -6,19 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pml_suprank.checks import checked_level, one_look
+from pml_suprank.checks import checked_level
 from pml_suprank.functional.operation import untraced
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.hierarchy.labels import checked_ignore_index
-from pml_suprank.losses.batch import (
-    Batch,
-    checked_batch,
-    level_labels,
-    reduced,
-    warn_of_own_copies,
-)
-from pml_suprank.losses.cosine import with_direction_for
-from pml_suprank.losses.retrieval_set import pairs_at_level, tuple_decides
+from pml_suprank.losses.batch import Batch, level_batch, reduced
+from pml_suprank.losses.scores import at_least_float32, with_direction_for
+from pml_suprank.losses.tuples import all_pairs_without_self, pairs_at_level, tuple_decides
 from pml_suprank.losses.untrained import notice_untrained
 from pml_suprank.pml import WeightMixin
 
@@ -60,24 +54,21 @@ class OneLevelMixin:
         self_indices: Tensor | None = None,
     ) -> Tensor:
         """Return the reduced loss; see :meth:`pml_suprank.losses.QueryLoss.forward` for the arguments."""
-        with one_look():
-            batch = checked_batch(
-                embeddings,
-                labels,
-                indices_tuple,
-                ref_emb,
-                ref_labels,
-                self_indices,
-                ignore_index=self.ignore_index,
-                needs_ref_labels=indices_tuple is None,
-                finds_own=ref_emb is embeddings and not isinstance(self, WeightMixin),
-            )
-            both = level_labels(batch, self.hierarchy)
+        batch = level_batch(
+            self,
+            embeddings,
+            labels,
+            indices_tuple,
+            ref_emb,
+            ref_labels,
+            self_indices,
+            needs_ref_labels=indices_tuple is None,
+            finds_own=ref_emb is embeddings and not isinstance(self, WeightMixin),
+        )
         notice_untrained(self)
-        column, ref_column, pairs = self._columns(batch, *both)
-        warn_of_own_copies(self, batch, column, ref_column)
+        column, ref_column, pairs = self._columns(batch)
         if batch.ref_emb is not None and batch.self_indices is not None and pairs is None:
-            pairs = pairs_without_self(column, ref_column, batch.self_indices)
+            pairs = all_pairs_without_self(column, ref_column, batch.self_indices)
         queries = self._rows(batch.embeddings)
         references = None if batch.ref_emb is None else self._rows(batch.ref_emb)
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
@@ -116,9 +107,10 @@ class OneLevelMixin:
         return reduced(loss, loss_dict, batch, at_least_float32(embeddings), column)
 
     def _columns(
-        self, batch: Batch, labels: Tensor | None, ref_labels: Tensor | None
+        self, batch: Batch
     ) -> tuple[Tensor | None, Tensor | None, Sequence[Tensor] | None]:
         """Return the label column of queries and of references, and the tuple as the labels have it."""
+        labels, ref_labels = batch.labels, batch.ref_labels
         column = None if labels is None else self._column("labels", labels)
         pairs: Sequence[Tensor] | None = batch.indices_tuple
         takes_pairs = pairs is not None and not isinstance(self, WeightMixin)  # but no weights
@@ -138,23 +130,3 @@ class OneLevelMixin:
                 f"got {self.level}"
             )
         return labels[:, self.level]
-
-
-def pairs_without_self(
-    labels: Tensor | None, ref_labels: Tensor | None, self_indices: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return PML's tuple of all positive and negative pairs, but for a query and its own copy."""
-    if labels is None or ref_labels is None or labels.ndim != 1:
-        raise ValueError("labels: wanted 1-D labels and ref_labels to pair the queries with")
-    same = labels.unsqueeze(1) == ref_labels
-    query = (self_indices >= 0).nonzero().flatten()
-    positive = same.clone()
-    positive[query, self_indices[query]] = False
-    a1, p = positive.nonzero(as_tuple=True)
-    a2, n = (~same).nonzero(as_tuple=True)
-    return a1, p, a2, n
-
-
-def at_least_float32(tensor: Tensor) -> Tensor:
-    """Return ``tensor`` in float32, or as it is if it is wider."""
-    return tensor.to(torch.promote_types(torch.float32, tensor.dtype))

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from pml_suprank.checks import demand
-from pml_suprank.losses.cosine import with_direction
+from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.losses.one_level import OneLevelMixin
-from pml_suprank.losses.rank_loss import check_similarity
+from pml_suprank.losses.scores import check_similarity, with_direction
 from pml_suprank.pml import NormalizedSoftmaxLoss, TorchInitWrapper
 
 
@@ -30,7 +30,9 @@ class ProxyClusterLoss(OneLevelMixin, NormalizedSoftmaxLoss):
         center_temperature: temperature of that softmax, > 0.
         level: label column of the classes; 0 is the finest.
         hierarchy: expands 1-D labels to all levels.
-        **kwargs: PML's ``distance``, ``reducer``, ``weight_init_func``, ``weight_regularizer``, ``collect_stats``.
+        ignore_index: finest label of the samples to leave out; None for none.
+        **kwargs: PML's ``distance`` (a similarity), ``reducer``, ``weight_init_func``, ``weight_regularizer``,
+            ``weight_reg_weight``, ``embedding_regularizer``, ``embedding_reg_weight``, ``collect_stats``.
 
     Raises:
         ValueError: a size below 1 or a temperature not above 0; when called, a label outside 0..C-1.
@@ -48,6 +50,9 @@ class ProxyClusterLoss(OneLevelMixin, NormalizedSoftmaxLoss):
         *,
         centers_per_class: int = 1,
         center_temperature: float = 0.1,
+        level: int = 0,
+        hierarchy: Hierarchy | None = None,
+        ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
         for name, size in (
@@ -67,7 +72,15 @@ class ProxyClusterLoss(OneLevelMixin, NormalizedSoftmaxLoss):
         kwargs.setdefault(
             "weight_init_func", TorchInitWrapper(torch.nn.init.uniform_, a=-bound, b=bound)
         )
-        super().__init__(num_classes * centers_per_class, embedding_size, temperature, **kwargs)
+        super().__init__(
+            num_classes * centers_per_class,
+            embedding_size,
+            temperature,
+            level=level,
+            hierarchy=hierarchy,
+            ignore_index=ignore_index,
+            **kwargs,
+        )
         check_similarity(self.distance)
         self.num_classes, self.embedding_size = num_classes, embedding_size
         self.centers_per_class = centers_per_class

@@ -6,15 +6,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pml_suprank.checks import checked_level, one_look
+from pml_suprank.checks import checked_level
 from pml_suprank.functional.operation import untraced
-from pml_suprank.functional.ranks import LevelRelevance
+from pml_suprank.functional.ranking import check_backend
+from pml_suprank.functional.steps import Surrogate
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.hierarchy.labels import checked_ignore_index
-from pml_suprank.losses.batch import checked_batch, level_labels, reduced, warn_of_own_copies
-from pml_suprank.losses.cosine import cosine_scores, cosines_of, with_direction_for
+from pml_suprank.losses.batch import level_batch, reduced
+from pml_suprank.losses.objective import Objective
 from pml_suprank.losses.retrieval_set import RetrievalSet, retrieval_set
+from pml_suprank.losses.scores import check_similarity, fast_distances
+from pml_suprank.losses.similarity_mixup import SimilarityMixup, checked_mixup
 from pml_suprank.pml import BaseDistance, BaseMetricLossFunction, CosineSimilarity
+from pml_suprank.relevance import LevelRelevance, Relevance, level_relevance
 
 __all__ = ["QueryLoss", "RankLoss"]
 
@@ -23,8 +27,8 @@ class QueryLoss(BaseMetricLossFunction):
     """A loss of each query on the items of its retrieval set.
 
     Subclasses say how relevant an item is (``item_relevance``) and what a query loses (``query_losses``).
-    Queries without a relevant item are left out of the reduction; a batch of such queries gives a zero loss
-    with a graph. The mathematics runs in float32 at least, autocast or not.
+    Queries without a relevant item are left out of the reduction; for a batch of such queries the loss is 0 and
+    ``backward()`` still works. The mathematics runs in float32 at least, autocast or not.
 
     Args:
         level: label column that makes an item positive; None for the whole hierarchy.
@@ -64,7 +68,7 @@ class QueryLoss(BaseMetricLossFunction):
         return None if self.hierarchy is None else self.hierarchy.num_levels
 
     def item_relevance(self, items: RetrievalSet) -> Any:
-        """Return the relevance of every item, (B, N), >= 0, 0 outside the retrieval set, or ``LevelRelevance``."""
+        """Return the relevance of every item, (B, N), <= 0 outside the retrieval set, or ``LevelRelevance``."""
         raise NotImplementedError
 
     def query_losses(self, scores: Tensor, items: RetrievalSet, relevance: Any) -> Tensor:
@@ -104,33 +108,23 @@ class QueryLoss(BaseMetricLossFunction):
                 labels of several levels contradict.
         """
         self.reset_stats()
-        with one_look():
-            batch = checked_batch(
-                embeddings,
-                labels,
-                indices_tuple,
-                ref_emb,
-                ref_labels,
-                self_indices,
-                ignore_index=self.ignore_index,
-                finds_own=True,
-            )
-            columns, ref_columns = level_labels(batch, self.hierarchy)
-        warn_of_own_copies(self, batch, columns, ref_columns)
+        batch = level_batch(
+            self, embeddings, labels, indices_tuple, ref_emb, ref_labels, self_indices
+        )
         if batch.is_empty:
             loss_dict = self.zero_losses()
         else:
             loss_dict = self.compute_loss(
                 batch.embeddings,
-                columns,
+                batch.labels,
                 batch.indices_tuple,
                 batch.embeddings if batch.ref_emb is None else batch.ref_emb,
-                ref_columns,
+                batch.ref_labels,
                 batch.self_indices,
             )
         if len(batch.embeddings):
             self.add_embedding_regularization_to_loss_dict(loss_dict, batch.embeddings)
-        column = None if columns is None else columns[:, self.level or 0]
+        column = None if batch.labels is None else batch.labels[:, self.level or 0]
         return reduced(self, loss_dict, batch, embeddings, column)
 
     def compute_loss(
@@ -180,71 +174,120 @@ class QueryLoss(BaseMetricLossFunction):
             self_indices=self_indices,
             include_self=self.include_self,
         )
-        scores = self.scores(embeddings, ref_emb)
+        scores = fast_distances(self.distance, embeddings, ref_emb)
         return scores, items, torch.arange(len(scores), device=scores.device)
-
-    def scores(self, embeddings: Tensor, ref_emb: Tensor) -> Tensor:
-        """Return what the distance says, (B, N)."""
-        return similarity(self.distance, embeddings, ref_emb)
 
 
 class RankLoss(QueryLoss):
-    """One minus a ranking metric (``query_scores``), on similarities; one loss per query.
+    """One minus a ranking metric, on similarities: an objective on a surrogate of the rank; one loss per query.
 
     Args:
-        **kwargs: see :class:`QueryLoss`; ``distance`` is a similarity, cosine by default.
+        objective: what is trained. Subclasses may override ``item_relevance`` and ``query_scores`` in its place.
+        surrogate: of the rank; None for a metric that has none.
+        backend: execution of the ranks, see :func:`pml_suprank.functional.ranks`.
+        mixup: a :class:`SimilarityMixup`, or True for the default one, adds virtual samples; False does not.
+        level: label column that makes an item positive; None for the whole hierarchy.
+        hierarchy: expands 1-D labels to all levels; with it the losses take PML's ordinary labels.
+        include_self: leave the query in its own retrieval set, as the authors' code does.
+        ignore_index: finest label of the samples that are neither queries nor items; None for none.
+        **kwargs: PML's ``distance`` (a similarity, cosine by default), ``reducer``, ``embedding_regularizer``,
+            ``embedding_reg_weight``, ``collect_stats``.
 
     Raises:
-        ValueError: ``distance`` is not a similarity, or as for :class:`QueryLoss`.
+        ValueError: ``distance`` is not a similarity, ``backend`` is unknown, ``mixup`` is something else or of a level
+            above the loss's own, or as for :class:`QueryLoss`; when called, a miner's tuple, or labels missing, beside
+            ``mixup``.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        objective: Objective | None = None,
+        surrogate: Surrogate | None = None,
+        *,
+        backend: str = "auto",
+        mixup: SimilarityMixup | bool = False,
+        level: int | None = None,
+        hierarchy: Hierarchy | None = None,
+        include_self: bool = False,
+        ignore_index: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if objective is not None and objective.relevance is None:
+            level = checked_level(level)
+        super().__init__(
+            level=level,
+            hierarchy=hierarchy,
+            include_self=include_self,
+            ignore_index=ignore_index,
+            **kwargs,
+        )
         check_similarity(self.distance)
+        self.objective, self.surrogate = objective, surrogate
+        self.backend = check_backend(backend)
+        self.mixup = checked_mixup(mixup, self.level)
 
     def get_default_distance(self) -> BaseDistance:
         """Return cosine similarity."""
         return CosineSimilarity()
 
-    def scores(self, embeddings: Tensor, ref_emb: Tensor) -> Tensor:
-        """Return the similarities, (B, N); faster for PML's cosine."""
-        distance = self.distance
-        plain = type(distance) is CosineSimilarity and not distance.collect_stats
-        if not plain or (distance.p, distance.power) != (2, 1):
-            return super().scores(embeddings, ref_emb)
-        dtype = _dtype_of_scores(embeddings, ref_emb)
-        with torch.autocast(device_type=embeddings.device.type, enabled=False):
-            if ref_emb is embeddings:
-                return cosines_of(embeddings.to(dtype))
-            return cosine_scores(embeddings.to(dtype), ref_emb.to(dtype))
+    def extra_repr(self) -> str:
+        """Show the rank surrogate."""
+        if self.surrogate is None:
+            return f"level={self.level}"
+        mixup = "" if self.mixup is None else f", mixup={self.mixup}"
+        return f"{self.surrogate}, level={self.level}, backend={self.backend!r}{mixup}"
+
+    @property
+    def relevance(self) -> Relevance | None:
+        """The relevance of the objective."""
+        return None if self.objective is None else self.objective.relevance
+
+    def item_relevance(self, items: RetrievalSet) -> Any:
+        """Return True for the positives, (B, N), or the relevance of the items of each level of a query."""
+        if self.relevance is None:
+            return items.common_levels > 0
+        return level_relevance(self.relevance, items.common_levels, items.num_levels)
 
     def query_scores(self, scores: Tensor, items: RetrievalSet, relevance: Any) -> Tensor:
         """Return the ranking metric of every query, (B,)."""
-        raise NotImplementedError
+        if self.objective is None:
+            raise NotImplementedError
+        execution: dict[str, Any] = {}
+        if self.surrogate is not None:
+            execution = {"surrogate": self.surrogate, "backend": self.backend}
+        if self.relevance is None:
+            return self.objective.metric(scores, relevance, items.mask, **execution)
+        return self.objective.metric(scores, items.common_levels, relevance, **execution)
 
     def query_losses(self, scores: Tensor, items: RetrievalSet, relevance: Any) -> Tensor:
         """Return one minus the metric of every query, (B,)."""
         return 1 - self.query_scores(scores, items, relevance)
 
-
-def similarity(distance: BaseDistance, embeddings: Tensor, ref_emb: Tensor) -> Tensor:
-    """Return the (B, N) scores in float32 or wider, whatever autocast says."""
-    dtype = _dtype_of_scores(embeddings, ref_emb)
-    same = ref_emb is embeddings
-    with torch.autocast(device_type=embeddings.device.type, enabled=False):
-        embeddings = with_direction_for(distance, embeddings.to(dtype))
-        ref_emb = embeddings if same else with_direction_for(distance, ref_emb.to(dtype))
-        return distance(embeddings, None if same else ref_emb)
-
-
-def _dtype_of_scores(embeddings: Tensor, ref_emb: Tensor) -> torch.dtype:
-    return torch.promote_types(torch.float32, torch.promote_types(embeddings.dtype, ref_emb.dtype))
-
-
-def check_similarity(distance: BaseDistance) -> None:
-    """Raise a ValueError unless larger values of ``distance`` mean closer."""
-    if not getattr(distance, "is_inverted", False):
-        raise ValueError(
-            "distance: wanted a similarity, larger is closer, such as CosineSimilarity or "
-            f"DotProductSimilarity, got {type(distance).__name__}"
+    def retrieval(
+        self,
+        embeddings: Tensor,
+        labels: Tensor | None,
+        indices_tuple: Sequence[Tensor] | None,
+        ref_emb: Tensor,
+        ref_labels: Tensor | None,
+        self_indices: Tensor | None,
+    ) -> tuple[Tensor, RetrievalSet, Tensor]:
+        """Return scores, retrieval sets and queries, with virtual ones if the loss mixes."""
+        found = super().retrieval(
+            embeddings, labels, indices_tuple, ref_emb, ref_labels, self_indices
+        )
+        if self.mixup is None or not self.training:
+            return found
+        if labels is None or ref_labels is None:
+            raise ValueError("labels: wanted labels to mix the samples of a class, got None")
+        if indices_tuple is not None:
+            raise ValueError(
+                "indices_tuple: wanted None with mixup, whose samples are in no miner's tuple"
+            )
+        return self.mixup.extended(
+            *found,
+            labels,
+            None if ref_emb is embeddings else ref_labels,
+            self.level,
+            include_self=self.include_self,
         )

@@ -55,50 +55,54 @@ class SimilarityMixup:
         if self.max_pairs_per_class is not None:
             checked_depths((self.max_pairs_per_class,), "max_pairs_per_class")
 
-    def draw(self, labels: Tensor, level: int | None = None) -> MixedPairs:
-        """Return pairs of samples.
-
-        Args:
-            labels: (n, L), column 0 finest.
-            level: the level of the loss.
-        """
-        column = checked_level((level or 0) if self.level is None else self.level, labels.shape[1])
-        return mixed_pairs(labels[:, column], self.max_pairs_per_class)
-
-    def extend(
+    def extended(
         self,
         scores: Tensor,
         items: RetrievalSet,
-        queries: MixedPairs,
-        references: MixedPairs | None,
+        query: Tensor,
+        labels: Tensor,
+        ref_labels: Tensor | None,
+        level: int | None,
         *,
-        without_self: bool,
-    ) -> tuple[Tensor, RetrievalSet]:
+        include_self: bool,
+    ) -> tuple[Tensor, RetrievalSet, Tensor]:
         """Append virtual queries and items to the scores and to what they are of.
 
         Args:
             scores: (B, N).
             items: the retrieval sets of the B queries.
-            queries: V pairs of queries.
-            references: W pairs of items; None for no virtual ones.
-            without_self: the pairs of queries and items are the same, and a virtual query does not retrieve itself.
+            query: (B,), which embedding stands for each.
+            labels: (B, L), column 0 finest.
+            ref_labels: (N, L); None where the batch is its own reference set.
+            level: the level of the loss.
+            include_self: whether a virtual query retrieves itself, in the batch.
 
         Returns:
-            Scores and retrieval sets of shape (B + V, N + W).
+            Scores and retrieval sets of shape (B + V, N + W), and which embedding stands for each query, for a virtual
+            one its first parent.
         """
+        queries = self.draw(labels, level)
+        references: MixedPairs | None = queries
+        if ref_labels is not None:
+            references = self.draw(ref_labels, level) if self.references else None
         num_queries, num_items = scores.shape
+        given = items.common_levels
+        outside = given < 0  # the query itself, which shares all levels with what is mixed of it
+        shared = _with_fewest(given.masked_fill(outside, items.num_levels), queries, dim=0)
         scores = with_mixed(scores, queries)
-        levels = _with_fewest(items.levels, queries, dim=0)
         if references is not None:
             scores = with_mixed(scores, references, dim=1)
-            levels = _with_fewest(levels, references, dim=1)
-        mask = None
-        if items.mask is not None:
-            mask = torch.ones_like(levels, dtype=torch.bool)
-            mask[:num_queries, :num_items] = items.mask
-            if without_self:
-                mask[num_queries:, num_items:].fill_diagonal_(False)
-        return scores, RetrievalSet(levels, items.num_levels, mask)
+            shared = _with_fewest(shared, references, dim=1)
+        shared[:num_queries, :num_items] = given
+        if ref_labels is None and not include_self:
+            shared[num_queries:, num_items:].fill_diagonal_(-1)
+        found = RetrievalSet(shared, items.num_levels)
+        return scores, found, torch.cat([query, queries.first])
+
+    def draw(self, labels: Tensor, level: int | None = None) -> MixedPairs:
+        """Return pairs of samples, for labels (n, L), column 0 finest, and the level of a loss."""
+        column = checked_level((level or 0) if self.level is None else self.level, labels.shape[1])
+        return mixed_pairs(labels[:, column], self.max_pairs_per_class)
 
 
 def checked_mixup(mixup: SimilarityMixup | bool, level: int | None) -> SimilarityMixup | None:
@@ -114,7 +118,8 @@ def checked_mixup(mixup: SimilarityMixup | bool, level: int | None) -> Similarit
     return mixup
 
 
-def _with_fewest(levels: Tensor, pairs: MixedPairs, dim: int) -> Tensor:
+def _with_fewest(common_levels: Tensor, pairs: MixedPairs, dim: int) -> Tensor:
     """Append the levels of virtual items: in a tree, what both parents share with another is the fewer."""
-    first, second = levels.index_select(dim, pairs.first), levels.index_select(dim, pairs.second)
-    return torch.cat([levels, torch.minimum(first, second)], dim=dim)
+    first = common_levels.index_select(dim, pairs.first)
+    second = common_levels.index_select(dim, pairs.second)
+    return torch.cat([common_levels, torch.minimum(first, second)], dim=dim)

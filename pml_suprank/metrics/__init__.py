@@ -4,14 +4,16 @@
 who want just one.
 """
 
+from pml_suprank.deprecated import renamed_attributes
+from pml_suprank.metrics.catalogue import RENAMED
 from pml_suprank.metrics.evaluation import evaluate
 from pml_suprank.metrics.judged import evaluate_judged
 from pml_suprank.metrics.result import EvaluationResult, MetricResult
 from pml_suprank.metrics.single import (
     asi,
-    average_precision,
-    average_precision_at_k,
     hierarchical_average_precision,
+    mean_average_precision,
+    mean_average_precision_at_k,
     mean_average_precision_at_r,
     mean_reciprocal_rank,
     ndcg,
@@ -24,11 +26,11 @@ __all__ = [
     "EvaluationResult",
     "MetricResult",
     "asi",
-    "average_precision",
-    "average_precision_at_k",
     "evaluate",
     "evaluate_judged",
     "hierarchical_average_precision",
+    "mean_average_precision",
+    "mean_average_precision_at_k",
     "mean_average_precision_at_r",
     "mean_reciprocal_rank",
     "ndcg",
@@ -36,3 +38,5 @@ __all__ = [
     "r_precision",
     "recall_at_k",
 ]
+
+__getattr__ = renamed_attributes(__name__, RENAMED)

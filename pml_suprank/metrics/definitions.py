@@ -10,17 +10,21 @@ References:
     Ramzi et al., arXiv 2207.04873 (H-AP, NDCG, ASI on hierarchies); arXiv 2309.08250.
     Musgrave et al., A Metric Learning Reality Check, arXiv 2003.08505 (MAP@R, R-precision).
     Weyand et al., Google Landmarks Dataset v2, arXiv 2004.01804 (mAP@k).
+    Radenovic et al., Revisiting Oxford and Paris, CVPR 2018, arXiv 1803.11285 (the revisited metrics, of one level).
+    Philbin et al., Object Retrieval with Large Vocabularies and Fast Spatial Matching, CVPR 2007 (the interpolation).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from pml_suprank.metrics import segments
-from pml_suprank.metrics.ranked_lists import RankedLists
+from pml_suprank.metrics.ranked_lists import RankedLists, prefix_sums
 
 Values = tuple[Tensor, Tensor]
+Metric = Callable[[RankedLists], Values]
 
 
 def _positives(lists: RankedLists, level: int) -> tuple[int, Tensor]:
@@ -145,7 +149,7 @@ def hierarchical_average_precision(lists: RankedLists, table: Tensor) -> Values:
 
     Args:
         lists: the rankings.
-        table: (Q, L+1) relevance of an item of each level, >= 0, entry 0 is 0.
+        table: (Q, L+1) relevance of an item by its common levels, >= 0, entry 0 is 0.
 
     Returns:
         Values in [0, 1]; valid where a relevance is positive.
@@ -159,7 +163,7 @@ def hierarchical_average_precision(lists: RankedLists, table: Tensor) -> Values:
     """
     table = table.double()
     mass = (lists.counts * table).sum(1)
-    # The relevance of a level without items has no effect: it takes that of the level below.
+    # The relevance of common levels that no item has is without effect: it takes that of one less.
     table = (
         table.masked_fill(lists.counts == 0, 0.0).cummax(1).values.where(lists.counts == 0, table)
     )
@@ -182,7 +186,7 @@ def _threshold_sum(lists: RankedLists, table: Tensor) -> Tensor:
     total = torch.zeros_like(table[:, 0])
     for threshold, step in zip(thresholds.unbind(1), steps.unbind(1), strict=True):
         reached = table[:, 1:] >= threshold[:, None]
-        # Where all levels from some level on reach the threshold, the sum is that of the level.
+        # Where all from some number of common levels on reach the threshold, the sum is that of the number.
         known = (reached[:, 1:] >= reached[:, :-1]).all(1)
         lowest = reached.int().argmax(1, keepdim=True)
         total += torch.where(known, step * of_level.gather(1, lowest).squeeze(1), 0.0)
@@ -193,7 +197,7 @@ def _threshold_sum(lists: RankedLists, table: Tensor) -> Tensor:
 
 
 def ndcg(lists: RankedLists, k: int | None = None) -> Values:
-    r"""Discounted gain over the best possible one, with gain :math:`2^\ell - 1` for level :math:`\ell`.
+    r"""Discounted gain over the best possible one, with gain :math:`2^\ell - 1` for :math:`\ell` common levels.
 
     .. math:: NDCG = \frac{\sum_n (2^{\ell_n} - 1) / \log_2(1 + n)}{\text{the same, sorted by level}}
 
@@ -205,11 +209,11 @@ def ndcg(lists: RankedLists, k: int | None = None) -> Values:
         >>> ndcg(lists)[0].tolist(), ndcg(lists, k=2)[0].tolist()
         ([0.5], [0.0])
     """
-    sums = segments.prefix_sums("discount", lists.longest, lists.counts.device)
+    sums = prefix_sums("discount", lists.longest, lists.counts.device)
     dcg = torch.zeros(lists.num_queries, dtype=torch.float64, device=sums.device)
     ideal = torch.zeros_like(dcg)
     for level in range(1, lists.num_levels + 1):
-        # The gain of level x is the sum of the increments 2^(y-1) of the levels y up to x.
+        # The gain of x common levels is the sum of the increments 2^(y-1) for y up to x.
         dcg += 2.0 ** (level - 1) * lists.discount_sum(level, k)
         ideal += 2.0 ** (level - 1) * sums[lists.depth(level, k, at_r=True)]
     return _share(dcg, ideal, ideal > 0)
@@ -221,9 +225,10 @@ def asi(lists: RankedLists) -> Values:
     .. math:: ASI = \frac{1}{R} \sum_{d=1}^{R} \frac{1}{d} \sum_x \min(\#\{n \le d : \ell_n = x\},
         \#\{n \le d : \ell^*_n = x\})
 
-    R is the number of items that share a level with the query, :math:`\ell^*` the sorted levels.
-    The k-th item of a level is in both sets from the depth :math:`\max(rank, n_{> x} + k)` on and
-    then adds 1/d at each depth d, so that the sum over depths is a difference of harmonic numbers.
+    R is the number of items that share a level with the query, :math:`\ell` how many they share, :math:`\ell^*`
+    those numbers sorted. The k-th item with as many common levels is in both sets from the depth
+    :math:`\max(rank, n_{> x} + k)` on and then adds 1/d at each depth d, so that the sum over depths is a difference of
+    harmonic numbers.
 
     Example:
         >>> lists = RankedLists.from_sorted(torch.tensor([[2, 0, 1]]), 2)
@@ -234,3 +239,42 @@ def asi(lists: RankedLists) -> Values:
     """
     related = lists.num_at_least(1)
     return _share(lists.intersection_sum(), related, related > 0)
+
+
+def revisited_average_precision(lists: RankedLists, level: int = 0) -> Values:
+    r"""Average precision by trapezoids: precision before and at a positive, averaged.
+
+    .. math:: AP = \frac{1}{P} \sum_{i=1}^{P} \frac{1}{2} \left(\frac{i-1}{rank(i) - 1} + \frac{i}{rank(i)}\right),
+        \quad \frac{0}{0} = 1
+
+    Example:
+        >>> lists = RankedLists.from_sorted(torch.tensor([[1, 0, 1]]), 1)
+        >>> revisited_average_precision(lists)[0].tolist()  # (1 + (1/2 + 2/3) / 2) / 2
+        [0.7916666666666666]
+    """
+    threshold, count = _positives(lists, level)
+    hits = lists.at_least(threshold)
+    rank, order = hits.rank.double(), hits.order.double()
+    before = torch.where(rank > 1, (order - 1) / (rank - 1).clamp(min=1), 1.0)
+    total = hits.sums((before + order / rank) / 2)
+    return _share(total, count, count > 0)
+
+
+def revisited_precision_at_k(lists: RankedLists, k: int, level: int = 0) -> Values:
+    r"""Share of positives among the first k items, or down to the last positive where that comes earlier.
+
+    .. math:: P@k = \frac{\#\{i : rank(i) \le k_q\}}{k_q}, \quad k_q = \min(k, rank(P))
+
+    Example:
+        >>> lists = RankedLists.from_sorted(torch.tensor([[1, 1, 0, 0, 0]]), 1)
+        >>> revisited_precision_at_k(lists, 5)[0].tolist()
+        [1.0]
+    """
+    threshold, count = _positives(lists, level)
+    hits = lists.at_least(threshold)
+    last = torch.zeros_like(count)
+    found = hits.counts > 0
+    last[found] = hits.rank[hits.counts.cumsum(0)[found] - 1].long()
+    depth = last.clamp(max=k)
+    inside = hits.sums(hits.rank <= hits.spread(depth.to(hits.rank.dtype)))
+    return _share(inside, depth, count > 0)

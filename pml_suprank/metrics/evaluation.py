@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from pml_suprank.hierarchy import Hierarchy
-from pml_suprank.hierarchy.labels import checked_ignore_index, index_tensor
+from pml_suprank.deprecated import renamed_keywords
+from pml_suprank.hierarchy import Hierarchy, as_level_labels
+from pml_suprank.hierarchy.labels import (
+    checked_ignore_index,
+    ignored_rows,
+    index_tensor,
+    label_tensor,
+)
 from pml_suprank.metrics import catalogue
-from pml_suprank.metrics.execution import Execution
-from pml_suprank.metrics.levels import TreeLevels
-from pml_suprank.metrics.result import EvaluationResult
-from pml_suprank.metrics.samples import Samples, same_kept
-from pml_suprank.metrics.streaming import Task, measure
+from pml_suprank.metrics.ranking.levels import TreeLevels
+from pml_suprank.metrics.ranking.scores import checked_embeddings
+from pml_suprank.metrics.ranking.sharing import announced, described
+from pml_suprank.metrics.ranking.streaming import Task, measure
+from pml_suprank.metrics.ranking.workers import Execution
+from pml_suprank.metrics.result import EvaluationResult, MetricResult
 from pml_suprank.relevance import Relevance
 
 
+@renamed_keywords(query_indices="self_indices")
 @torch.no_grad()
 def evaluate(
     query: Any,
@@ -32,7 +42,7 @@ def evaluate(
     relevance: Relevance | None = None,
     similarity: str = "cosine",
     ref_includes_query: bool = False,
-    query_indices: Any = None,
+    self_indices: Any = None,
     ignore_index: int | None = None,
     block_size: int | None = None,
     max_memory: int | None = None,
@@ -63,7 +73,7 @@ def evaluate(
         relevance: of H-AP; ``PopulationRelevance()`` by default.
         similarity: "cosine", "dot" or "euclidean".
         ref_includes_query: whether the first Q items of the gallery are the queries.
-        query_indices: (Q,) position of each query in the gallery, -1 where it is not in it.
+        self_indices: (Q,) position of each query in the gallery, -1 where it is not in it.
         ignore_index: a label; samples that have it (2-D labels: in column 0) are neither queries nor items, as if
             they had not been passed. Ignored queries keep their places in the results, not valid.
         block_size: queries ranked at a time by each thread; None fits the memory of a block to the gallery.
@@ -75,7 +85,7 @@ def evaluate(
 
     Returns:
         Metric by name, values per query: "hierarchical_average_precision", "ndcg",
-        "ndcg_at_10", "asi", and with the level at the end "average_precision_level0",
+        "ndcg_at_10", "asi", and with the level at the end "mean_average_precision_level0",
         "recall_at_10_level1", ...
 
     Raises:
@@ -86,42 +96,44 @@ def evaluate(
     Example:
         >>> query, gallery = torch.eye(2)[:1], torch.tensor([[4.0, 3.0], [3.0, 4.0], [0.0, 1.0]])
         >>> result = evaluate(query, torch.tensor([5]), gallery, torch.tensor([6, 5, 5]))
-        >>> round(result["average_precision_level0"].mean(), 4)  # positives at ranks 2 and 3
+        >>> round(result["mean_average_precision_level0"].mean(), 4)  # positives at ranks 2 and 3
         0.5833
         >>> result["recall_at_1_level0"].values.tolist()
         [0.0]
     """
-    options: dict[str, Any] = {"hierarchy": hierarchy}
-    options["ignore_index"] = checked_ignore_index(ignore_index)
-    asked = Samples.checked(query, query_labels, "query", **options)
-    own: Tensor | None = torch.arange(len(asked.embeddings), device=asked.embeddings.device)
-    if gallery is None:
-        if gallery_labels is not None or query_indices is not None:
-            name = "query_indices" if gallery_labels is None else "gallery_labels"
-            raise ValueError(f"{name}: wanted None without a gallery, got a value")
-        found = asked
-    else:
-        if gallery_labels is None:
-            raise ValueError("gallery_labels: wanted the labels of the gallery, got None")
-        dim = asked.embeddings.shape[1]
-        found = Samples.checked(gallery, gallery_labels, "gallery", dim=dim, **options)
-        if ref_includes_query and query_indices is not None:
-            raise ValueError("query_indices: wanted None with ref_includes_query, got a value")
-        if ref_includes_query:
-            check_ref_includes_query(asked, found)
-        elif query_indices is not None:
-            own = _own_places(query_indices, asked, found).to(asked.embeddings.device)
+    with announced(distributed):
+        options: dict[str, Any] = {"hierarchy": hierarchy}
+        options["ignore_index"] = checked_ignore_index(ignore_index)
+        asked = Samples.checked(query, query_labels, "query", **options)
+        places: Tensor | None = torch.arange(len(asked.embeddings), device=asked.embeddings.device)
+        if gallery is None:
+            if gallery_labels is not None or self_indices is not None:
+                name = "self_indices" if gallery_labels is None else "gallery_labels"
+                raise ValueError(f"{name}: wanted None without a gallery, got a value")
+            found = asked
         else:
-            own = None
-    query, gallery = asked.embeddings, found.embeddings
-    dtype = torch.promote_types(query.dtype, gallery.dtype)
-    query, gallery = query.to(dtype), gallery.to(query.device, dtype)
-    query_labels, gallery_labels = asked.labels, found.labels
-    levels = TreeLevels(query_labels.to(query.device), gallery_labels.to(query.device))
-    chosen = catalogue.choose(metrics, k, levels.num_levels)
-    functions = {choice.name: catalogue.metric(choice, relevance) for choice in chosen}
-    task = Task(query, gallery, similarity, levels, levels.num_levels, own)
-    result = measure(task, functions, Execution(block_size, max_memory, distributed, progress))
+            if gallery_labels is None:
+                raise ValueError("gallery_labels: wanted the labels of the gallery, got None")
+            dim = asked.embeddings.shape[1]
+            found = Samples.checked(gallery, gallery_labels, "gallery", dim=dim, **options)
+            if ref_includes_query and self_indices is not None:
+                raise ValueError("self_indices: wanted None with ref_includes_query, got a value")
+            if ref_includes_query:
+                check_ref_includes_query(asked, found)
+            elif self_indices is not None:
+                places = _self_places(self_indices, asked, found).to(asked.embeddings.device)
+            else:
+                places = None
+        query, gallery = asked.embeddings, found.embeddings
+        dtype = torch.promote_types(query.dtype, gallery.dtype)
+        query, gallery = query.to(dtype), gallery.to(query.device, dtype)
+        query_labels, gallery_labels = asked.labels, found.labels
+        levels = TreeLevels(query_labels.to(query.device), gallery_labels.to(query.device))
+        chosen = catalogue.choose(metrics, k, levels.num_levels)
+        functions = {choice.name: choice.metric(relevance) for choice in chosen}
+        task = Task(query, gallery, similarity, levels, levels.num_levels, places)
+        how = Execution(block_size, max_memory, distributed, progress)
+    result = measure(task, functions, how, described(relevance))
     return asked.spread(result)
 
 
@@ -146,7 +158,7 @@ def check_ref_includes_query(asked: Samples, found: Samples) -> None:
                          f"the first at {first}")  # fmt: skip
 
 
-def _own_places(indices: Any, asked: Samples, found: Samples) -> Tensor:
+def _self_places(indices: Any, asked: Samples, found: Samples) -> Tensor:
     """(q,) place of each query that counts among the items that count, -1 where it is none."""
     indices = _checked_indices(indices, asked.all_labels, found.all_labels)
     if asked.kept is not None:
@@ -159,16 +171,109 @@ def _own_places(indices: Any, asked: Samples, found: Samples) -> Tensor:
 
 
 def _checked_indices(indices: Any, query_labels: Tensor, gallery_labels: Tensor) -> Tensor:
-    indices = index_tensor(indices, "query_indices").cpu()
+    indices = index_tensor(indices, "self_indices").cpu()
     count, length = len(query_labels), len(gallery_labels)
     if indices.shape != (count,):
-        raise ValueError(f"query_indices: wanted shape ({count},), got {tuple(indices.shape)}")
+        raise ValueError(f"self_indices: wanted shape ({count},), got {tuple(indices.shape)}")
     if bool(((indices < -1) | (indices >= length)).any()):
         raise ValueError(
-            f"query_indices: wanted -1..{length - 1}, got {int(indices.min())}..{int(indices.max())}"
+            f"self_indices: wanted -1..{length - 1}, got {int(indices.min())}..{int(indices.max())}"
         )
     inside = indices >= 0
-    own = gallery_labels.cpu()[indices[inside]]
-    if not torch.equal(own, query_labels.cpu()[inside]):
-        raise ValueError("query_indices: wanted the query's own item, got items with other labels")
+    found = gallery_labels.cpu()[indices[inside]]
+    if not torch.equal(found, query_labels.cpu()[inside]):
+        raise ValueError("self_indices: wanted the query's own item, got items with other labels")
     return indices
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Embeddings and labels of the samples that count.
+
+    Args:
+        embeddings: (n, D) of those that count.
+        labels: their labels, (n, L).
+        all_labels: labels of all samples, those to ignore with ``ignore_index`` in column 0.
+        kept: (n,) int64, their places among all samples; None where all count.
+    """
+
+    embeddings: Tensor
+    labels: Tensor
+    all_labels: Tensor
+    kept: Tensor | None
+
+    @classmethod
+    def checked(
+        cls,
+        embeddings: Any,
+        labels: Any,
+        name: str,
+        *,
+        hierarchy: Hierarchy | None = None,
+        ignore_index: int | None = None,
+        dim: int | None = None,
+        labels_name: str | None = None,
+    ) -> Samples:
+        """Check embeddings and labels; ``name`` is the argument's, its labels are ``name``_labels.
+
+        Embeddings of ignored samples are not looked at, and their labels not looked up in the hierarchy.
+
+        Raises:
+            ValueError: as of ``checked_embeddings`` and ``as_level_labels``; all samples are to be ignored.
+        """
+        labels_name = labels_name or f"{name}_labels"
+        if isinstance(embeddings, np.ndarray):
+            embeddings = torch.from_numpy(embeddings)
+        if ignore_index is None or not torch.is_tensor(embeddings) or embeddings.ndim != 2:
+            embeddings = checked_embeddings(embeddings, name, dim)
+        raw = label_tensor(labels, name=labels_name, length=len(embeddings))
+        rows = as_level_labels(raw, hierarchy, name=labels_name, ignore_index=ignore_index)
+        kept = places_of_kept(ignored_rows(raw, ignore_index), labels_name, ignore_index)
+        if ignore_index is not None:
+            if kept is not None:
+                embeddings = embeddings[kept.to(embeddings.device)]
+            embeddings = checked_embeddings(embeddings, name, dim)
+        return cls(embeddings, rows if kept is None else rows[kept], rows, kept)
+
+    def spread(self, result: EvaluationResult) -> EvaluationResult:
+        """Results of the samples that count as results of all; the others are not valid."""
+        if self.kept is None:
+            return result
+        return EvaluationResult({name: self._spread(each) for name, each in result.items()})
+
+    def _spread(self, result: MetricResult) -> MetricResult:
+        assert self.kept is not None
+        places, length = self.kept.cpu(), len(self.all_labels)
+        values = torch.zeros(length, dtype=result.values.dtype)
+        valid = torch.zeros(length, dtype=torch.bool)
+        values[places], valid[places] = result.values, result.valid
+        return MetricResult(values, valid)
+
+
+def places_of_kept(ignored: Tensor | None, name: str, ignore_index: int | None) -> Tensor | None:
+    """Places of the samples that are not ignored; None where none is.
+
+    Args:
+        ignored: (n,) bool, or None.
+        name: of the labels, for the message.
+        ignore_index: for the message.
+
+    Raises:
+        ValueError: all are ignored.
+    """
+    if ignored is None or not bool(ignored.any()):
+        return None
+    kept = (~ignored).nonzero().flatten()
+    if not len(kept):
+        raise ValueError(
+            f"{name}: wanted a sample that counts, got nothing but ignore_index={ignore_index}"
+        )
+    return kept
+
+
+def same_kept(query: Tensor | None, reference: Tensor | None, num_queries: int) -> bool:
+    """Whether of the first Q references those are kept that are kept of the Q queries."""
+    every = torch.arange(num_queries)
+    query = every if query is None else query.cpu()
+    reference = every if reference is None else reference.cpu()
+    return torch.equal(query, reference[reference < num_queries])

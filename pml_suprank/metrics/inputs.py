@@ -9,18 +9,20 @@ import torch
 from torch import Tensor
 
 from pml_suprank.hierarchy import Hierarchy, HierarchyError
-from pml_suprank.metrics.evaluation import check_ref_includes_query
-from pml_suprank.metrics.levels import TreeLevels
+from pml_suprank.metrics.evaluation import (
+    Samples,
+    check_ref_includes_query,
+    places_of_kept,
+)
 from pml_suprank.metrics.neighbours import (
     NeighbourFunction,
     lists_from_neighbours,
     neighbour_blocks,
 )
 from pml_suprank.metrics.ranked_lists import RankedLists
-from pml_suprank.metrics.samples import Samples, places_of_kept
-from pml_suprank.metrics.scores import checked_embeddings
-from pml_suprank.metrics.sorting import LevelFunction
-from pml_suprank.metrics.streaming import Task
+from pml_suprank.metrics.ranking.levels import LevelFunction, TreeLevels
+from pml_suprank.metrics.ranking.scores import checked_embeddings
+from pml_suprank.metrics.ranking.streaming import Task
 from pml_suprank.pml import accuracy_calculator as pml
 from pml_suprank.pml import numpy_to_torch
 
@@ -36,9 +38,9 @@ class RetrievalInputs:
     Args:
         query: (Q, D) embeddings.
         query_labels: (Q,) or (Q, L) integers, or anything of length Q with ``comparison``.
-        reference: (N, D) embeddings.
+        reference: (N, D) embeddings; None takes the queries, each without itself.
         reference_labels: labels of the references.
-        own: whether the first Q references are the queries.
+        ref_includes_query: whether the first Q references are the queries.
         device: where to compute.
         hierarchy: the class tree of 1-D labels.
         comparison: what tells equal labels, or None for equality on every level.
@@ -54,13 +56,20 @@ class RetrievalInputs:
         query_labels: Any,
         reference: Any,
         reference_labels: Any,
-        own: bool,
+        ref_includes_query: bool,
         *,
         device: torch.device,
         hierarchy: Hierarchy | None = None,
         comparison: Comparison | None = None,
         ignore_index: int | None = None,
     ) -> None:
+        if reference is None:
+            if reference_labels is not None:
+                raise ValueError("reference_labels: wanted None without reference, got a value")
+            reference, reference_labels, ref_includes_query = query, query_labels, True
+        elif reference_labels is None:
+            raise ValueError("reference_labels: wanted the labels of reference, got None")
+
         def checked(embeddings: Any, labels: Any, name: str, dim: int | None = None) -> Samples:
             if comparison is not None:
                 return _any_samples(embeddings, labels, name, ignore_index, dim)
@@ -79,8 +88,8 @@ class RetrievalInputs:
             raise HierarchyError(
                 f"reference_labels: wanted rows of shape {wanted} as in query_labels, got {got}"
             )
-        self.own = bool(own)
-        if self.own and found is not asked:
+        self.ref_includes_query = bool(ref_includes_query)
+        if self.ref_includes_query and found is not asked:
             check_ref_includes_query(_flat(asked), _flat(found))
         dtype = torch.promote_types(asked.embeddings.dtype, found.embeddings.dtype)
         self.query = asked.embeddings.to(device, dtype)
@@ -105,7 +114,7 @@ class RetrievalInputs:
     @property
     def num_others(self) -> int:
         """Number of references that a query is ranked against: all but itself."""
-        return self.num_items - int(self.own)
+        return self.num_items - int(self.ref_includes_query)
 
     @property
     def levels(self) -> LevelFunction:
@@ -140,6 +149,12 @@ class RetrievalInputs:
         )[1]
         return counts
 
+    def cut(self, level: int, k: Any, determine_k: Callable[..., Any]) -> int:
+        """Depth of PML's metrics at a level, by PML's ``k`` and ``determine_k``."""
+        if k is None:
+            return self.num_others
+        return int(determine_k(self.match_counts(level), self.num_items, self.ref_includes_query))
+
     def column(self, level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Queries, labels, references, labels for PML's own code, which casts labels to float32.
 
@@ -155,13 +170,19 @@ class RetrievalInputs:
 
     def task(self, similarity: str) -> Task:
         """The ranking of all references for every query."""
-        own = torch.arange(len(self.query), device=self.query.device) if self.own else None
-        return Task(self.query, self.reference, similarity, self.levels, self.num_levels, own)
+        places = torch.arange(len(self.query), device=self.query.device)
+        self_indices = places if self.ref_includes_query else None
+        return Task(
+            self.query, self.reference, similarity, self.levels, self.num_levels, self_indices
+        )
 
     def neighbours(self, function: NeighbourFunction, k: int) -> Iterator[RankedLists]:
-        """Lists of the k neighbours that a function finds."""
-        found = neighbour_blocks(function, self.query, self.reference, k, self.own)
-        return lists_from_neighbours(found, self.levels, self.num_levels, self.num_items, self.own)
+        """Lists of the k neighbours that a function finds, or of all references where there are no more."""
+        k = min(k, self.num_others)
+        found = neighbour_blocks(function, self.query, self.reference, k, self.ref_includes_query)
+        return lists_from_neighbours(
+            found, self.levels, self.num_levels, self.num_items, self.ref_includes_query
+        )
 
 
 def _any_samples(

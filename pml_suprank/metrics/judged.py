@@ -9,32 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pml_suprank.checks import checked_depths
 from pml_suprank.hierarchy.labels import index_tensor
-from pml_suprank.metrics import definitions, revisited
-from pml_suprank.metrics.blocks import blocks, progress_bar
-from pml_suprank.metrics.precise import PreciseScorer, products_are_exact
+from pml_suprank.metrics.catalogue import choose
 from pml_suprank.metrics.ranked_lists import Hits, RankedLists
+from pml_suprank.metrics.ranking.precise import PreciseScorer, products_are_exact
+from pml_suprank.metrics.ranking.scores import Scorer, checked_embeddings, full_precision
+from pml_suprank.metrics.ranking.streaming import collect
+from pml_suprank.metrics.ranking.workers import blocks, progress_bar
 from pml_suprank.metrics.result import EvaluationResult
-from pml_suprank.metrics.scores import Scorer, checked_embeddings, full_precision
-from pml_suprank.metrics.streaming import Metric, collect
 
 __all__ = ["evaluate_judged"]
 
 PAIRS_PER_BLOCK = 2**24
 """(query, item) pairs that are ranked at a time."""
-
-_PLAIN: dict[str, Metric] = {
-    "average_precision": definitions.average_precision,
-    "revisited_average_precision": revisited.revisited_average_precision,
-}
-_AT_K: dict[str, Any] = {
-    "average_precision_at_k": definitions.average_precision_at_k,
-    "precision_at_k": definitions.precision_at_k,
-    "recall_at_k": definitions.recall_at_k,
-    "revisited_precision_at_k": revisited.revisited_precision_at_k,
-}
-JUDGED_METRICS = (*_PLAIN, *_AT_K)
 
 
 @torch.no_grad()
@@ -56,7 +43,7 @@ def evaluate_judged(
     taken out of its ranking before anything is counted. Everything else is wrong. Among equal scores wrong items come
     first. A query that is itself in the gallery belongs among its ignored items.
 
-    - Google Landmarks v2: ``metrics="average_precision_at_100"``, whose mean is mAP@100.
+    - Google Landmarks v2: ``metrics="mean_average_precision_at_100"``, whose mean is mAP@100.
     - Revisited Oxford and Paris: ``metrics=("revisited_average_precision", "revisited_precision_at_k")``, once for each
       of easy, medium and hard.
 
@@ -68,15 +55,15 @@ def evaluate_judged(
         relevant: for each query the positions in the gallery of its relevant items: a sequence of integers or an
             integer tensor, each position once.
         ignored: likewise for the items to take out; None for none.
-        metrics: names out of ``JUDGED_METRICS``, or with a depth ("precision_at_10"); None for all.
+        metrics: names out of ``catalogue.JUDGED_METRICS``, or with a depth ("precision_at_10"); None for all.
         k: depths of the metrics at k.
         similarity: "cosine", "dot" or "euclidean".
         block_size: queries ranked at a time; None fits it to the gallery.
         progress: whether to show a progress bar.
 
     Returns:
-        Metric by name ("average_precision", "revisited_precision_at_5"), values per query. Queries without a relevant
-        item are left out and counted.
+        Metric by name ("mean_average_precision", "revisited_precision_at_5"), values per query. Queries without a
+        relevant item are left out and counted.
 
     Raises:
         ValueError: an argument of a wrong form; positions outside the gallery or there twice; an item that is both
@@ -85,14 +72,14 @@ def evaluate_judged(
     Example:
         >>> query, gallery = torch.eye(2)[:1], torch.tensor([[4.0, 1.0], [3.0, 1.0], [2.0, 1.0]])
         >>> result = evaluate_judged(query, gallery, relevant=[[2]], ignored=[[0]])
-        >>> result["average_precision"].mean()  # rank 2 of 2
+        >>> result["mean_average_precision"].mean()  # rank 2 of 2
         0.5
     """
     query = checked_embeddings(query, "query")
     gallery = checked_embeddings(gallery, "gallery", query.shape[1])
     dtype = torch.promote_types(query.dtype, gallery.dtype)
     query, gallery = query.to(dtype), gallery.to(query.device, dtype)
-    chosen = _choose(metrics, k)
+    chosen = {choice.name: choice.metric() for choice in choose(metrics, k, None)}
     items = len(gallery)
     right = _checked(relevant, "relevant", len(query), items)
     ignored = [()] * len(query) if ignored is None else ignored
@@ -242,27 +229,3 @@ def _checked(positions: Any, name: str, queries: int, items: int) -> list[Tensor
             raise ValueError(f"{what}: wanted each position once, got some twice")
         found.append(values)
     return found
-
-
-def _choose(metrics: Any, k: Any) -> dict[str, Metric]:
-    depths = checked_depths(k)
-    names = (
-        JUDGED_METRICS if metrics is None else [metrics] if isinstance(metrics, str) else metrics
-    )
-    chosen: dict[str, Metric] = {}
-    for name in names:
-        base, at, depth = str(name).rpartition("_at_")
-        if name in _PLAIN:
-            chosen[name] = _PLAIN[name]
-        elif at and f"{base}_at_k" in _AT_K and (depth == "k" or depth.isdecimal()):
-            for cut in depths if depth == "k" else checked_depths(int(depth), "metrics"):
-                chosen[f"{base}_at_{cut}"] = _at(_AT_K[f"{base}_at_k"], cut)
-        else:
-            raise ValueError(f"metrics: wanted names out of {JUDGED_METRICS}, got {name!r}")
-    if not chosen:
-        raise ValueError(f"metrics: wanted names out of {JUDGED_METRICS}, got none")
-    return chosen
-
-
-def _at(function: Any, k: int) -> Metric:
-    return lambda lists: function(lists, k=k)

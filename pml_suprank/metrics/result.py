@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+from pml_suprank.metrics import catalogue
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,16 @@ class MetricResult:
     def mean(self) -> float:
         """Mean over the valid queries; 0 if there are none (see ``num_valid``), never NaN."""
         return float(self.values[self.valid].mean()) if self.num_valid else 0.0
+
+    def means_of(self, groups: Tensor) -> Tensor:
+        """Mean over the valid queries of each group that has any, by increasing number: float64.
+
+        Args:
+            groups: (Q,) integers.
+        """
+        _, ids = groups[self.valid].unique(return_inverse=True)
+        total = torch.zeros(int(ids.max()) + 1, dtype=torch.float64)
+        return total.index_add_(0, ids, self.values[self.valid]) / ids.bincount()
 
     @property
     def num_valid(self) -> int:
@@ -56,15 +69,25 @@ class MetricResult:
 
 
 class EvaluationResult(Mapping[str, MetricResult]):
-    """Several metrics of the same queries, by name."""
+    """Several metrics of the same queries, by name.
+
+    A name without its level is that of the finest, as PML has it: "recall_at_1" finds "recall_at_1_level0".
+
+    Args:
+        results: metric by name.
+    """
 
     def __init__(self, results: Mapping[str, MetricResult]) -> None:
         self._results = dict(results)
 
     def __getitem__(self, name: str) -> MetricResult:
-        if name not in self._results:
+        for key in (name, f"{name}_level0"):
+            if key in self._results:
+                return self._results[key]
+        new = catalogue.current(name)
+        if new == name:
             raise KeyError(f"{name!r} is none of {list(self._results)}")
-        return self._results[name]
+        return self[new]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._results)

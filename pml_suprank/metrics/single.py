@@ -8,14 +8,34 @@ Errors are those of ``evaluate``.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pml_suprank.checks import checked_depths, checked_level
+from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.metrics.evaluation import evaluate
 from pml_suprank.metrics.result import MetricResult
+from pml_suprank.relevance import Relevance
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
-def _one(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> MetricResult:
+class Options(TypedDict, total=False):
+    """The keyword arguments of :func:`pml_suprank.metrics.evaluate` that a single metric takes."""
+
+    hierarchy: Hierarchy | None
+    relevance: Relevance | None
+    similarity: str
+    ref_includes_query: bool
+    self_indices: Any
+    ignore_index: int | None
+    block_size: int | None
+    max_memory: int | None
+    distributed: bool
+    progress: bool
+
+
+def _one(name: str, arguments: tuple[Any, ...], options: Options) -> MetricResult:
     if "metrics" in options:
         raise TypeError("metrics: this function computes one metric; use evaluate for several")
     (result,) = evaluate(*arguments, metrics=[name], **options).values()
@@ -23,14 +43,18 @@ def _one(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Metr
 
 
 def _one_at(
-    name: str, k: int, level: int, arguments: tuple[Any, ...], options: dict[str, Any]
+    name: str, k: int, level: int, arguments: tuple[Any, ...], options: Options
 ) -> MetricResult:
     (depth,) = checked_depths((k,))
     return _one(f"{name}_at_{depth}_level{checked_level(level)}", arguments, options)
 
 
 def hierarchical_average_precision(
-    query: Any, query_labels: Any, gallery: Any = None, gallery_labels: Any = None, **options: Any
+    query: Any,
+    query_labels: Any,
+    gallery: Any = None,
+    gallery_labels: Any = None,
+    **options: Unpack[Options],
 ) -> MetricResult:
     r"""H-AP of each query: average precision with graded relevance r.
 
@@ -59,7 +83,7 @@ def ndcg(
     gallery_labels: Any = None,
     *,
     k: int | None = None,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> MetricResult:
     r"""NDCG of each query, with gain :math:`2^\ell - 1` for an item that shares l levels.
 
@@ -77,7 +101,11 @@ def ndcg(
 
 
 def asi(
-    query: Any, query_labels: Any, gallery: Any = None, gallery_labels: Any = None, **options: Any
+    query: Any,
+    query_labels: Any,
+    gallery: Any = None,
+    gallery_labels: Any = None,
+    **options: Unpack[Options],
 ) -> MetricResult:
     """Average set intersection of each query's list with the list sorted by level.
 
@@ -94,14 +122,14 @@ def asi(
     return _one("asi", (query, query_labels, gallery, gallery_labels), options)
 
 
-def average_precision(
+def mean_average_precision(
     query: Any,
     query_labels: Any,
     gallery: Any = None,
     gallery_labels: Any = None,
     *,
     level: int = 0,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> MetricResult:
     r"""AP of each query: the mean precision at the ranks of its positives.
 
@@ -112,16 +140,16 @@ def average_precision(
 
         >>> import torch
         >>> gallery = torch.tensor([[1.0, 0.0], [4.0, 3.0], [0.0, 1.0]])
-        >>> result = average_precision(
+        >>> result = mean_average_precision(
         ...     gallery[:1], torch.tensor([0]), gallery, torch.tensor([0, 7, 0]))
         >>> round(result.mean(), 4)
         0.8333
     """
     arguments = (query, query_labels, gallery, gallery_labels)
-    return _one(f"average_precision_level{checked_level(level)}", arguments, options)
+    return _one(f"mean_average_precision_level{checked_level(level)}", arguments, options)
 
 
-def average_precision_at_k(
+def mean_average_precision_at_k(
     query: Any,
     query_labels: Any,
     gallery: Any = None,
@@ -129,7 +157,7 @@ def average_precision_at_k(
     *,
     k: int,
     level: int = 0,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> MetricResult:
     r"""AP of the first k items, over the best possible sum (Google Landmarks).
 
@@ -140,13 +168,13 @@ def average_precision_at_k(
 
         >>> import torch
         >>> gallery = torch.tensor([[1.0, 0.0], [4.0, 3.0], [0.0, 1.0]])
-        >>> result = average_precision_at_k(
+        >>> result = mean_average_precision_at_k(
         ...     gallery[:1], torch.tensor([0]), gallery, torch.tensor([0, 7, 0]), k=2)
         >>> result.mean()
         0.5
     """
     arguments = (query, query_labels, gallery, gallery_labels)
-    return _one_at("average_precision", k, level, arguments, options)
+    return _one_at("mean_average_precision", k, level, arguments, options)
 
 
 def mean_average_precision_at_r(
@@ -156,7 +184,7 @@ def mean_average_precision_at_r(
     gallery_labels: Any = None,
     *,
     level: int = 0,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> MetricResult:
     r"""AP of the first R items of each query, R the number of its positives.
 
@@ -183,7 +211,7 @@ def r_precision(
     gallery_labels: Any = None,
     *,
     level: int = 0,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> MetricResult:
     """Share of positives among the first R items of each query, R the number of its positives.
 
@@ -206,7 +234,7 @@ def mean_reciprocal_rank(
     gallery_labels: Any = None,
     *,
     level: int = 0,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> MetricResult:
     """1 / rank of the first positive of each query.
 
@@ -232,7 +260,7 @@ def precision_at_k(
     *,
     k: int = 1,
     level: int = 0,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> MetricResult:
     """Share of positives among the first k items (among all, if the gallery is smaller).
 
@@ -258,7 +286,7 @@ def recall_at_k(
     *,
     k: int = 1,
     level: int = 0,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> MetricResult:
     """1 for each query with a positive among the first k items, else 0: the literature's R@k.
 

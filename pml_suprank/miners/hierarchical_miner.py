@@ -9,8 +9,9 @@ from pml_suprank.checks import checked_level, checked_per_level, has_items, one_
 from pml_suprank.functional.operation import plain, untraced
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.hierarchy.labels import as_joint_labels, checked_ignore_index
-from pml_suprank.losses.batch import checked_batch, in_whole_batch
-from pml_suprank.losses.rank_loss import similarity
+from pml_suprank.losses import scores
+from pml_suprank.losses.batch import checked_batch
+from pml_suprank.losses.ignored import in_whole_batch
 from pml_suprank.losses.retrieval_set import retrieval_set
 from pml_suprank.pml import BaseDistance, BaseMiner
 
@@ -148,14 +149,12 @@ class HierarchicalMiner(BaseMiner):
             level=self.level,
             self_indices=self_indices,
         )
-        common_levels = items.levels.long()
-        if items.mask is not None:
-            common_levels = common_levels.masked_fill(~items.mask, -1)
+        common_levels = items.common_levels.long()
         if not len(embeddings) or not len(ref_emb):  # all are ignored: as one anchor without items
             return self.select(
                 embeddings.new_zeros(1, 1), common_levels.new_full((1, 1), -1), items.num_levels
             )
-        distances = similarity(self.distance, embeddings, ref_emb)
+        distances = scores.distances(self.distance, embeddings, ref_emb)
         if self.distance.is_inverted:
             distances = -distances
         return self.select(distances, common_levels, items.num_levels)

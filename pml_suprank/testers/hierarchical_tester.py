@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pml_suprank.accuracy_calculator import AccuracyCalculator
 from pml_suprank.hierarchy import as_level_labels
-from pml_suprank.metrics.selection import HIERARCHICAL_METRICS, split_level
+from pml_suprank.metrics.catalogue import HIERARCHICAL_METRICS, split_level
 from pml_suprank.pml import GlobalEmbeddingSpaceTester
 
 
@@ -23,12 +25,25 @@ class HierarchicalTester(GlobalEmbeddingSpaceTester):
     one of binary labels then stands for its average over the levels.
 
     Args:
-        args: as in PML's ``GlobalEmbeddingSpaceTester``.
+        normalize_embeddings: whether to normalise embeddings first.
+        use_trunk_output: whether to evaluate the trunk's features in place of the embedder's.
+        batch_size: of the loader.
+        dataloader_num_workers: of the loader.
+        pca: number of dimensions that a PCA leaves; None for no PCA.
+        data_device: where the models get their batches; None for a GPU if there is one.
+        dtype: of the batches; None leaves them.
+        data_and_label_getter: from a batch of the loader to data and labels; None takes a pair.
         label_hierarchy_level: "all", a level or several: those that metrics of binary labels are
             reported for. Metrics of the whole hierarchy always see all levels.
+        end_of_testing_hook: called with the tester at the end.
+        dataset_labels: all labels of the data, for ``set_min_label_to_zero``.
+        set_min_label_to_zero: whether labels are numbered from 0.
         accuracy_calculator: a ``pml_suprank.AccuracyCalculator``; one with all metrics by default.
+        visualizer: reduces embeddings to two dimensions; None for none.
+        visualizer_hook: called with what the visualizer gives.
         ignore_index: of the default calculator; one that is given has its own.
-        kwargs: as in PML's ``GlobalEmbeddingSpaceTester``.
+
+    All but ``label_hierarchy_level``'s default and ``ignore_index`` are those of PML's ``GlobalEmbeddingSpaceTester``.
 
     Raises:
         TypeError: another calculator.
@@ -39,11 +54,23 @@ class HierarchicalTester(GlobalEmbeddingSpaceTester):
 
     def __init__(
         self,
-        *args: Any,
-        label_hierarchy_level: Any = "all",
+        normalize_embeddings: bool = True,
+        use_trunk_output: bool = False,
+        batch_size: int = 32,
+        dataloader_num_workers: int = 2,
+        pca: int | None = None,
+        data_device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        data_and_label_getter: Callable[[Any], tuple[Any, Any]] | None = None,
+        label_hierarchy_level: str | int | Sequence[int] = "all",
+        end_of_testing_hook: Callable[[Any], Any] | None = None,
+        dataset_labels: Any = None,
+        set_min_label_to_zero: bool = False,
         accuracy_calculator: AccuracyCalculator | None = None,
+        visualizer: Any = None,
+        visualizer_hook: Callable[..., Any] | None = None,
+        *,
         ignore_index: int | None = None,
-        **kwargs: Any,
     ) -> None:
         if ignore_index is not None and accuracy_calculator is not None:
             raise ValueError(
@@ -52,10 +79,21 @@ class HierarchicalTester(GlobalEmbeddingSpaceTester):
             )
         self._ignore_index = ignore_index
         super().__init__(
-            *args,
+            normalize_embeddings=normalize_embeddings,
+            use_trunk_output=use_trunk_output,
+            batch_size=batch_size,
+            dataloader_num_workers=dataloader_num_workers,
+            pca=pca,
+            data_device=data_device,
+            dtype=dtype,
+            data_and_label_getter=data_and_label_getter,
             label_hierarchy_level=label_hierarchy_level,
+            end_of_testing_hook=end_of_testing_hook,
+            dataset_labels=dataset_labels,
+            set_min_label_to_zero=set_min_label_to_zero,
             accuracy_calculator=accuracy_calculator,
-            **kwargs,
+            visualizer=visualizer,
+            visualizer_hook=visualizer_hook,
         )
 
     def initialize_accuracy_calculator(self) -> None:

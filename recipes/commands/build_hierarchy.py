@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pml_suprank.recipes.choices import ENCODERS, LINKAGES, NETWORKS, RULES
+from pml_suprank.recipes.choices import ENCODERS, LINKAGES, LINKS, NETWORKS, RULES
 from pml_suprank.recipes.command_line.command import Command
 from pml_suprank.recipes.command_line.options import add_device, at_least
 
@@ -57,6 +57,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = step("classify", "put images of classes without a name into groups", _classify)
     add("images", type=Path, help="CSV file: path, class_id; or landmark_id, images")
     add("--root", type=Path, default=Path(), help="folder of the images (.)")
+    add(
+        "--links",
+        choices=LINKS,
+        default="inside",
+        help="follow takes images outside of --root (inside)",
+    )
     add("--encoder", required=True, help="of images and names, or file:IMAGES.npz")
     add("--rule", choices=[*RULES], default="clip", help="most similar name, or vote of 5 (clip)")
     add("--against", choices=["text", "images"], default="text",
@@ -133,6 +139,7 @@ def _classify(options: argparse.Namespace, work: "WorkFolder") -> str:
         against=options.against,
         prompts=options.prompts,
         device=_device(options),
+        links=options.links,
         workers=options.workers,
     )
 

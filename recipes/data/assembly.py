@@ -1,6 +1,7 @@
 """From listed images and the names of their classes to a data set with its taxonomy."""
 
 import copy
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,9 +12,11 @@ from torch import Tensor
 from pml_suprank.hierarchy import Hierarchy
 from pml_suprank.hierarchy.chains import chain_rows
 from pml_suprank.recipes.data.images import ImageDataset
+from pml_suprank.recipes.data.paths import leads_out
 
 __all__ = ["assemble", "label_chains", "with_one_taxonomy"]
 
+PathLike = str | os.PathLike[str]
 Data = TypeVar("Data", bound=ImageDataset)
 
 
@@ -83,6 +86,7 @@ def assemble(
     listed_in: Path,
     items: Mapping[str, Any],
     classes: Iterable[Sequence[str]] | None = None,
+    root: PathLike | None = None,
 ) -> ImageDataset:
     """The data set of listed images.
 
@@ -95,13 +99,20 @@ def assemble(
         listed_in: the file that lists the images, for the messages.
         items: keyword arguments of :class:`ImageDataset`.
         classes: as in :func:`label_chains`.
+        root: folder that no path may lead out of by its name; None where that is looked at already.
 
     Raises:
-        ValueError: no image is listed.
+        ValueError: no image is listed, or one outside of ``root``.
         FileNotFoundError: the first image is missing.
     """
     if not paths:
         raise ValueError(f"{listed_in}: wanted at least one image of the split, got none")
+    if root is not None:
+        outside = next((path for path in paths if leads_out(root, path)), None)
+        if outside is not None:
+            raise ValueError(
+                f"{listed_in}: wanted images below {os.fspath(root)!r}, got {str(outside)!r}"
+            )
     if not paths[0].is_file():
         raise FileNotFoundError(
             f"{listed_in}: wanted the images that it lists, got no file {str(paths[0])!r}"

@@ -97,4 +97,4 @@ def load_cars(
         if (number <= _LAST_TRAINING_CLASS if zero_shot else not test) in sides:
             paths.append(file.parent / path)
             chains.append((*parents[number], models[number]))
-    return assemble(paths, chains, ("model", *levels), file, items)
+    return assemble(paths, chains, ("model", *levels), file, items, root=root)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from pml_suprank.hierarchy.cells import PATTERN
+from pml_suprank.hierarchy.regular_files import regular
 from pml_suprank.integrations import require
 
 __all__ = ["fixed_width", "read_columns", "split_words"]
@@ -23,7 +25,7 @@ def read_columns(path: Path, types: Mapping[str, str]) -> dict[str, Any]:
         types: column to "string" or "int64".
 
     Returns:
-        Column to ``pyarrow`` array; texts without spaces around them.
+        Column to ``pyarrow`` array; texts without spaces and guards (:mod:`pml_suprank.hierarchy.cells`) around them.
 
     Raises:
         ValueError: a column is missing, a row has another length, or a cell is no integer; names the file.
@@ -33,7 +35,7 @@ def read_columns(path: Path, types: Mapping[str, str]) -> dict[str, Any]:
     arrow: Any = require("pyarrow", extra="recipes")
     compute: Any = require("pyarrow.compute", extra="recipes")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with regular(path).open(newline="", encoding="utf-8-sig") as file:
             header = [cell.strip() for cell in next(csv.reader(file), [])]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: wanted UTF-8 text, got {error}") from None
@@ -60,7 +62,11 @@ def read_columns(path: Path, types: Mapping[str, str]) -> dict[str, Any]:
     found = {}
     for name, kind in types.items():
         column = table.column(name).combine_chunks()
-        found[name] = compute.utf8_trim_whitespace(column) if kind == "string" else column
+        if kind == "string":
+            cells = compute.utf8_ltrim_whitespace(column)
+            texts = compute.replace_substring_regex(cells, PATTERN, r"\1")
+            column = compute.utf8_rtrim_whitespace(texts)
+        found[name] = column
     return found
 
 

@@ -70,4 +70,4 @@ def load_cub(
         raise ValueError(f"{base}: wanted the classes of classes.txt, got {sorted(unknown)}")
     chains = [(*parents[class_of[image]], names[class_of[image]]) for image in chosen]
     paths = [base / "images" / files[image] for image in chosen]
-    return assemble(paths, chains, ("species", *levels), listing, items)
+    return assemble(paths, chains, ("species", *levels), listing, items, root=root)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pml_suprank.hierarchy.regular_files import regular
 from pml_suprank.recipes.data.file_check import has_files
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.progress import progress_bar
@@ -159,18 +160,18 @@ def _size(path: Path) -> int | None:
 
 def _head(path: Path) -> bytes | None:
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             return hashlib.sha256(file.read(_HEAD)).digest()
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
 def _content(path: Path) -> bytes | None:
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
-    except OSError:
+    except (OSError, ValueError):
         return None
     return digest.digest()

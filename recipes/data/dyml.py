@@ -52,12 +52,12 @@ def load_dyml(root: PathLike, split: str = "train", **items: Any) -> ImageDatase
     images, chains = _read(file)
     paths = [file.parent / folder / image for image in images]
     if folder == "imgs":
-        return assemble(paths, chains, LEVEL_NAMES, file, items)
+        return assemble(paths, chains, LEVEL_NAMES, file, items, root=root)
     other = file.with_name("gallery.csv" if folder == "query" else "query.csv")
     classes = [*chains, *_read(need(root, str(other.relative_to(root))))[1]]
     level = split.partition("_")[2]
     numbered = sorted({chain for chain in classes}, key=lambda chain: (len(chain[0]), chain))
-    return assemble(paths, chains, (level,), file, items, numbered)
+    return assemble(paths, chains, (level,), file, items, numbered, root)
 
 
 def _read(file: Path) -> tuple[list[str], list[tuple[str, ...]]]:

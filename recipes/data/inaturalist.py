@@ -72,7 +72,9 @@ def load_inaturalist(
         if missing := sorted({species for _, species in keys} - ranks_of.keys(), key=int):
             raise ValueError(f"{file}: wanted the category of every species, not of {missing[:5]}")
         chains = [(*ranks_of[species], species) for _, species in keys]
-    return assemble([Path(root) / name for name in names], chains, level_names, files[0], items)
+    return assemble(
+        [Path(root) / name for name in names], chains, level_names, files[0], items, root=root
+    )
 
 
 def _listed(file: Path) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from pml_suprank.hierarchy.regular_files import regular
 from pml_suprank.hierarchy.text_tables import open_table
 
 __all__ = [
@@ -29,13 +30,14 @@ def need(root: PathLike, *places: str) -> Path:
 
     Raises:
         FileNotFoundError: names the root and every place.
+        ValueError: it is a pipe, a socket or a device.
     """
     base = Path(root)
     if not base.is_dir():
         raise FileNotFoundError(f"root: wanted the folder of the data set, got {str(base)!r}")
     for place in places:
         if (base / place).exists():
-            return base / place
+            return regular(base / place)
     tried = " or ".join(repr(str(base / place)) for place in places)
     raise FileNotFoundError(f"root: wanted {tried}, got no such file")
 

@@ -1,14 +1,57 @@
-"""Millions of image files as an array of ids, made into paths when asked for."""
+"""Paths of images: whether they stay below a folder, and millions of them as an array of ids."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 
-__all__ = ["IdPaths"]
+__all__ = ["IdPaths", "is_inside", "leads_out", "outside"]
+
+PathLike = str | os.PathLike[str]
+
+
+def is_inside(root: PathLike, path: PathLike) -> bool:
+    """Whether a file lies below a folder: no absolute name, ``..`` or link on the way leads out of it.
+
+    Args:
+        root: the folder.
+        path: below it, or absolute.
+    """
+    try:
+        base = os.path.realpath(root)
+        return Path(os.path.realpath(Path(base) / path)).is_relative_to(base)
+    except (OSError, ValueError):  # no path at all
+        return False
+
+
+def outside(root: PathLike, paths: Iterable[PathLike]) -> list[int]:
+    """Indices of the files that do not lie below a folder, see :func:`is_inside`.
+
+    Args:
+        root: the folder.
+        paths: absolute, or from the folder that one stands in; each folder is looked at once.
+    """
+    base, here = os.path.realpath(root), os.getcwd()
+    folders: dict[str, bool] = {}
+    found = []
+    for index, path in enumerate(paths):
+        folder = os.path.join(here, os.path.dirname(path))  # links are followed before ".." is
+        if folder not in folders:
+            folders[folder] = is_inside(base, folder)
+        if not folders[folder] or (
+            os.path.islink(path) and not is_inside(base, os.path.join(here, path))
+        ):
+            found.append(index)
+    return found
+
+
+def leads_out(root: PathLike, path: Path) -> bool:
+    """Whether the name of a file leads out of a folder, without a look at links on the way."""
+    return not path.is_relative_to(root) or ".." in path.relative_to(root).parts
 
 
 class IdPaths(Sequence[Path]):

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from pml_suprank.hierarchy.regular_files import regular
+
 __all__ = ["load_plain_pickle"]
 
 _LOAD_ERRORS: tuple[type[Exception], ...] = (
@@ -154,7 +156,7 @@ def load_plain_pickle(path: Path) -> Any:
     Raises:
         ValueError: the file is no pickle, is cut short, or names anything else; names the file.
     """
-    file = io.BytesIO(path.read_bytes())  # reads no more than there is
+    file = io.BytesIO(regular(path).read_bytes())  # reads no more than there is
     try:
         return _finished(_PlainUnpickler(file, encoding="latin1").load(), {})
     except _LOAD_ERRORS as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pml_suprank.hierarchy.regular_files import regular
 from pml_suprank.recipes.files import write_atomic
 
 __all__ = ["Arrays", "cache_folder", "cached_arrays", "is_table"]
@@ -74,7 +75,7 @@ def is_table(arrays: Mapping[str, np.ndarray], size: int, *columns: str) -> bool
 def _read(path: Path) -> Arrays | None:
     """The cached arrays, or None when the file is missing or damaged."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+        with regular(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
             return {key: content[key] for key in content.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -58,4 +58,4 @@ def load_sop(root: PathLike, split: str = "train", **items: Any) -> ImageDataset
                 )
             paths.append(file.parent / path)
             chains.append((name, product))
-    return assemble(paths, chains, LEVEL_NAMES, files[0], items)
+    return assemble(paths, chains, LEVEL_NAMES, files[0], items, root=root)

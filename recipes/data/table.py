@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 from pml_suprank.hierarchy.chains import path_names
 from pml_suprank.hierarchy.files import chain_of_cells, check_order
+from pml_suprank.hierarchy.folders import LINKS
 from pml_suprank.integrations import require
 from pml_suprank.recipes.data.assembly import assemble
 from pml_suprank.recipes.data.duplicates import check_policy
 from pml_suprank.recipes.data.file_check import missing_files
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.layout import PathLike, need, read_rows
+from pml_suprank.recipes.data.paths import outside
 
 __all__ = ["load_table"]
 
@@ -33,6 +35,7 @@ def load_table(
     delimiter: str | None = None,
     encoding: str | None = None,
     repeated_names: bool = False,
+    links: str = "inside",
     duplicates: str = "warn",
     progress: bool = False,
     **items: Any,
@@ -40,8 +43,8 @@ def load_table(
     """Images listed in a text file (CSV and its relatives) or a Parquet file.
 
     Args:
-        root: folder that the paths in the table are relative to (absolute paths stay). Backslashes separate folders
-            where there is no file with such a name.
+        root: folder that the paths in the table are relative to (absolute paths stay, see ``links``). Backslashes
+            separate folders where there is no file with such a name.
         split: keep the rows with this value in ``split_column``; None keeps all.
         table: the file, below ``root`` or absolute; ".parquet" and ".pq" are read by pandas.
         levels: the columns with the classes, finest first. Empty cells (in Parquet: nulls) at
@@ -54,6 +57,8 @@ def load_table(
             Windows-1252 or Latin-1, with a warning in the log.
         repeated_names: whether a level may have fewer names than the one above it ("left" and "right" of every
             hand); else that is taken for levels in reversed order.
+        links: "inside" refuses images that do not lie below ``root``, because of an absolute path, ``..`` or a link;
+            "follow" takes them.
         duplicates: a file that is listed twice is an error, except that "drop" takes the first of equal rows, and
             none where their classes differ. The recipes do the same ("warn" counts them) for files of equal content.
         progress: show a progress bar.
@@ -64,9 +69,9 @@ def load_table(
 
     Raises:
         FileNotFoundError: no table, or images are missing; names the rows.
-        ValueError: no levels, a missing column, no row of the split, a row of another length, an empty cell above a
-            filled one, levels in reversed order, a file that is listed twice, or a number that is not whole; names
-            file and row.
+        ValueError: no levels, images outside of ``root``, a missing column, no row of the split, a row of another
+            length, an empty cell above a filled one, levels in reversed order, a file that is listed twice, or a
+            number that is not whole; names file and row.
         ImportError: Parquet without pandas and pyarrow.
     """
     if not levels:
@@ -75,6 +80,8 @@ def load_table(
         raise ValueError(f"levels: wanted a list of columns, finest first, got {levels!r}")
     if len(set(levels)) < len(levels):
         raise ValueError(f"levels: wanted different columns, got {list(levels)}")
+    if links not in LINKS:
+        raise ValueError(f"links: wanted one of {', '.join(map(repr, LINKS))}, got {links!r}")
     check_policy(duplicates)
     file = need(root, table)
     columns = [path_column, *levels, *([caption_column] if caption_column else [])]
@@ -110,6 +117,8 @@ def load_table(
             f"levels={list(reversed(levels))} is the other order; repeated_names=True takes this one",
         )
     rows = _listed_once(rows, file, duplicates)
+    if links == "inside":
+        _check_inside(root, rows, file)
     missing = missing_files([row.path for row in rows], progress=progress)
     if missing:
         first = ", ".join(f"{str(rows[i].path)!r} ({rows[i].where})" for i in missing[:3])
@@ -127,6 +136,17 @@ def _file(root: PathLike, cell: str) -> Path:
     """An image of a table; one that was written on Windows separates folders by backslashes."""
     path = Path(root) / cell
     return Path(root) / cell.replace("\\", "/") if "\\" in cell and not path.exists() else path
+
+
+def _check_inside(root: PathLike, rows: list["_Row"], file: Path) -> None:
+    """Refuse images outside of the root: a table of others could show any picture of the machine on a page."""
+    found = outside(root, [row.path for row in rows])
+    if found:
+        first = ", ".join(f"{str(rows[i].path)!r} ({rows[i].where})" for i in found[:3])
+        raise ValueError(
+            f"{file}: wanted images below {os.fspath(root)!r}, got {len(found):,} of {len(rows):,} elsewhere: {first}; "
+            "links='follow' takes them"
+        )
 
 
 class _Row(NamedTuple):

@@ -83,7 +83,7 @@ def build_loss(component: Component, context: Context | None, key: str = "loss")
     if component.name == "MultipleLosses":
         return _build_multiple(component, context, key)
     name = component.name
-    homes: tuple[Any, ...] = (losses, contrastive, pml_losses)
+    homes: tuple[ModuleType, ...] = (losses, contrastive, pml_losses)
     if name.startswith(_OF_PML):
         name, homes = name.removeprefix(_OF_PML), (pml_losses,)
     found = class_named(name, homes, Loss, f"{key}.name")

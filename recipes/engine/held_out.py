@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pml_suprank import AccuracyCalculator
-from pml_suprank.metrics.selection import HIERARCHICAL_METRICS
+from pml_suprank.metrics.catalogue import HIERARCHICAL_METRICS
 from pml_suprank.recipes.devices import float64_device
 from pml_suprank.recipes.engine.parsing import ConfigError, nearest
 from pml_suprank.recipes.engine.text_evaluation import (
@@ -41,12 +41,14 @@ class Evaluation(NamedTuple):
         embeddings: [N, D] of the queries, normalised, on the CPU.
         labels: [N, L].
         levels: what each level says about queries and gallery, finest first.
+        gallery: embeddings [M, D] and labels [M, L] of where was searched; None for the queries.
     """
 
     metrics: dict[str, float]
     embeddings: Tensor
     labels: Tensor
     levels: tuple[LevelFact, ...] = ()
+    gallery: tuple[Tensor, Tensor] | None = None
 
 
 def evaluate_model(
@@ -102,7 +104,11 @@ def evaluate_model(
         for name, value in found.items()
         if name != "epoch" and not name.startswith("AVERAGE_") and telling(facts, name)
     }
-    return Evaluation(metrics, embeddings.float().cpu(), labels.cpu(), facts)
+    searched = None
+    if gallery is not None:
+        items, item_labels = kept["gallery"]
+        searched = (items.float().cpu(), item_labels.cpu())
+    return Evaluation(metrics, embeddings.float().cpu(), labels.cpu(), facts, searched)
 
 
 def _by_text(

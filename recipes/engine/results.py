@@ -16,6 +16,7 @@ from pml_suprank.recipes.embedding_set import EmbeddingSet, names_of_nodes
 from pml_suprank.recipes.engine.checkpoints import CheckpointError
 from pml_suprank.recipes.engine.data_identity import named_items
 from pml_suprank.recipes.engine.encoder import model_identity
+from pml_suprank.recipes.engine.findings import findings
 from pml_suprank.recipes.engine.held_out import Evaluation
 from pml_suprank.recipes.engine.run_paths import placed
 from pml_suprank.recipes.files import write_json, write_text
@@ -24,7 +25,7 @@ from pml_suprank.recipes.retrievals import choose_queries, retrieve
 
 __all__ = ["id_of_test_set", "read_before", "write_after", "write_before"]
 
-BEFORE = "before.json"
+BEFORE, DETAILS = "before.json", "details.json"
 
 
 def write_before(folder: Path, found: Evaluation, seed: int, has_gallery: bool) -> None:
@@ -66,8 +67,11 @@ def write_after(
     *,
     notes: Sequence[str] = (),
     left_out: Sequence[Any] = (),
+    broken: int = 0,
 ) -> dict[str, Any]:
-    """Write ``metrics.json``, ``sheets.json``, ``embeddings.npz``, and ``LICENCES.txt`` where images have credits.
+    """Write ``metrics.json``, ``sheets.json``, ``details.json`` and ``embeddings.npz``.
+
+    And ``LICENCES.txt``, where whoever shows the images has to name their makers.
 
     Args:
         folder: of the run.
@@ -76,6 +80,7 @@ def write_after(
         test: the held-out images.
         notes: what the reader of the results has to know about the data.
         left_out: what lay beside the images and was not read, :class:`LeftOut`.
+        broken: number of images that were left out as broken.
 
     Returns:
         The content of ``metrics.json``.
@@ -99,6 +104,9 @@ def write_after(
         }
         content = contact_sheet(test, list(rows.values()), tree.level_names)
         write_json(folder / "sheets.json", rows | content)
+    seed = trainer.settings.training.seed
+    details = findings(found, test, trainer.gallery_set, paths, base, seed)
+    write_json(folder / DETAILS, details)
     metrics = {
         "before": before["metrics"],
         "after": found.metrics,
@@ -109,12 +117,15 @@ def write_after(
         "notes": list(notes),
         "test_set": id_of_test_set(test, trainer.gallery_set, trainer.settings.data.root),
         "queries": len(found.labels),
+        "classes": len(found.labels[:, 0].unique()),
         "training_images": len(trainer.items),
+        "training_classes": len(trainer.plan.labels[:, 0].unique()),
+        "broken": broken,
         "iterations": trainer.global_step,
         "training_seconds": round(sum(row["seconds"] for row in trainer.log.history), 1),
         "left_out": [asdict(item) for item in left_out],
         "setup": _setup(trainer.accelerator.device, trainer.settings.model.library, test.versions),
-        "credits": test.credits,
+        "credits": [f"{name}: {text}" for name, text in test.credits.items()],
     }
     if test.credits:
         write_text(folder / "LICENCES.txt", _licences(test.credits))

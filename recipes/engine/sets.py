@@ -117,8 +117,8 @@ def _check_type(key: str, value: Any, hint: Any) -> None:
     try:
         pydantic.TypeAdapter(hint).validate_python(value)
     except pydantic.ValidationError as error:
-        wanted = " or ".join(dict.fromkeys(fault["msg"] for fault in error.errors()))
-        wanted = wanted.replace("Input should be ", "")
+        texts = ["a list" if f["type"] == "sequence_str" else f["msg"] for f in error.errors()]
+        wanted = " or ".join(dict.fromkeys(texts)).replace("Input should be ", "")
         raise ConfigError(f"{key}: wanted {wanted}, got {value!r:.80}") from None
 
 

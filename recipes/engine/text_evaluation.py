@@ -17,11 +17,6 @@ DIRECTIONS = {"text_to_image_": "text to image", "image_to_text_": "image to tex
 TEXT_METRICS = ("hierarchical_average_precision", "mean_average_precision")
 """What is measured beside recall; the second of each level."""
 
-_NAMES = dict(
-    zip(("hierarchical_average_precision", "average_precision"), TEXT_METRICS, strict=True)
-)
-"""Names in ``pml_suprank.metrics`` to those of evaluations."""
-
 
 def reads_captions(model: Any, data: Any) -> bool:
     """Whether a model has its texts in the space of its images, and a data set has captions."""
@@ -74,9 +69,7 @@ def text_metrics(
     for prefix, queries, others in zip(DIRECTIONS, (texts, images), (gallery, texts), strict=True):
         arguments = [part.to(home) for part in (*queries, *others)]
         result = metrics.evaluate(
-            *arguments, metrics=(*_NAMES, "recall_at_k"), k=tuple(recall_at), progress=False
+            *arguments, metrics=(*TEXT_METRICS, "recall_at_k"), k=tuple(recall_at), progress=False
         )
-        for name, value in result.mean().items():
-            base, level, number = name.partition("_level")
-            found[f"{prefix}{_NAMES.get(base, base)}{level}{number}"] = value
+        found |= {prefix + name: value for name, value in result.mean().items()}
     return found

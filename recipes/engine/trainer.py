@@ -222,12 +222,22 @@ class Trainer:
         return found
 
     def _measured(self, of_trunk: bool = False) -> Evaluation:
-        """What the main process measures; the others get its metrics."""
-        found = self.measure(of_trunk=of_trunk) if self.is_main else None
-        shared = [None if found is None else found.metrics]
-        if self.accelerator.num_processes > 1:
-            torch.distributed.broadcast_object_list(shared)
-        assert shared[0] is not None
+        """What the main process measures; the others, which wait for it, get its metrics or its error."""
+        if self.accelerator.num_processes == 1:
+            return self.measure(of_trunk=of_trunk)
+        found: Evaluation | Exception | None = None
+        if self.is_main:
+            try:
+                found = self.measure(of_trunk=of_trunk)
+            except Exception as error:  # raised below, once the others know
+                found = error
+        is_error = isinstance(found, Exception)
+        shared: list[Any] = [f"process 0: {found}" if is_error else getattr(found, "metrics", None)]
+        torch.distributed.broadcast_object_list(shared)
+        if isinstance(found, Exception):
+            raise found
+        if isinstance(shared[0], str):
+            raise RuntimeError(shared[0])
         return found or Evaluation(shared[0], torch.empty(0), torch.empty(0))
 
     def _keep(self, found: Evaluation) -> None:

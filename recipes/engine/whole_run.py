@@ -164,6 +164,7 @@ def _run(
         trainer.test_set,
         notes=sets.notes,
         left_out=sets.left_out,
+        broken=sets.broken,
     )
     write_report([output], output / "report.html")
     accelerator.wait_for_everyone()

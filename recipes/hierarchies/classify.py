@@ -9,6 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pml_suprank.hierarchy.regular_files import regular
+from pml_suprank.recipes.data.paths import outside
 from pml_suprank.recipes.files import write_atomic
 from pml_suprank.recipes.hierarchies.encoders import clip_encoder, encode_names, files_of
 from pml_suprank.recipes.hierarchies.image_features import (
@@ -41,6 +43,7 @@ def classify(
     against: str = "text",
     prompts: Sequence[str] = (),
     device: str = "cpu",
+    links: str = "inside",
     workers: int = 0,
     progress: bool = True,
 ) -> str:
@@ -60,6 +63,7 @@ def classify(
             of the images of the classes that have the name.
         prompts: see :func:`encode_names`.
         device: where to compute.
+        links: "inside" refuses images that do not lie below ``root``, "follow" takes them.
         workers: loading processes.
         progress: whether to show progress bars.
 
@@ -67,7 +71,8 @@ def classify(
         What was done, in lines.
 
     Raises:
-        TableError: an earlier step has to run first, or a class that is not in ``names.csv``.
+        TableError: an earlier step has to run first, images outside of ``root``, or a class that is not in
+            ``names.csv``.
         ValueError: another rule or ``against``, or no image that can be read.
     """
     if rule not in RULES:
@@ -85,6 +90,12 @@ def classify(
             f"{images}: wanted classes of names.csv, got {len(unknown)} others: {unknown[:5]}"
         )
     root = Path(os.path.abspath(root))  # *vote* may be run from elsewhere
+    elsewhere = [] if links == "follow" else outside(root, [root / path for path in listed.paths])
+    if elsewhere:
+        raise TableError(
+            f"{images}: wanted images below {str(root)!r}, got {len(elsewhere):,} elsewhere, such as "
+            f"{listed.paths[elsewhere[0]]!r}; --links follow takes them"
+        )
     settings = {
         "root": str(root),
         "encoder": encoder,
@@ -171,7 +182,7 @@ def read_predictions(work: WorkFolder) -> pd.DataFrame:
         TableError: *classify* has to run first.
     """
     work.need("classify")
-    return pd.read_parquet(work / PREDICTIONS)
+    return pd.read_parquet(regular(work / PREDICTIONS))
 
 
 def _told(table: pd.DataFrame, names: Mapping[str, str], groups: Mapping[str, tuple]) -> str:

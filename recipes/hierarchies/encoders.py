@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pml_suprank.hierarchy.regular_files import regular
 from pml_suprank.integrations import require
 from pml_suprank.recipes.choices import ENCODERS
 from pml_suprank.recipes.engine.encoder import Encoder, build_model, load_encoder, model_transforms
@@ -174,7 +175,7 @@ def read_features(path: Path) -> tuple[list[str], np.ndarray]:
         EncoderError: the file is missing, damaged or of another form.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with np.load(regular(path), allow_pickle=False) as content:
             names, embeddings = content["names"].tolist(), content["embeddings"]
     except Exception as error:  # numpy and zipfile have their own for damaged files
         raise EncoderError(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.hierarchy.regular_files import regular
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.pictures import BrokenImageError, read_picture
 from pml_suprank.recipes.embedding_set import EmbeddingError, EmbeddingSet
@@ -121,7 +122,7 @@ def _write(path: Path, key: str, content: tuple[np.ndarray, np.ndarray]) -> None
 def _read(path: Path, key: str) -> tuple[np.ndarray, np.ndarray] | None:
     """A kept part; None where it is missing, damaged or of other images."""
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with np.load(regular(path), allow_pickle=False) as content:
             values, whole = content["features"], content["whole"]
             return (values, whole) if str(content["key"]) == key else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

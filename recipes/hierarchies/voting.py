@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pml_suprank.recipes.data.paths import is_inside
 from pml_suprank.recipes.files import write_csv, write_text
 from pml_suprank.recipes.hierarchies.classify import PREDICTIONS, read_predictions
 from pml_suprank.recipes.hierarchies.names import FILE as NAMES
@@ -165,9 +166,9 @@ def read_votes(work: WorkFolder) -> list[dict[str, str]]:
 
 
 def _images_of(table: pd.DataFrame, root: Path) -> Callable[[str], list[Path]]:
-    """The first readable images of a class."""
+    """The first readable images of a class, of those below the root: the page is passed on."""
     paths = table[table["group"] != ""].groupby("class_id")["path"].apply(lambda p: list(p[:6]))
-    return lambda class_id: [root / path for path in paths.get(class_id, [])]
+    return lambda class_id: [root / p for p in paths.get(class_id, []) if is_inside(root, p)]
 
 
 def _told(rows: Any) -> str:

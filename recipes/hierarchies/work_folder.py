@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pml_suprank.hierarchy.regular_files import regular
 from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.files import write_json
 from pml_suprank.recipes.hierarchies.tables import TableError
@@ -16,7 +17,7 @@ __all__ = ["WorkFolder", "digest"]
 
 def digest(path: Path) -> str:
     """SHA-256 of a file."""
-    with path.open("rb") as file:
+    with regular(path).open("rb") as file:
         total = hashlib.sha256()
         while block := file.read(1 << 20):
             total.update(block)

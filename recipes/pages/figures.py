@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-__all__ = ["bar_chart", "curves", "loss_curve"]
+__all__ = ["bar_chart", "loss_curve"]
 
 INK, MUTED, RULE = "#1d2433", "#667085", "#e4e7ec"
 OURS, PML, BASE = "#0f766e", "#9aa4b2", "#d0d5dd"
@@ -71,32 +70,6 @@ def bar_chart(values: Mapping[str, Sequence[float]], ours: set[str], axis: str) 
     axes.set_xlim(0, 1.12 * max(max(runs) for runs in values.values()))
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.grid(visible=False, axis="y")
-    return _png(figure)
-
-
-def curves(
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_title: str, y_title: str
-) -> bytes:
-    """Lines with a legend.
-
-    Args:
-        lines: name to places and values.
-        x_title: title of the places.
-        y_title: title of the values.
-
-    Returns:
-        A PNG file.
-    """
-    figure, axes = _axes(7.2, 3.2)
-    colours = colormaps["viridis"](np.linspace(0.1, 0.85, max(len(lines), 2)))
-    for colour, (name, (places, values)) in zip(colours, lines.items(), strict=False):
-        axes.plot(
-            places, values, "o-", color=colour, markersize=3, linewidth=1.5, label=fill(name, 40)
-        )
-    axes.set_xlabel(x_title, color=MUTED)
-    axes.set_ylabel(y_title, color=MUTED)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, labelcolor=INK, fontsize=9)
     return _png(figure)
 
 

@@ -1,45 +1,21 @@
-"""What the HTML pages share: no scripts, and nothing loaded from elsewhere."""
+"""HTML pages from templates: every text is escaped, and one file holds all that a page shows.
+
+A page loads nothing from elsewhere, and a policy in its head lets the browser run no script but the few lines of
+``tables.js``, which sort and filter tables.
+"""
 
 import base64
-import html
-from collections.abc import Mapping
+import hashlib
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
-__all__ = ["DEFINITIONS", "before_after_table", "page", "picture", "tile"]
+import jinja2
+from markupsafe import Markup
 
-STYLE = """
-:root { --ink: #1d2433; --muted: #667085; --rule: #e4e7ec; --ours: #0f766e; --soft: #f6f8f9; }
-* { box-sizing: border-box; }
-html { color-scheme: light; background: #fff; }
-body { margin: 0 auto; padding: 44px 28px 72px; max-width: 1080px; color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
-h1 { font-size: 31px; line-height: 1.2; margin: 0 0 8px; letter-spacing: -0.015em; }
-h2 { font-size: 21px; margin: 52px 0 10px; letter-spacing: -0.01em; }
-p { max-width: 74ch; margin: 0 0 12px; }
-.lead { font-size: 18px; color: #475467; }
-.tiles { display: grid; grid-template-columns: repeat(3, 1fr); gap: 14px; margin: 28px 0 8px; }
-.tile { background: var(--soft); border-radius: 12px; padding: 16px 20px; }
-.tile b { display: block; font-size: 15px; font-weight: 600; }
-.tile strong { font-size: 34px; font-weight: 650; letter-spacing: -0.02em; }
-.tile span { color: var(--muted); font-size: 15px; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: 8px 12px; border-bottom: 1px solid var(--rule);
-  white-space: nowrap; }
-th { color: var(--muted); font-weight: 500; font-size: 14px; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
-td small { color: var(--muted); font-size: 13px; display: block; line-height: 1.4; }
-td.after { font-weight: 650; } td.up { color: var(--ours); } td.down { color: #b42318; }
-.part td { padding-top: 20px; color: var(--muted); font-size: 14px; border-color: #98a2b3; }
-.bar { width: 24%; min-width: 110px; }
-.bar i { display: block; height: 5px; border-radius: 3px; background: #b6bfca; margin: 2px 0; }
-.bar i + i { background: var(--ours); }
-img.plot { width: 100%; max-width: 760px; display: block; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 6px 22px; margin: 0; }
-dt { color: var(--muted); } dd { margin: 0; overflow-wrap: anywhere; }
-footer { margin-top: 56px; padding-top: 18px; border-top: 1px solid var(--rule);
-  color: var(--muted); font-size: 14px; }
-@media (max-width: 720px) { .tiles { grid-template-columns: 1fr; } .bar { display: none; }
-  dl { grid-template-columns: 1fr; } dt { margin-top: 6px; } }
-"""
+__all__ = ["DEFINITIONS", "before_after", "is_picture", "page", "png_picture"]
 
 DEFINITIONS = {
     "H-AP": "hierarchical average precision: the more levels shared, the earlier it should come",
@@ -49,75 +25,125 @@ DEFINITIONS = {
     "P@1": "share of queries whose first result is right",
 }
 
+_TEMPLATES = Path(__file__).with_name("templates")
+_PICTURE = re.compile(r"data:image/(?:jpeg|png);base64,[A-Za-z0-9+/]+={0,2}")
+_FILE = re.compile(r"file:///[^\s\"'<>]*")
+_NOTHING = (None, "")
 
-def page(title: str, body: str, style: str = "") -> str:
+
+def page(template: str, **content: Any) -> str:
     """A whole page.
 
     Args:
-        title: text.
-        body: HTML.
-        style: CSS beside that of all pages.
+        template: name of a file in ``templates/``.
+        **content: what it shows; its ``title`` among it. Texts are escaped.
+
+    Raises:
+        ValueError: a picture that is no data URI of JPEG or PNG, or a link that leads to no file.
+        jinja2.UndefinedError: the template shows something that ``content`` lacks.
     """
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title>
-<style>{STYLE}{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+    return _environment.get_template(template).render(content)
 
 
-def picture(png: bytes, alt: str) -> str:
-    """A plot, within the page."""
-    source = base64.b64encode(png).decode()
-    return f'<img class="plot" src="data:image/png;base64,{source}" alt="{html.escape(alt)}">'
+def png_picture(png: bytes, text: str) -> dict[str, str]:
+    """A plot for a template: a data URI, and what it shows in words."""
+    return {"source": "data:image/png;base64," + base64.b64encode(png).decode(), "text": text}
 
 
-def tile(title: str, before: float, after: float) -> str:
-    """A metric shown large."""
-    return (
-        f'<div class="tile"><b>{html.escape(title)}</b>'
-        f"<strong>{after:.3f}</strong> <span>from {before:.3f}</span></div>"
-    )
-
-
-def before_after_table(
-    before: Mapping[str, float], after: Mapping[str, float], rows: Mapping[str, Mapping[str, str]]
-) -> str:
-    """Metrics before and after training, with bars; each label is defined where it first comes.
+def before_after(
+    before: Mapping[str, float], after: Mapping[str, float], parts: Mapping[str, Mapping[str, str]]
+) -> list[dict[str, Any]]:
+    """Metrics before and after training for the table of that name; a title is defined where it first comes.
 
     Args:
-        before: value of each metric.
+        before: value of each metric; one that it lacks has no bar.
         after: the same after training.
-        rows: parts of the table: level, or "" for all levels, to names and their labels.
+        parts: heading of each part of the table, or "" for none, to names of metrics and their titles.
     """
-    body, defined = [], set()
-    for heading, names in rows.items():
-        if heading:
-            body.append(f'<tr class="part"><td colspan="5">same {html.escape(heading)}</td></tr>')
-        for name, label in names.items():
-            definition = "" if label in defined else DEFINITIONS.get(label, "")
-            defined.add(label)
-            body.append(_row(before[name], after[name], label, definition))
-    return (
-        "<table><thead><tr><th></th><th>before</th><th>after</th><th>change</th>"
-        f'<th class="bar"></th></tr></thead><tbody>{"".join(body)}</tbody></table>'
-    )
+    found, defined = [], set()
+    for heading, titles in parts.items():
+        rows = []
+        for name, title in titles.items():
+            was, now = before.get(name), after[name]
+            change = None if was is None else now - was
+            rows.append(
+                {
+                    "title": title,
+                    "note": "" if title in defined else DEFINITIONS.get(title, ""),
+                    "before": was,
+                    "after": now,
+                    "change": change,
+                    "direction": "up" if (change or 0) > 0 else "down" if (change or 0) < 0 else "",
+                }
+            )
+            defined.add(title)
+        found.append({"heading": heading, "rows": rows})
+    return found
 
 
-def _row(before: float, after: float, label: str, definition: str) -> str:
-    change = after - before
-    direction = "up" if change > 0 else "down" if change < 0 else ""
-    note = f"<small>{html.escape(definition)}</small>" if definition else ""
-    bars = "".join(f'<i style="width:{100 * value:.1f}%"></i>' for value in (before, after))
-    return (
-        f"<tr><td>{html.escape(label)}{note}</td><td>{before:.3f}</td>"
-        f'<td class="after">{after:.3f}</td><td class="{direction}">{change:+.3f}</td>'
-        f'<td class="bar">{bars}</td></tr>'
+def _number(value: Any) -> str:
+    """A cell: whole numbers with commas, others with three digits, a dash for nothing, texts as they are."""
+    if value in _NOTHING or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.3f}"
+
+
+def _percent(value: float | None) -> str:
+    """A share of 1 for CSS."""
+    share = value if value is not None and math.isfinite(value) else 0.0
+    return f"{100 * min(max(share, 0.0), 1.0):.1f}%"
+
+
+def _sortable(cell: Any) -> str:
+    value = cell["value"] if isinstance(cell, Mapping) else cell
+    is_number = isinstance(value, int | float) and math.isfinite(value)
+    return repr(value) if is_number else ""
+
+
+def is_picture(source: str) -> bool:
+    """Whether a text is a data URI of JPEG or PNG, which a page may show."""
+    return _PICTURE.fullmatch(source) is not None
+
+
+def _picture(source: str) -> str:
+    if not is_picture(source):
+        raise ValueError(f"picture: wanted a data URI of JPEG or PNG, got {source!r:.60}")
+    return source
+
+
+def _file_link(address: str) -> str:
+    if not _FILE.fullmatch(address):
+        raise ValueError(f"link: wanted one to a file, got {address!r:.60}")
+    return address
+
+
+def _make_environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    filters: dict[str, Callable[..., str]] = {
+        "number": _number,
+        "signed": _signed,
+        "percent": _percent,
+        "sortable": _sortable,
+        "picture": _picture,
+        "file_link": _file_link,
+    }
+    environment.filters.update(filters)
+    script = (_TEMPLATES / "tables.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.globals |= {"script": Markup(script), "script_hash": f"sha256-{digest}"}
+    return environment
+
+
+_environment = _make_environment()

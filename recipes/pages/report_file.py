@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pml_suprank.recipes.files import write_text
-from pml_suprank.recipes.pages.data_notes import different_tests
+from pml_suprank.recipes.pages.comparison_page import render_comparison, tested_on
 from pml_suprank.recipes.pages.run_folder import RunFolder, RunFolderError
-from pml_suprank.recipes.pages.run_page import render_comparison, render_run
+from pml_suprank.recipes.pages.run_page import render_run
 
 __all__ = ["write_report"]
 
@@ -28,4 +28,4 @@ def write_report(runs: Sequence[Path], output: Path) -> bool:
         raise RunFolderError("runs: wanted at least one run folder, got none")
     found = [RunFolder.read(path) for path in runs]
     write_text(output, render_run(found[0]) if len(found) == 1 else render_comparison(found))
-    return not different_tests(found, [run.name for run in found])
+    return not tested_on(found)

@@ -1,37 +1,40 @@
-"""HTML pages about a run, and about several side by side: no scripts, and nothing loaded from elsewhere."""
+"""The page of a run: metrics before and after, what is retrieved, the training, the data and the settings."""
 
-import html
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pml_suprank.recipes.engine.text_evaluation import DIRECTIONS
 from pml_suprank.recipes.levels import level_title
-from pml_suprank.recipes.pages.data_notes import about_data, different_tests
-from pml_suprank.recipes.pages.figures import bar_chart, curves, loss_curve
-from pml_suprank.recipes.pages.html_page import before_after_table, page, picture, tile
-from pml_suprank.recipes.pages.run_folder import RunFolder, RunFolderError
-from pml_suprank.recipes.pages.sheets import legend, render_sheets, sheet_style
+from pml_suprank.recipes.pages.charts import line_chart, loss_chart
+from pml_suprank.recipes.pages.details import (
+    branch_tables,
+    class_table,
+    confusions,
+    embedding_map,
+    worst_sheets,
+)
+from pml_suprank.recipes.pages.html_page import before_after, page
+from pml_suprank.recipes.pages.run_folder import RunFolder
+from pml_suprank.recipes.pages.sheets import frame_colours, legend, sheets_of
 
-__all__ = ["metric_titles", "render_comparison", "render_run"]
+__all__ = ["metric_titles", "render_run", "setting_text"]
 
 _TITLES = {
     "hierarchical_average_precision": "H-AP",
     "ndcg": "NDCG",
     "asi": "ASI",
     "mean_average_precision": "AP",
+    "average_precision": "AP",
     "mean_average_precision_at_r": "AP@R",
     "precision_at_1": "P@1",
 }
-_STYLE = """
-.best { color: var(--ours); font-weight: 650; }
-.wide { overflow-x: auto; }
-td.number { text-align: right; } td.text { text-align: left; white-space: normal; overflow-wrap: anywhere; }
-"""
 
 
 def metric_titles(names: Sequence[str], level_names: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Metric to its title and the level it is of ("" for all levels), in the order of the levels.
+
+    R@1 is P@1 and left out where that is there.
 
     Args:
         names: as evaluations have them, such as ``recall_at_5_level0``.
@@ -42,6 +45,8 @@ def metric_titles(names: Sequence[str], level_names: Sequence[str]) -> dict[str,
     for name in names:
         match = re.fullmatch(r"(.+)_level(\d+)", name)
         base, level = (match[1], int(match[2])) if match else (name, -1)
+        if base == "recall_at_1" and name.replace(base, "precision_at_1") in names:
+            continue
         way = next((prefix for prefix in DIRECTIONS if base.startswith(prefix)), "")
         base = base.removeprefix(way)
         title = _TITLES.get(base) or base.replace("recall_at_", "R@").replace("_", " ")
@@ -55,179 +60,157 @@ def metric_titles(names: Sequence[str], level_names: Sequence[str]) -> dict[str,
 
 def render_run(run: RunFolder) -> str:
     """The page of one run."""
-    before, after = run.metrics["before"], run.metrics["after"]
-    levels = _level_names(run)
+    before, after = run.metrics.before, run.metrics.after
+    levels = run.metrics.level_names
     titles = metric_titles(list(after), levels)
     main = [name for name in titles if not titles[name][1]]
-    settings = run.settings
-    loss = settings.get("loss.name") or settings.get("loss", "")
-    tiles = "".join(tile(titles[name][0], before[name], after[name]) for name in main[:3])
-    table: dict[str, dict[str, str]] = {}
+    loss = setting_text(run.settings.get("loss.name") or run.settings.get("loss", ""))
+    parts: dict[str, dict[str, str]] = {}
     for name, (title, level) in titles.items():
-        table.setdefault(level, {})[name] = title
-    body = [f'<div class="tiles">{tiles}</div>', "<h2>Held-out images, before and after</h2>"]
-    body.append(before_after_table(before, after, table))
-    body += about_data(run)
-    if run.sheets is not None:
-        rows = {"before": run.sheets["before"], "after": run.sheets["after"]}
-        body += [
-            "<h2>What is retrieved</h2>",
-            "<p>Held-out images, one at random of each node of the coarsest level (of twelve at most), and the ten "
-            "closest of all others. Frames and dots show how many levels of the hierarchy a result shares with the "
-            "query.</p>",
-            legend([level_title(levels, level) for level in range(len(levels))]),
-            render_sheets(run.sheets, rows),
-        ]
-    steps = len(run.history)
-    epochs = max(1, int(run.history[-1].get("epoch", 1))) if steps else 1
-    if steps:
-        curve = loss_curve([row["loss"] for row in run.history], max(1, steps // epochs), str(loss))
-        body += ["<h2>Training</h2>", picture(curve, "Training loss by epoch")]
-    if len(run.evaluations) > 1:
-        lines = {titles[name][0]: _by_epoch(run, name) for name in main}
-        body.append(picture(curves(lines, "epoch", "held-out images"), "Metrics by epoch"))
-    if run.metrics.get("left_out"):
-        body += ["<h2>Left out of the data</h2>", _left_out(run.metrics["left_out"])]
-    body += ["<h2>Settings</h2>", _definitions(run.settings | run.metrics.get("setup", {}))]
-    body.append(_credits(run.metrics.get("credits", {})))
-    queries = run.metrics.get("queries")
-    lead = f"{queries:,} queries that were not trained on" if queries else "held-out queries"
-    lead += f"; {run.metrics.get('iterations', steps):,} steps of training"
-    seconds = round(run.metrics.get("training_seconds", 0))
-    lead += f" in {seconds // 60} min {seconds % 60:02d} s" if seconds else ""
-    return _page(f"{loss}: {run.name}", html.escape(lead), body, len(levels))
+        parts.setdefault(level, {})[name] = title
+    return page(
+        "run.html",
+        title=f"{loss}: {run.name}",
+        lead=_lead(run),
+        tiles=[
+            {"title": titles[name][0], "before": before.get(name), "after": after[name]}
+            for name in main[:3]
+        ],
+        parts=before_after(before, after, parts),
+        notes=run.metrics.notes,
+        credits=run.metrics.credits,
+        levels=_levels(run),
+        colours=frame_colours(len(levels)),
+        legend=legend([level_title(levels, level) for level in range(len(levels))]),
+        shown=_sheets(run),
+        counts=_counts(run),
+        details=_details(run),
+        plotted=_plots(run, loss, {name: titles[name][0] for name in main}),
+        left_out=_left_out(run),
+        settings=[
+            (name, setting_text(value))
+            for name, value in (run.settings | run.metrics.setup).items()
+            if value not in (None, "", {}, [])
+        ],
+    )
 
 
-def render_comparison(runs: Sequence[RunFolder]) -> str:
-    """Several runs side by side: metrics, curves, and the settings that differ.
-
-    Raises:
-        RunFolderError: the runs have no metric in common, or two have one name.
-    """
-    names = [run.name for run in runs]
-    if len(set(names)) < len(names):
-        names = [str(run.path) for run in runs]
-    differences = different_tests(runs, names)
-    shared = [
-        key for key in runs[0].metrics["after"] if all(key in r.metrics["after"] for r in runs)
-    ]
-    if not shared:
-        raise RunFolderError("runs: wanted runs with a metric in common, got none")
-    levels = max((_level_names(run) for run in runs), key=len)
-    titles = metric_titles(shared, levels)
-    main = [name for name in titles if not titles[name][1]] or list(titles)[:1]
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-    rows, group = [], ""
-    for key, (title, level) in titles.items():
-        if level != group:
-            group = level
-            rows.append(
-                f'<tr class="part"><td colspan="{len(runs) + 1}">same {html.escape(level)}</td></tr>'
+def _counts(run: RunFolder) -> list[tuple[str, str]]:
+    """How much there is of everything, and how much was left out."""
+    metrics, found = run.metrics, []
+    for what, images, classes in (
+        ("trained on", metrics.training_images, metrics.training_classes),
+        ("held out", metrics.queries, metrics.classes),
+    ):
+        if images is not None:
+            of = "" if classes is None else f" of {classes:,} classes"
+            found.append((what, f"{images:,} images{of}"))
+    alone = {} if run.details is None else run.details.left_out
+    for level, count in alone.items():
+        name = level_title(metrics.level_names, int(level)) if level.isdecimal() else level
+        if count:
+            found.append(
+                (
+                    f"no other of the same {name}",
+                    f"{count:,} queries, left out of the metrics of this level",
+                )
             )
-        values = [run.metrics["after"][key] for run in runs]
-        crowned = None if differences else max(values)
-        cells = "".join(
-            f'<td class="number{" best" if value == crowned else ""}">{value:.3f}</td>'
-            for value in values
-        )
-        rows.append(f"<tr><td>{html.escape(title)}</td>{cells}</tr>")
-    bars = []
-    if not differences:
-        values_of = {
-            name: [run.metrics["after"][main[0]]] for name, run in zip(names, runs, strict=True)
-        }
-        best = max(values_of, key=lambda name: values_of[name][0])
-        bars = [picture(bar_chart(values_of, {best}, titles[main[0]][0]), "Bars")]
-    body = [
-        "<h2>Held-out images, after training</h2>",
-        *differences,
-        _wide(head, rows),
-        *bars,
-        "<h2>Training</h2>",
-    ]
-    by_epoch = {name: _means(run.history) for name, run in zip(names, runs, strict=True)}
-    unit = "epoch" if all("epoch" in run.history[0] for run in runs if run.history) else "iteration"
-    body.append(picture(curves(by_epoch, unit, "mean loss"), "Loss"))
-    if all(len(run.evaluations) > 1 for run in runs):
-        lines = {name: _by_epoch(run, main[0]) for name, run in zip(names, runs, strict=True)}
-        body.append(picture(curves(lines, "epoch", titles[main[0]][0]), "Metric by epoch"))
-    body += ["<h2>Settings that differ</h2>", _differences(runs, head)]
-    return _page(
-        "Comparison of runs", f"{len(runs)} runs: {html.escape(', '.join(names))}", body, 0
-    )
+    if metrics.broken:
+        found.append(("broken", f"{metrics.broken:,} images left out"))
+    if metrics.left_out:
+        total = sum(row.count for row in metrics.left_out)
+        found.append(("not read", f"{total:,} files or folders, see below"))
+    return found
 
 
-def _credits(credit: Mapping[str, str]) -> str:
-    """Who made the images that the page shows."""
-    if not credit:
-        return ""
-    texts = "; ".join(f"{name}: {text}" for name, text in credit.items())
-    return f"<footer>Images shown on this page: {html.escape(texts)}. Passed on under the same licences.</footer>"
+def _details(run: RunFolder) -> dict[str, Any]:
+    """Scores of classes and branches, confusions, the map and the worst queries; {} for a run without."""
+    if run.details is None or not run.details.classes:
+        return {}
+    levels = run.metrics.level_names
+    return {
+        "drawn": run.details.queries if run.details.queries != run.metrics.queries else 0,
+        "map": embedding_map(run.details, levels),
+        "worst": worst_sheets(run.details, len(levels)),
+        "classes": class_table(run.details, levels),
+        "branches": branch_tables(run.details, levels),
+        "confusions": confusions(run.details, levels),
+    }
 
 
-def _level_names(run: RunFolder) -> list[str]:
-    """Finest first; none for a run that does not say."""
-    return list(run.metrics.get("level_names", ()))
-
-
-def _page(title: str, lead: str, body: Sequence[str], levels: int) -> str:
-    head = f'<h1>{html.escape(title)}</h1>\n<p class="lead">{lead}</p>\n'
-    return page(title, head + "\n".join(body), sheet_style(levels) + _STYLE)
-
-
-def _by_epoch(run: RunFolder, metric: str) -> tuple[list[float], list[float]]:
-    """Epochs of the evaluations, and the metric at each."""
-    rows = run.evaluations
-    return [row["epoch"] for row in rows], [row[metric] for row in rows]
-
-
-def _means(history: Sequence[Mapping[str, float]]) -> tuple[list[float], list[float]]:
-    """Epochs, or iterations where there are none, and the mean loss of each."""
-    groups: dict[float, list[float]] = {}
-    for row in history:
-        groups.setdefault(row.get("epoch", row.get("iteration", 0.0)), []).append(row["loss"])
-    return list(groups), [sum(group) / len(group) for group in groups.values()]
-
-
-def _differences(runs: Sequence[RunFolder], head: str) -> str:
-    keys = list(dict.fromkeys(key for run in runs for key in run.settings))
-    rows = []
-    for key in keys:
-        values = [run.settings.get(key) for run in runs]
-        if any(value != values[0] for value in values):
-            cells = "".join(
-                f'<td class="text">{html.escape(_text(value))}</td>' for value in values
-            )
-            rows.append(f"<tr><td>{html.escape(key)}</td>{cells}</tr>")
-    if not rows:
-        return "<p>None.</p>"
-    return _wide(head, rows)
-
-
-def _left_out(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What lay beside the images and was not read: how much, why, and the first of each."""
-    lines = (
-        f'<tr><td class="number">{int(row["count"]):,}</td><td class="text">{html.escape(str(row["reason"]))}</td>'
-        f'<td class="text">{html.escape(", ".join(map(str, row["examples"])))}</td></tr>'
-        for row in rows
-    )
-    head = "<thead><tr><th>files or folders</th><th>reason</th><th>such as</th></tr></thead>"
-    return f'<div class="wide"><table>{head}<tbody>{"".join(lines)}</tbody></table></div>'
-
-
-def _wide(head: str, rows: Sequence[str]) -> str:
-    table = f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f'<div class="wide"><table>{table}</table></div>'
-
-
-def _definitions(settings: Mapping[str, Any]) -> str:
-    items = (
-        f"<dt>{html.escape(name)}</dt><dd>{html.escape(_text(value))}</dd>"
-        for name, value in settings.items()
-        if value not in (None, "", {}, [])
-    )
-    return f"<dl>{''.join(items)}</dl>"
-
-
-def _text(value: Any) -> str:
+def setting_text(value: Any) -> str:
+    """A setting, or a dash for none."""
     return "–" if value in (None, "", {}) else str(value)
+
+
+def _lead(run: RunFolder) -> str:
+    queries, steps = run.metrics.queries, run.metrics.iterations
+    asked = f"{queries:,} queries that were not trained on" if queries else "held-out queries"
+    took = ""
+    if run.metrics.training_seconds:
+        minutes, seconds = divmod(round(run.metrics.training_seconds), 60)
+        took = f" in {minutes} min {seconds:02d} s"
+    return f"{asked}; {len(run.history) if steps is None else steps:,} steps of training{took}"
+
+
+def _levels(run: RunFolder) -> dict[str, Any]:
+    """The levels with the number of their nodes, where one of them says nothing."""
+    levels = run.metrics.levels
+    if not any(level.note for level in levels):
+        return {}
+    names = [level.name for level in levels]
+    rows = [
+        [
+            level_title(names, place),
+            level.nodes,
+            f"{level.note}: not reported" if level.note else "",
+        ]
+        for place, level in enumerate(levels)
+    ]
+    columns = _columns(text="level", number="nodes among the held-out images", text_="note")
+    return {"columns": columns, "rows": rows}
+
+
+def _left_out(run: RunFolder) -> dict[str, Any]:
+    """What lay beside the images and was not read: how much, why, and the first of each."""
+    rows = [[row.count, row.reason, ", ".join(row.examples)] for row in run.metrics.left_out]
+    columns = _columns(number="files or folders", text="reason", text_="such as")
+    return {"columns": columns, "rows": rows} if rows else {}
+
+
+def _columns(**titles: str) -> list[dict[str, str]]:
+    return [{"kind": kind.rstrip("_"), "title": title} for kind, title in titles.items()]
+
+
+def _sheets(run: RunFolder) -> list[dict[str, Any]]:
+    if run.sheets is None:
+        return []
+    content = run.sheets.model_dump()
+    return sheets_of(content, {"before": content["before"], "after": content["after"]})
+
+
+def _plots(run: RunFolder, loss: str, titles: Mapping[str, str]) -> list[dict[str, Any]]:
+    found = []
+    steps = len(run.history)
+    if steps:
+        epochs = max(1, int(run.history[-1].get("epoch", 1)))
+        losses = [row["loss"] for row in run.history]
+        found.append(loss_chart(losses, max(1, steps // epochs), loss))
+    if len(run.evaluations) > 1:
+        lines = {title: by_epoch(run, name) for name, title in titles.items()}
+        found.append(line_chart(lines, "epoch", "held-out images"))
+        every = metric_titles(list(run.metrics.after), run.metrics.level_names)
+        lines = {
+            f"AP, same {level}": by_epoch(run, name)
+            for name, (title, level) in every.items()
+            if title == "AP"
+        }
+        if lines:
+            found.append(line_chart(lines, "epoch", "average precision by level"))
+    return found
+
+
+def by_epoch(run: RunFolder, metric: str) -> tuple[list[float], list[float]]:
+    """Epochs of the evaluations, and the metric at each; those that lack it are left out."""
+    rows = [row for row in run.evaluations if metric in row]
+    return [row["epoch"] for row in rows], [row[metric] for row in rows]

@@ -1,10 +1,16 @@
 """The queries that a model does worst on, with what it retrieves for them."""
 
-import html
 from typing import Any
 
 from pml_suprank.recipes.pages.html_page import page
-from pml_suprank.recipes.pages.sheets import legend, lost_note, render_sheets, sheet_style, tile
+from pml_suprank.recipes.pages.sheets import (
+    frame_colours,
+    legend,
+    result_row,
+    sheet,
+    shown_image,
+)
+from pml_suprank.recipes.pages.thumbnails import file_address, tile
 
 __all__ = ["render_worst", "worst_queries"]
 
@@ -28,45 +34,33 @@ def render_worst(found: Any, count: int = 20) -> str:
     metric = found.result[RANKED_BY]
     worst = worst_queries(found, count)
     levels = found.queries.names_of_levels()
-    offset = len(found.queries)  # queries and gallery are two sets of images on one page
-    shown: dict[str, str] = {}
-    names: dict[str, list[str]] = {}
-    for row in worst:
-        _add(shown, names, found.queries, row, row)
-        for index in found.indices[row].tolist():
-            _add(shown, names, found.gallery, index, offset + index)
-    rows = {
-        "queries": worst,
-        "results": [[offset + index for index in found.indices[row].tolist()] for row in worst],
-        "levels": [found.shared[row].tolist() for row in worst],
-    }
-    content = {"level_names": list(levels), "images": shown, "names": names}
-    listing = (
-        render_sheets(content, {"": rows}) if worst else "<p>No query has a relevant item.</p>"
-    )
-    lines = "".join(
-        f"<li>{float(metric.values[row]):.3f} {html.escape(_about(found.queries, row))}</li>"
-        for row in worst
-    )
     results = found.indices[worst].flatten().tolist()
-    note = lost_note(found.queries, worst) or lost_note(found.gallery, results)
-    body = f"""<h1>Worst queries</h1>
-<p class="lead">The {len(worst)} queries of lowest H-AP, of {metric.num_valid:,}; the mean is
-{metric.mean():.3f}.</p>
-{note}
-{legend(levels)}
-{listing}
-<h2>In figures</h2>
-<ol>{lines}</ol>"""
-    return page("Worst queries", body, sheet_style(len(levels)))
+    lost = found.queries.lost(worst) or found.gallery.lost(dict.fromkeys(results))
+    return page(
+        "worst.html",
+        title="Worst queries",
+        total=metric.num_valid,
+        mean=metric.mean() if worst else None,
+        lost=lost,
+        colours=frame_colours(len(levels)),
+        legend=legend(levels),
+        shown=[_sheet(found, row, float(metric.values[row])) for row in worst],
+    )
 
 
-def _add(shown: dict[str, str], names: dict[str, list[str]], part: Any, row: int, key: int) -> None:
-    if str(key) not in shown:
-        shown[str(key)] = tile(part, row)
-        names[str(key)] = [part.class_name(row, level) for level in range(part.num_levels)]
+def _sheet(found: Any, row: int, value: float) -> dict[str, Any]:
+    queries, gallery = found.queries, found.gallery
+    images = [_image(gallery, index) for index in found.indices[row].tolist()]
+    hits = result_row("", images, found.shared[row].tolist(), queries.num_levels)
+    path = "" if queries.paths is None else queries.paths[row]
+    names = " · ".join(queries.names(row))
+    details = [names, f"H-AP {value:.3f}"] if path else [f"H-AP {value:.3f}"]
+    return sheet(
+        _image(queries, row), path or names, details, [hits], file_address(queries.path(row))
+    )
 
 
-def _about(part: Any, row: int) -> str:
+def _image(part: Any, row: int) -> dict[str, str]:
     path = "" if part.paths is None else part.paths[row]
-    return f"{path} ({part.class_name(row)})" if path else part.class_name(row)
+    names = ", ".join(part.names(row))
+    return shown_image(tile(part, row), f"{names} ({path})" if path else names)

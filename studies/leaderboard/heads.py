@@ -196,7 +196,7 @@ def measure(head: nn.Module | None, test: Features) -> dict[str, float]:
     embeddings: Tensor = test.views[:, 0] if head is None else head(test.views[:, 0])
     levels = range(test.labels.shape[1])
     names = {"h_ap": "hierarchical_average_precision", "ndcg": "ndcg", "asi": "asi"}
-    names |= {f"ap_{level}": f"average_precision_level{level}" for level in levels}
+    names |= {f"ap_{level}": f"mean_average_precision_level{level}" for level in levels}
     names |= {f"r1_{level}": f"recall_at_1_level{level}" for level in levels}
     found = metrics.evaluate(embeddings, test.labels, metrics=list(names.values()), k=1).mean()
     return {short: found[name] for short, name in names.items()}

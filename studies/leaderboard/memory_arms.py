@@ -201,7 +201,7 @@ def _shuffled(count: int, batch_size: int, seed: int) -> Iterator[Tensor]:
 def _gap(head: nn.Module, split: Features, run: MemoryRun) -> dict[str, float]:
     batches = _batches(split, run)
     one_pass = [torch.as_tensor(next(batches)) for _ in range(len(split.labels) // run.batch_size)]
-    metric = "average_precision" if run.loss == "SupAP" else "hierarchical_average_precision"
+    metric = "mean_average_precision" if run.loss == "SupAP" else "hierarchical_average_precision"
     found = decomposability_gap(head(split.views[:, 0]), split.labels, one_pass, metric)
     return {
         "gap": found.gap,

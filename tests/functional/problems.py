@@ -6,6 +6,19 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+from pml_suprank import functional as F
+
+STEP = {"tau": 0.03, "rho": 40.0, "delta": 0.1, "start": 0.3, "offset": 1.1}
+HRANK = {"beta": 5.0, "gamma": 0.4, "leak": 2.0}
+SURROGATES = {
+    "hard": (F.HardRank(), "hard", {}),
+    "smooth": (F.SmoothRank(0.03), "smooth", {"tau": 0.03}),
+    "sup": (F.SupRank(), "sup", {}),
+    "sup_step": (F.SupRank(**STEP), "sup", STEP),
+    "sup_hrank": (F.SupRank(**STEP, hrank=F.HRankStep(**HRANK)), "sup", STEP | {"hrank": HRANK}),
+}
+"""A surrogate, and what the loops of ``tests/reference/rank_losses.py`` call it."""
+
 
 class Problem(NamedTuple):
     scores: Tensor

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from pml_suprank import functional as F
 from pml_suprank.functional._backends import exponentials
 from pml_suprank.functional._backends.exponentials import sums
-from pml_suprank.functional._backends.request import LevelRelevance
-from pml_suprank.relevance import level_counts
+from pml_suprank.relevance import LevelRelevance, level_counts
 from tests.functional.problems import problems
 from tests.functional.test_fast import SCORES, SURROGATES, problem_of
 from tests.functional.test_fused_kernels import DEVICE, HAS_GPU, Reads, exact, results

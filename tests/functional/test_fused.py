@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from pml_suprank import functional as F
-from pml_suprank.functional._backends import choice, fused
-from pml_suprank.functional._backends.fused import operator
-from pml_suprank.functional._backends.request import RankRequest
+from pml_suprank.functional import ranking
+from pml_suprank.functional._backends import fused
+from pml_suprank.functional._backends.definition import RankRequest
+from pml_suprank.functional._backends.fused import form as kernel_form
+from pml_suprank.functional.devices import why_no_kernels
 from tests.kernels import HAS_TRITON, INTERPRETED, elsewhere, run_interpreted
 
 
@@ -28,9 +30,9 @@ def request(num_queries=3, num_items=40, each=5, device="cpu", surrogate=None):
 
 @pytest.fixture
 def fresh():
-    fused._why_not_on.cache_clear()
+    why_no_kernels.cache_clear()
     yield
-    fused._why_not_on.cache_clear()
+    why_no_kernels.cache_clear()
 
 
 @pytest.mark.skipif(INTERPRETED, reason="it can, here")
@@ -46,7 +48,7 @@ def test_says_why_it_cannot(monkeypatch, fresh):
 
     assert fused.why_not(request(surrogate=Mine())).endswith("not Mine")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    fused._why_not_on.cache_clear()
+    why_no_kernels.cache_clear()
     assert "Triton, which is not installed" in fused.why_not(request())
 
 
@@ -80,29 +82,29 @@ def test_says_what_triton_says(monkeypatch, fresh):
     ],
 )
 def test_auto_on_a_gpu(num_items, each, without_triton, with_triton, monkeypatch):
-    limits = choice.LIMITS["cuda"]
+    limits = ranking.LIMITS["cuda"]
     asked = request(256, num_items, each)
-    monkeypatch.setattr(choice.fast, "why_not", lambda request: None)
-    monkeypatch.setattr(choice.fused, "why_not", lambda request: None)
-    assert choice._by_size(asked, limits) == (with_triton, [])
-    monkeypatch.setattr(choice.fast, "why_not", lambda request: "a tiny tau")
-    assert choice._by_size(asked, limits)[0] == "fused"
-    monkeypatch.setattr(choice.fused, "why_not", lambda request: "no Triton")
-    backend, reasons = choice._by_size(asked, limits)
+    monkeypatch.setattr(ranking.fast, "why_not", lambda request: None)
+    monkeypatch.setattr(ranking.fused, "why_not", lambda request: None)
+    assert ranking._by_size(asked, limits) == (with_triton, [])
+    monkeypatch.setattr(ranking.fast, "why_not", lambda request: "a tiny tau")
+    assert ranking._by_size(asked, limits)[0] == "fused"
+    monkeypatch.setattr(ranking.fused, "why_not", lambda request: "no Triton")
+    backend, reasons = ranking._by_size(asked, limits)
     assert backend == ("dense" if without_triton == "dense" else "blocked")
     assert reasons[0] == "not 'fused', no Triton"
-    monkeypatch.setattr(choice.fast, "why_not", lambda request: None)
-    assert choice._by_size(asked, limits)[0] == without_triton
+    monkeypatch.setattr(ranking.fast, "why_not", lambda request: None)
+    assert ranking._by_size(asked, limits)[0] == without_triton
 
 
 def test_auto_on_a_cpu_does_not_ask(monkeypatch):
-    monkeypatch.setattr(choice.fused, "why_not", lambda request: pytest.fail("asked"))
+    monkeypatch.setattr(ranking.fused, "why_not", lambda request: pytest.fail("asked"))
     for num_items, each, backend in (
         (256, 85, "blocked"),
         (20, 5, "dense"),
         (65_536, 9000, "fast"),
     ):
-        assert choice._by_size(request(4, num_items, each), choice.LIMITS["cpu"])[0] == backend
+        assert ranking._by_size(request(4, num_items, each), ranking.LIMITS["cpu"])[0] == backend
 
 
 FORMS = [
@@ -124,7 +126,7 @@ def test_kernels_compile_for_a_gpu_that_is_not_here(form, dtype, monkeypatch, tm
     from pml_suprank.functional._backends.fused import kernels as module
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    blocks = operator.BLOCKS | {"NUMERATOR": True, "RUN": operator.RUN}
+    blocks = kernel_form.BLOCKS | {"NUMERATOR": True, "RUN": kernel_form.RUN}
     names = ["rank_targets", "pull_items"] if form["SMOOTH"] else ["rank_targets"]
     for name in names:
         kernel = getattr(module, name)
@@ -140,7 +142,7 @@ def test_kernels_compile_for_a_gpu_that_is_not_here(form, dtype, monkeypatch, tm
         for more in ({}, {"num_items": 1}):  # a number that is 1 becomes a constant
             signature |= dict.fromkeys(more, "constexpr")
             source = ASTSource(fn=kernel, signature=signature, constexprs=constants | more)
-            warps = operator.WARPS if name == "rank_targets" else 4
+            warps = kernel_form.WARPS if name == "rank_targets" else 4
             target = GPUTarget("cuda", 80, 32)
             built = triton.compile(source, target=target, options={"num_warps": warps})
             assert len(built.asm["cubin"]) > 1000

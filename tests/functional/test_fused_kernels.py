@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pml_suprank import functional as F
+from pml_suprank.functional._backends.fused import form as kernel_form
 from pml_suprank.functional._backends.fused import operator
-from pml_suprank.functional._backends.request import LevelRelevance
-from pml_suprank.relevance import level_counts
+from pml_suprank.relevance import LevelRelevance, level_counts
 from tests.conftest import golden_names, load_golden
 from tests.functional.problems import problems
 from tests.functional.test_fast import SCORES, SURROGATES, problem_of
@@ -157,20 +157,20 @@ def test_splits_and_runs_change_nothing(name, monkeypatch):
     problem = problem_of("clustered", 2, 1150, 3, seed=4, masked=True)
     problem = problem._replace(levels=problem.levels * (torch.arange(1150) % 40 == 0))
     num_targets = int((problem.levels.masked_fill(~problem.mask, 0) > 0).sum())
-    assert operator.splits_of(num_targets, 1150) == (3, 384)
+    assert kernel_form.splits_of(num_targets, 1150) == (3, 384)
     check(problem, SURROGATES[name], truth="blocked")
-    monkeypatch.setattr(operator, "PROGRAMS", 1)
-    assert operator.splits_of(num_targets, 1150) == (1, 1152)
+    monkeypatch.setattr(kernel_form, "PROGRAMS", 1)
+    assert kernel_form.splits_of(num_targets, 1150) == (1, 1152)
     check(problem, SURROGATES[name], truth="blocked")
 
 
 def test_splits_cover_all_items():
     for num_targets in (1, 16, 17, 3000, 40_000):
         for num_items in (1, 127, 128, 129, 4096, 65_537, 1_048_576):
-            splits, per_split = operator.splits_of(num_targets, num_items)
+            splits, per_split = kernel_form.splits_of(num_targets, num_items)
             assert (splits - 1) * per_split < num_items <= splits * per_split
-            assert per_split % operator.BLOCKS["BN"] == 0
-            assert splits <= operator.PROGRAMS
+            assert per_split % kernel_form.BLOCKS["BN"] == 0
+            assert splits <= kernel_form.PROGRAMS
 
 
 def test_twice_is_the_same():
@@ -235,8 +235,8 @@ def operator_inputs(surrogate=None, **options):
     query, item = (levels > 0).nonzero(as_tuple=True)
     scores = (0.1 * torch.randn(2, 20, dtype=torch.float64, device=DEVICE)).requires_grad_()
     relevance = torch.rand(2, 20, dtype=torch.float64, device=DEVICE)
-    form = list(operator.form_of(surrogate, by_level=False))
-    return scores, levels, relevance, query, item, form, operator.step_of(surrogate)
+    form = list(kernel_form.form_of(surrogate, by_level=False))
+    return scores, levels, relevance, query, item, form, kernel_form.step_of(surrogate)
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
@@ -346,7 +346,7 @@ OBJECTIVES = {
     "ranks": lambda x, y, **o: F.ranks(x, y, y.float(), **o).rank,
     "hap": lambda x, y, **o: F.hierarchical_average_precision(x, y, y.float(), **o),
     "ap": lambda x, y, **o: F.average_precision(x, y > 0, **o),
-    "recall": lambda x, y, **o: F.recall_at_k(x, y > 0, **o),
+    "recall": lambda x, y, **o: F.recall_surrogate(x, y > 0, **o),
     "ndcg": lambda x, y, **o: F.ndcg(x, y, y.float(), **o),
 }
 

@@ -4,67 +4,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._pytree import tree_leaves
 
 from pml_suprank import functional as F
 from pml_suprank.functional._backends import blocked, sup_blocks
-from pml_suprank.functional.ranks import LevelRelevance
-from pml_suprank.relevance import level_counts
-from tests.functional.problems import Problem, keep, problems
-from tests.reference import rank_losses as reference
+from pml_suprank.relevance import LevelRelevance, level_counts
+from tests.functional.problems import SURROGATES, Problem, problems
+from tests.losses.cases import OBJECTIVES
+from tests.losses.checks import values_equal_the_loops
 
 BACKENDS = ["dense", "blocked"]  # the exact ones; test_fast.py has the other
-STEP = {"tau": 0.03, "rho": 40.0, "delta": 0.1, "start": 0.3, "offset": 1.1}
-HRANK = {"beta": 5.0, "gamma": 0.4, "leak": 2.0}
-SURROGATES = {
-    "hard": (F.HardRank(), "hard", {}),
-    "smooth": (F.SmoothRank(0.03), "smooth", {"tau": 0.03}),
-    "sup": (F.SupRank(), "sup", {}),
-    "sup_step": (F.SupRank(**STEP), "sup", STEP),
-    "sup_hrank": (F.SupRank(**STEP, hrank=F.HRankStep(**HRANK)), "sup", STEP | {"hrank": HRANK}),
-}
-
-
-def check(got, expected):
-    torch.testing.assert_close(
-        got, torch.tensor(expected, dtype=torch.float64), rtol=1e-10, atol=1e-12
-    )
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", SURROGATES)
-@given(problem=problems())
-@settings(max_examples=40, deadline=None)
-def test_objectives_equal_the_loops(name, backend, problem):
-    surrogate, family, step = SURROGATES[name]
-    options = {"surrogate": surrogate, "backend": backend}
-    scores, levels, relevance, mask, _ = problem
-    queries = range(len(scores))
-    positive = levels > 1
-
-    def rows(function, *tensors, **kwargs):
-        return [
-            function(family, *(t[q].tolist() for t in tensors), keep(problem, q), **kwargs, **step)
-            for q in queries
-        ]
-
-    got = F.hierarchical_average_precision(scores, levels, relevance, mask, **options)
-    check(got, rows(reference.hap, scores, levels, relevance))
-    got = F.average_precision(scores, positive, mask, **options)
-    check(got, rows(reference.ap, scores, positive))
-    got = F.recall_at_k(scores, positive, mask, k=(1, 3), temperature=0.7, **options)
-    check(got, rows(reference.recall, scores, positive, k=(1, 3), temperature=0.7))
-    got = F.ndcg(scores, levels, 2.0**levels - 1, mask, **options)
-    check(got, rows(reference.ndcg, scores, levels))
-
-
-OBJECTIVES = {
-    "hap": lambda p, s, **o: F.hierarchical_average_precision(
-        s, p.levels, p.relevance, p.mask, **o
-    ),
-    "ap": lambda p, s, **o: F.average_precision(s, p.levels > 0, p.mask, **o),
-    "recall": lambda p, s, **o: F.recall_at_k(s, p.levels > 0, p.mask, k=(1, 4), **o),
-    "ndcg": lambda p, s, **o: F.ndcg(s, p.levels, 2.0**p.levels - 1, p.mask, **o),
-}
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_objectives_equal_the_loops(objective, backend):
+    for name in SURROGATES:
+        values_equal_the_loops(OBJECTIVES[objective], name, backend, examples=40)
 
 
 def value_and_gradient(objective, problem, **options):
@@ -281,36 +237,55 @@ SCORES, LEVELS = torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.long)
         ({"scores": torch.zeros(3)}, "scores: wanted a floating"),
         ({"scores": torch.zeros(2, 3, dtype=torch.long)}, "scores: wanted a floating"),
         ({"scores": torch.full((2, 3), float("nan"))}, "scores: wanted finite"),
-        ({"levels": torch.zeros(2, 4, dtype=torch.long)}, "levels: wanted the shape"),
-        ({"levels": torch.zeros(2, 3)}, "levels: wanted integers"),
+        ({"common_levels": torch.zeros(2, 4, dtype=torch.long)}, "common_levels: wanted the shape"),
+        ({"common_levels": torch.zeros(2, 3)}, "common_levels: wanted integers"),
         ({"relevance": torch.zeros(3, 3)}, "relevance: wanted the shape"),
         ({"mask": torch.zeros(2, 3)}, "mask: wanted a boolean"),
         (
-            {"relevance": LevelRelevance(SCORES[:, :1], LEVELS[:, :1]), "levels": LEVELS + 1},
-            r"relevance: wanted a table for 2 queries and levels 0 to 1, got \(2, 1\)",
+            {
+                "relevance": LevelRelevance(SCORES[:, :1], LEVELS[:, :1]),
+                "common_levels": LEVELS + 1,
+            },
+            r"relevance: wanted a table for 2 queries and 0 to 1 common levels, got \(2, 1\)",
         ),
         ({"backend": "quick"}, "backend: wanted one of auto, dense, blocked, fast"),
     ],
 )
 def test_bad_input_is_named(arguments, message):
-    arguments = {"scores": SCORES, "levels": LEVELS, "surrogate": F.HardRank()} | arguments
+    arguments = {"scores": SCORES, "common_levels": LEVELS, "surrogate": F.HardRank()} | arguments
     with pytest.raises(ValueError, match=message):
         F.ranks(**arguments)
 
 
 def test_finite_scores_of_an_infinite_sum_are_taken():
     ranked = F.ranks(torch.full((2, 3), 3e38), LEVELS + 1, surrogate=F.HardRank())
-    assert (ranked.rank == 3).all()
+    assert ranked.rank.tolist() == [[1, 2, 3], [1, 2, 3]]
 
 
 @pytest.mark.parametrize("outside", [-1, -128, -129, -1000])
 def test_levels_below_0_are_outside_the_retrieval_set(outside):
     levels = torch.tensor([[1, outside, 0], [outside, 1, 1]])
     ranked = F.ranks(torch.zeros(2, 3), levels, surrogate=F.HardRank())
-    assert ranked.rank.tolist() == [[2, 1, 1], [1, 2, 2]]
+    assert ranked.rank.tolist() == [[2, 1, 1], [1, 1, 2]]
 
 
 @pytest.mark.parametrize("k", [(), 0, (1, 0), (1.5,), (True,)])
 def test_bad_k(k):
     with pytest.raises(ValueError, match="k: wanted one or more integers >= 1"):
         F.recall_at_k(SCORES, LEVELS > 0, k=k)
+
+
+def test_the_old_keyword_of_common_levels_works_and_says_the_new_one():
+    relevance = LEVELS.double() / 2
+    for function, options in {
+        F.ranks: {"surrogate": F.HardRank()},
+        F.hierarchical_average_precision: {"relevance": relevance},
+        F.ndcg: {"gains": relevance},
+        F.hierarchical_contrastive: {"level_weights": (1.0, 1.0)},
+        F.triplet_hinge_sums: {"margins": (0.1, 0.1)},
+    }.items():
+        new = function(SCORES, common_levels=LEVELS, **options)
+        with pytest.warns(DeprecationWarning, match="'levels' is old .* write 'common_levels'"):
+            old = function(SCORES, levels=LEVELS, **options)
+        for a, b in zip(tree_leaves(new), tree_leaves(old), strict=True):
+            assert torch.equal(a, b)

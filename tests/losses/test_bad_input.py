@@ -10,44 +10,48 @@ from tests.losses.cases import ALL_LOSSES, DIM, RANK_LOSSES, TREE, batch, make
 
 every_loss = pytest.mark.parametrize("name", ALL_LOSSES)
 EMBEDDINGS, LABELS = batch(8)
+BAD_EMBEDDINGS = [
+    (torch.zeros(0, DIM), "embeddings: wanted a floating tensor"),
+    (torch.zeros(8, 0), "embeddings: wanted a floating tensor"),
+    (torch.zeros(8), "embeddings: wanted a floating tensor"),
+    (torch.zeros(8, DIM, dtype=torch.long), "embeddings: wanted a floating tensor"),
+    ([[0.0] * DIM] * 8, "embeddings: wanted a .* tensor, got list"),
+    (
+        EMBEDDINGS.index_fill(0, torch.tensor([3]), float("nan")),
+        "in 1 of 8 rows, first in row 3",
+    ),
+    (EMBEDDINGS.index_fill(0, torch.tensor([0]), float("inf")), "embeddings: wanted finite"),
+]
+BAD_LABELS = [
+    LABELS[:7],
+    LABELS + 0.5,
+    LABELS.double() * float("nan"),
+    LABELS.float() + 2**24,
+    LABELS.view(2, 2, 2),
+    torch.tensor(1),
+]
+BAD_REFERENCES = [
+    ({"ref_emb": EMBEDDINGS[:4].clone()}, "ref_labels: wanted labels"),
+    ({"ref_emb": EMBEDDINGS[:4, :3], "ref_labels": LABELS[:4]}, "ref_emb: wanted 8 dimensions"),
+    ({"ref_emb": EMBEDDINGS[:4] / 0, "ref_labels": LABELS[:4]}, "ref_emb: wanted finite"),
+    ({"ref_emb": EMBEDDINGS[:0], "ref_labels": LABELS[:0]}, "ref_emb: wanted a floating"),
+    ({"ref_emb": EMBEDDINGS[:4].clone(), "ref_labels": LABELS}, "ref_labels: wanted"),
+    ({"ref_labels": LABELS}, "ref_labels: wanted None without ref_emb"),
+]
 
 
 @every_loss
-@pytest.mark.parametrize(
-    ("embeddings", "message"),
-    [
-        (torch.zeros(0, DIM), "embeddings: wanted a floating tensor"),
-        (torch.zeros(8, 0), "embeddings: wanted a floating tensor"),
-        (torch.zeros(8), "embeddings: wanted a floating tensor"),
-        (torch.zeros(8, DIM, dtype=torch.long), "embeddings: wanted a floating tensor"),
-        ([[0.0] * DIM] * 8, "embeddings: wanted a .* tensor, got list"),
-        (
-            EMBEDDINGS.index_fill(0, torch.tensor([3]), float("nan")),
-            "in 1 of 8 rows, first in row 3",
-        ),
-        (EMBEDDINGS.index_fill(0, torch.tensor([0]), float("inf")), "embeddings: wanted finite"),
-    ],
-)
-def test_embeddings(name, embeddings, message):
-    with pytest.raises(ValueError, match=message):
-        make(name)(embeddings, LABELS[: len(embeddings)])
+def test_embeddings(name):
+    for embeddings, message in BAD_EMBEDDINGS:
+        with pytest.raises(ValueError, match=message):
+            make(name)(embeddings, LABELS[: len(embeddings)])
 
 
 @every_loss
-@pytest.mark.parametrize(
-    "labels",
-    [
-        LABELS[:7],
-        LABELS + 0.5,
-        LABELS.double() * float("nan"),
-        LABELS.float() + 2**24,
-        LABELS.view(2, 2, 2),
-        torch.tensor(1),
-    ],
-)
-def test_labels(name, labels):
-    with pytest.raises(HierarchyError, match="labels: wanted"):
-        make(name)(EMBEDDINGS, labels)
+def test_labels(name):
+    for labels in BAD_LABELS:
+        with pytest.raises(HierarchyError, match="labels: wanted"):
+            make(name)(EMBEDDINGS, labels)
 
 
 @every_loss
@@ -67,20 +71,10 @@ def test_label_rows_of_another_tree():
 
 
 @pytest.mark.parametrize("name", RANK_LOSSES)
-@pytest.mark.parametrize(
-    ("references", "message"),
-    [
-        ({"ref_emb": EMBEDDINGS[:4].clone()}, "ref_labels: wanted labels"),
-        ({"ref_emb": EMBEDDINGS[:4, :3], "ref_labels": LABELS[:4]}, "ref_emb: wanted 8 dimensions"),
-        ({"ref_emb": EMBEDDINGS[:4] / 0, "ref_labels": LABELS[:4]}, "ref_emb: wanted finite"),
-        ({"ref_emb": EMBEDDINGS[:0], "ref_labels": LABELS[:0]}, "ref_emb: wanted a floating"),
-        ({"ref_emb": EMBEDDINGS[:4].clone(), "ref_labels": LABELS}, "ref_labels: wanted"),
-        ({"ref_labels": LABELS}, "ref_labels: wanted None without ref_emb"),
-    ],
-)
-def test_references(name, references, message):
-    with pytest.raises(ValueError, match=message):
-        make(name)(EMBEDDINGS, LABELS, **references)
+def test_references(name):
+    for references, message in BAD_REFERENCES:
+        with pytest.raises(ValueError, match=message):
+            make(name)(EMBEDDINGS, LABELS, **references)
 
 
 @pytest.mark.parametrize("name", ["CalibrationLoss", "ROADMAPLoss"])

@@ -144,7 +144,7 @@ FUNCTIONS = {
         s, x, x.double(), surrogate=F.SupRank()
     ),
     "ndcg": lambda s, x: F.ndcg(s, x, x.double(), surrogate=F.SupRank()),
-    "recall": lambda s, x: F.recall_at_k(s, x > 0, surrogate=F.SupRank()),
+    "recall": lambda s, x: F.recall_surrogate(s, x > 0, surrogate=F.SupRank()),
     "blackbox": lambda s, x: F.blackbox_average_precision(s, x > 0),
     "soft bins": lambda s, x: F.soft_bin_average_precision(s, x > 0),
     "contrastive": lambda s, x: F.hierarchical_contrastive(s, x, level_weights=(2.0, 1.0)),

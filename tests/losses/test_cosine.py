@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import normalize
 
 from pml_suprank import losses
-from pml_suprank.losses.cosine import cosine_scores, cosines_of
+from pml_suprank.losses.scores import cosine_scores, cosines_of
 
 
 def both(queries, references, weights):

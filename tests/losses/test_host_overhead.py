@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from pml_suprank import Hierarchy, losses
-from pml_suprank.functional._backends import choice, fused
+from pml_suprank.functional import ranking
+from pml_suprank.functional._backends import fused
 from pml_suprank.hierarchy import labels as label_forms
 from pml_suprank.relevance import WeightedRelevance
 from tests.synchronisations import Counted
@@ -43,10 +44,10 @@ def on_a_gpu(monkeypatch):
         ones = torch.ones_like(query, dtype=scores.dtype)
         return ones, ones if relevance is not None else ones[:0], ones, ones[:0]
 
-    monkeypatch.setattr(fused, "_why_not_on", lambda device: None)
+    monkeypatch.setattr(fused, "why_no_kernels", lambda device: None)
     monkeypatch.setattr(fused, "fused_ranks", ranks)
     monkeypatch.setattr(fused, "fused_ranks_backward", lambda scores, *_: scores.clone())
-    monkeypatch.setattr(choice, "_logged", set())
+    monkeypatch.setattr(ranking, "_logged", set())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*'cuda', but CUDA is not available")
         yield

@@ -198,19 +198,18 @@ def test_a_list_that_ends_before_the_gallery():
 
 
 MODULES = [
-    "blocks",
+    "catalogue",
     "definitions",
     "evaluation",
-    "key_sort",
-    "levels",
     "neighbours",
     "ranked_lists",
     "result",
-    "scores",
-    "segments",
-    "selection",
     "single",
-    "sorting",
+    "ranking.keys",
+    "ranking.levels",
+    "ranking.precise",
+    "ranking.scores",
+    "ranking.workers",
 ]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pml_suprank import metrics
 from pml_suprank.hierarchy import Hierarchy, HierarchyError
-from pml_suprank.metrics.scores import Scorer, equal_rows
+from pml_suprank.metrics.ranking.scores import Scorer, equal_rows
 from pml_suprank.relevance import ExponentialGain, PopulationRelevance
 from tests.reference import metrics as reference
 
@@ -57,7 +57,7 @@ def arguments(embeddings, labels, queries, own):
         gallery, gallery_labels = embeddings.flip(0), labels.flip(0)
         index = [len(embeddings) - 1 - i if i % 3 else None for i in range(queries)]
         args = (query, query_labels, gallery, gallery_labels)
-        options = {"query_indices": torch.tensor([-1 if i is None else i for i in index])}
+        options = {"self_indices": torch.tensor([-1 if i is None else i for i in index])}
     lists = []
     for i in range(queries):
         scores = gallery.double().numpy() @ query[i].double().numpy()
@@ -120,7 +120,7 @@ def test_order_of_the_gallery_changes_nothing(problem, random):
     args = (embeddings[:queries], labels[:queries])
     plain = metrics.evaluate(*args, embeddings, labels, ref_includes_query=True, similarity="dot")
     moved = metrics.evaluate(
-        *args, embeddings[order], labels[order], query_indices=place, similarity="dot"
+        *args, embeddings[order], labels[order], self_indices=place, similarity="dot"
     )
     assert_equal_results(plain, moved)
 
@@ -133,9 +133,9 @@ def test_label_forms_agree(problem):
     rows = metrics.evaluate(embeddings, labels)
     ids = metrics.evaluate(embeddings, labels[:, 0], hierarchy=tree)
     assert_equal_results(rows, ids, rtol=0)
-    flat = metrics.evaluate(embeddings, labels[:, 0], metrics="average_precision")
+    flat = metrics.evaluate(embeddings, labels[:, 0], metrics="mean_average_precision")
     assert_equal_results(
-        flat, metrics.evaluate(embeddings, labels, metrics="average_precision_level0"), rtol=0
+        flat, metrics.evaluate(embeddings, labels, metrics="mean_average_precision_level0"), rtol=0
     )
 
 
@@ -223,7 +223,7 @@ class TestOrder:
         query = torch.tensor([[1.0, 0.0]])
         gallery = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
         result = metrics.evaluate(query, torch.tensor([7]), gallery, torch.tensor([0, 1, 7]))
-        assert result["average_precision_level0"].mean() == pytest.approx(1 / 3)
+        assert result["mean_average_precision_level0"].mean() == pytest.approx(1 / 3)
 
     def test_relevance_sees_the_gallery_without_the_query(self):
         seen = []
@@ -243,7 +243,7 @@ class TestOrder:
         query = torch.eye(4)
         labels = offset + torch.arange(4)
         result = metrics.evaluate(query, labels)
-        assert result["average_precision_level0"].num_left_out == 4
+        assert result["mean_average_precision_level0"].num_left_out == 4
 
     def test_nothing_relevant_is_never_nan(self):
         result = metrics.evaluate(torch.randn(3, 2), torch.tensor([0, 1, 2]), k=(1, 5))
@@ -303,7 +303,7 @@ class TestNames:
         assert torch.equal(metrics.ndcg(*args, k=3).values, result["ndcg_at_3"].values)
         for level in (0, 1):
             for function in (
-                metrics.average_precision,
+                metrics.mean_average_precision,
                 metrics.mean_average_precision_at_r,
                 metrics.mean_reciprocal_rank,
                 metrics.r_precision,
@@ -311,7 +311,7 @@ class TestNames:
                 name = f"{function.__name__}_level{level}"
                 assert torch.equal(function(*args, level=level).values, result[name].values)
             for function in (
-                metrics.average_precision_at_k,
+                metrics.mean_average_precision_at_k,
                 metrics.precision_at_k,
                 metrics.recall_at_k,
             ):
@@ -371,12 +371,12 @@ class TestErrors:
             ({"ref_includes_query": True}, "ref_includes_query: .* got another embedding"),
             ({"query": torch.randn(9, 2), "query_labels": torch.zeros(9).long(),
               "ref_includes_query": True}, "got 9 queries and 5 items"),
-            ({"query_indices": torch.tensor([0, 1])}, r"query_indices: wanted shape \(3,\)"),
-            ({"query_indices": torch.tensor([0, 1, 5])}, r"query_indices: wanted -1\.\.4, got"),
-            ({"query_indices": torch.tensor([0, 1, 4])}, "query_indices: .* other labels"),
-            ({"query_indices": torch.tensor([0.0, 1, 2])}, "query_indices: wanted integers"),
-            ({"query_indices": torch.tensor([0, 1, 2]), "ref_includes_query": True},
-             "query_indices: wanted None with ref_includes_query"),
+            ({"self_indices": torch.tensor([0, 1])}, r"self_indices: wanted shape \(3,\)"),
+            ({"self_indices": torch.tensor([0, 1, 5])}, r"self_indices: wanted -1\.\.4, got"),
+            ({"self_indices": torch.tensor([0, 1, 4])}, "self_indices: .* other labels"),
+            ({"self_indices": torch.tensor([0.0, 1, 2])}, "self_indices: wanted integers"),
+            ({"self_indices": torch.tensor([0, 1, 2]), "ref_includes_query": True},
+             "self_indices: wanted None with ref_includes_query"),
             ({"relevance": lambda counts: counts}, "relevance: wanted a floating table"),
             ({"query": torch.full((3, 2), 1e30), "similarity": "dot"}, None),
             ({"query": torch.full((3, 2), 1e30), "gallery": torch.full((5, 2), 1e30),
@@ -404,9 +404,9 @@ class TestErrors:
                 ref_includes_query=True,
             )
 
-    def test_query_indices_need_a_gallery(self):
-        with pytest.raises(ValueError, match="query_indices: wanted None without a gallery"):
-            metrics.evaluate(self.query, self.labels, query_indices=torch.arange(3))
+    def test_self_indices_need_a_gallery(self):
+        with pytest.raises(ValueError, match="self_indices: wanted None without a gallery"):
+            metrics.evaluate(self.query, self.labels, self_indices=torch.arange(3))
 
     def test_labels_that_are_no_tree(self):
         rows = torch.tensor([[0, 0], [1, 0], [0, 7]])

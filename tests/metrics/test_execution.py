@@ -10,9 +10,11 @@ import torch.distributed as dist
 
 from pml_suprank import metrics
 from pml_suprank.accuracy_calculator import AccuracyCalculator
-from pml_suprank.metrics import blocks, streaming
-from pml_suprank.metrics.packed import Workspace
-from pml_suprank.relevance import PopulationRelevance
+from pml_suprank.metrics.ranking import streaming, workers
+from pml_suprank.metrics.ranking.levels import TreeLevels
+from pml_suprank.metrics.ranking.packed import Workspace
+from pml_suprank.metrics.ranking.workers import Execution
+from pml_suprank.relevance import PopulationRelevance, WeightedRelevance
 from tests.metrics.test_evaluate import assert_equal_results, tree_labels
 
 
@@ -88,7 +90,7 @@ class TestMemory:
 
     def test_blocks_fit_the_limit(self):
         for memory in (10**6, 10**7, 10**8, 10**9):
-            threads, size = blocks.largest_block(
+            threads, size = workers.largest_block(
                 memory, 0, 128, 4, lambda queries: Workspace.size(queries, 5000)
             )
             assert threads * Workspace.size(size, 5000) <= memory
@@ -148,8 +150,60 @@ def _process(rank, port, folder):
         metrics.evaluate(points + rank, labels, distributed=True)
     with pytest.raises(ValueError, match="distributed: wanted the same .* got different"):
         metrics.evaluate(points, labels, metrics=("asi", "ndcg")[rank], distributed=True)
-    torch.save((dict(result), accuracy), f"{folder}/{rank}.pt")
+    told = _disagreements(rank, points, labels)
+    torch.save((dict(result), accuracy, told), f"{folder}/{rank}.pt")
     dist.destroy_process_group()
+
+
+def _disagreements(rank, points, labels):
+    """Return what each process is told where both do not ask for the same, or one fails alone."""
+    others = labels.clone()
+    others[-1, 0] += rank  # one label of one sample, away from the first rows
+    moved = points.clone()
+    moved[37] = moved[37] + rank
+    swapped = points[[*range(10), 10 + rank, 11 - rank, *range(12, len(points))]]
+    places = torch.arange(len(points))
+    places[5] = -1 if rank else 5
+    weights = WeightedRelevance(by_level=(1.0, 0.5 + rank / 10, 0.1))
+    broken = points.clone()
+    broken[0, 0] = float("nan") if rank else 0.0
+    cases = {
+        "labels": lambda: metrics.evaluate(points, others, distributed=True),
+        "an embedding": lambda: metrics.evaluate(moved, labels, distributed=True),
+        "their order": lambda: metrics.evaluate(swapped, labels, distributed=True),
+        "self_indices": lambda: metrics.evaluate(
+            points, labels, points, labels, self_indices=places, distributed=True
+        ),
+        "relevance": lambda: metrics.evaluate(points, labels, relevance=weights, distributed=True),
+        "of the calculator": lambda: AccuracyCalculator(
+            exclude=("AMI", "NMI"), device="cpu", distributed=True
+        ).get_accuracy(points, others),
+        "one is refused": lambda: metrics.evaluate(broken, labels, distributed=True),
+        "one has no memory": lambda: metrics.evaluate(
+            points, labels, max_memory=10 if rank else 10**9, distributed=True
+        ),
+        "one fails at work": lambda: _failing(rank, points, labels),
+        "the calculator's": lambda: AccuracyCalculator(
+            exclude=("AMI", "NMI"), device="cpu", distributed=True
+        ).get_accuracy(broken, labels),
+    }
+    told = {}
+    for name, case in cases.items():
+        with pytest.raises(Exception, match=".") as caught:
+            case()
+        told[name] = f"{caught.type.__name__}: {caught.value}"
+    return told
+
+
+def _failing(rank, points, labels):
+    def metric(lists):
+        if rank:
+            raise RuntimeError("no room left")
+        zeros = torch.zeros(lists.num_queries)
+        return zeros, zeros > 0
+
+    task = streaming.Task(points, points, "cosine", TreeLevels(labels, labels), 3, None)
+    return streaming.measure(task, {"x": metric}, Execution(distributed=True))
 
 
 @pytest.mark.distributed
@@ -160,9 +214,19 @@ def test_two_processes_are_one(tmp_path):
     alone = metrics.evaluate(points, labels, block_size=32)
     calculator = AccuracyCalculator(exclude=("AMI", "NMI"), device="cpu", block_size=32)
     for rank in (0, 1):
-        result, accuracy = torch.load(tmp_path / f"{rank}.pt", weights_only=False)
+        result, accuracy, told = torch.load(tmp_path / f"{rank}.pt", weights_only=False)
         assert_equal_results(alone, result, rtol=0)
         assert accuracy == calculator.get_accuracy(points, labels)
+        for name in list(told)[:6]:
+            assert "got different ones in processes 0 and 1" in told[name], name
+        for name, error in {
+            "one is refused": "query: wanted finite",
+            "one has no memory": "max_memory: wanted at least",
+            "one fails at work": "no room left",
+            "the calculator's": "query: wanted finite",
+        }.items():
+            assert error in told[name], told[name]
+            assert told[name].startswith("ValueError: process 1: ") == (rank == 0), told[name]
 
 
 def test_sharing_without_a_process_group():

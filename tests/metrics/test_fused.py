@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pml_suprank import metrics
-from pml_suprank.metrics import fused, sharding, streaming
-from pml_suprank.metrics.levels import TreeLevels
+from pml_suprank.metrics.ranking import fused, streaming, workers
+from pml_suprank.metrics.ranking.levels import TreeLevels
 from tests.kernels import HAS_TRITON, INTERPRETED, elsewhere, run_interpreted
 
 
@@ -25,18 +25,18 @@ def test_kernels_compile_for_a_gpu_that_is_not_here(levels, bits, monkeypatch, t
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from pml_suprank.metrics import fused_kernels
+    from pml_suprank.metrics.ranking import kernels
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     power = fused._power_of_two
     constants = {"LEVEL_BITS": 3, "LARGEST": 2 ** (bits - 1) - 1, "LEVEL_MASK": 7}
-    types = {"scores": "*fp32", "keys": f"*i{bits}", "own": "*i64", "rows": "*i64"}
+    types = {"scores": "*fp32", "keys": f"*i{bits}", "self_indices": "*i64", "rows": "*i64"}
     types |= dict.fromkeys(("tables", "sums", "intersections"), "*fp64")
     types |= dict.fromkeys(("num_items", "num_queries", "item_blocks", "dropped"), "i32")
     types |= dict.fromkeys(("row_stride", "num_rows", "table_stride"), "i32")
     for kernel, own in (
-        (fused_kernels.pack, {"LEVELS": levels, "BLOCK": fused.PACKED_ITEMS}),
-        (fused_kernels.measure,
+        (kernels.pack, {"LEVELS": levels, "BLOCK": fused.PACKED_ITEMS}),
+        (kernels.measure,
          {"LEVELS": power(levels), "SETS": power(2 * levels), "ASI": True, "BLOCK": fused.READ_ITEMS}),
     ):  # fmt: skip
         fixed = {key: value for key, value in (constants | own).items() if key in kernel.arg_names}
@@ -103,12 +103,12 @@ class TestBlocksOnAGPU:
         assert streaming.auto_block_size(1000) == size
 
     def test_processes_agree_on_the_smallest(self, monkeypatch):
-        assert sharding.least(7) == 7
+        assert workers.least(7) == 7
 
         def gather(numbers, number):
             numbers[:] = [number, 3, 9]
 
-        monkeypatch.setattr(sharding.distributed, "is_initialized", lambda: True)
-        monkeypatch.setattr(sharding.distributed, "get_world_size", lambda: 3)
-        monkeypatch.setattr(sharding.distributed, "all_gather_object", gather)
-        assert sharding.least(7) == 3
+        monkeypatch.setattr(workers.distributed, "is_initialized", lambda: True)
+        monkeypatch.setattr(workers.distributed, "get_world_size", lambda: 3)
+        monkeypatch.setattr(workers.distributed, "all_gather_object", gather)
+        assert workers.least(7) == 3

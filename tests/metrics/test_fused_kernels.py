@@ -7,8 +7,8 @@ import torch
 
 from pml_suprank import metrics
 from pml_suprank.accuracy_calculator import AccuracyCalculator
-from pml_suprank.metrics import fused, streaming
 from pml_suprank.metrics.ranked_lists import RankedLists
+from pml_suprank.metrics.ranking import fused, streaming
 from pml_suprank.relevance import ExponentialGain, PopulationRelevance, WeightedRelevance
 
 HAS_GPU = torch.cuda.is_available()
@@ -86,7 +86,7 @@ def test_other_galleries(levels, passes):
     points = grid(48)
     compare(points[:5], labels[:5], points[5:], labels[5:], k=(1, 40), similarity="euclidean")
     places = torch.tensor([-1, 7, 42, -1, 0])
-    options = {"query_indices": places, "k": (2,), "similarity": "dot"}
+    options = {"self_indices": places, "k": (2,), "similarity": "dot"}
     compare(points[5 + places], labels[5 + places], points[5:], labels[5:], **options)
     assert len(passes) == 2
 
@@ -149,7 +149,7 @@ def test_scores_that_32_bits_do_not_hold(passes):
 def test_scores_that_float32_does_not_tell(similarity, passes):
     points = torch.randn(20, 8) + 1000
     labels = torch.arange(20) % 6
-    compare(points, labels, similarity=similarity, metrics=("average_precision", "asi"))
+    compare(points, labels, similarity=similarity, metrics=("mean_average_precision", "asi"))
     assert passes
 
 
@@ -184,7 +184,7 @@ def test_a_metric_of_ones_own_reads_the_same_lists(passes):
         patch.setattr(streaming.Task, "packable", False)
         metrics.evaluate(points, labels, metrics="asi", similarity="dot")
     (lists,) = passes
-    whole = RankedLists(lists.hits, lists.level, lists.counts)
+    whole = RankedLists(lists.hits, lists.common_levels, lists.counts)
     assert len(whole.rank) == int(lists.num_at_least(1).sum())
     for threshold, k in itertools.product((1, 2, 3), (None, 4)):
         assert torch.equal(whole.first(threshold), lists.first(threshold))

@@ -45,7 +45,7 @@ def test_rankings(file, lists):
     """The library's rankings are the published ones: same levels at the same ranks."""
     result = evaluate(file, k=[int(k) for k in file["hp_ks"]], similarity="dot")
     for level in range(lists.num_levels):
-        ours = result[f"average_precision_level{level}"]
+        ours = result[f"mean_average_precision_level{level}"]
         values, valid = definitions.average_precision(lists, level)
         assert torch.equal(ours.valid, valid)
         torch.testing.assert_close(ours.values, values, rtol=1e-12, atol=0)
@@ -57,11 +57,11 @@ def test_binary_metrics(file):
     for level in range(int(file["hp_levels"])):
         end = f"_level{level}"
         pairs = {
-            f"average_precision{end}": f"ap_{end}",
+            f"mean_average_precision{end}": f"ap_{end}",
             f"mean_average_precision_at_r{end}": f"map_at_R_{end}",
         }
         for k in depths:
-            pairs[f"average_precision_at_{k}{end}"] = f"ap_at_{k}_{end}"
+            pairs[f"mean_average_precision_at_{k}{end}"] = f"ap_at_{k}_{end}"
             pairs[f"precision_at_{k}{end}"] = f"precision_at_{k}_{end}"
             pairs[f"recall_at_{k}{end}"] = f"recall_rate_at_{k}_{end}"
         for ours, published in pairs.items():

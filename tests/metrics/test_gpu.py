@@ -44,11 +44,11 @@ def test_hard_embeddings_and_products_in_tf32(similarity, offset):
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(300, 32, generator=generator) + offset
     labels = torch.arange(300) % 20
-    wanted = metrics.average_precision(points.double(), labels, similarity=similarity)
+    wanted = metrics.mean_average_precision(points.double(), labels, similarity=similarity)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     try:
-        there = metrics.average_precision(points.cuda(), labels.cuda(), similarity=similarity)
+        there = metrics.mean_average_precision(points.cuda(), labels.cuda(), similarity=similarity)
         listed = [
             [item for item in range(query % 20, 300, 20) if item != query] for query in range(300)
         ]
@@ -57,9 +57,9 @@ def test_hard_embeddings_and_products_in_tf32(similarity, offset):
             points.cuda(),
             listed,
             [[query] for query in range(300)],
-            metrics="average_precision",
+            metrics="mean_average_precision",
             similarity=similarity,
-        )["average_precision"]
+        )["mean_average_precision"]
     finally:
         torch.set_float32_matmul_precision(before)
     for found in (there, judged):

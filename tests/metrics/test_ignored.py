@@ -81,7 +81,7 @@ class TestAsDropped:
             labels[:20],
             points[order],
             labels[order],
-            query_indices=order.argsort()[:20],
+            self_indices=order.argsort()[:20],
             ignore_index=IGNORED,
             **options,
         )
@@ -125,7 +125,7 @@ class TestAsDropped:
 
     def test_single_functions(self, form):
         points, labels, options, kept = problem(form)
-        for function in (metrics.asi, metrics.ndcg, metrics.average_precision):
+        for function in (metrics.asi, metrics.ndcg, metrics.mean_average_precision):
             found = function(points, labels, ignore_index=IGNORED, **options)
             assert found.mean() == function(points[kept], labels[kept], **options).mean()
 
@@ -140,9 +140,9 @@ def test_comparison_function():
 
 def test_without_it_such_a_label_is_a_class():
     points, labels = torch.randn(6, 3), torch.tensor([-1, -1, 0, 0, 1, 1])
-    assert metrics.average_precision(points, labels).num_left_out == 0
+    assert metrics.mean_average_precision(points, labels).num_left_out == 0
     with pytest.raises(HierarchyError, match="-1"):
-        metrics.average_precision(points, labels, hierarchy=TREE)
+        metrics.mean_average_precision(points, labels, hierarchy=TREE)
 
 
 def test_errors():
@@ -180,14 +180,14 @@ class TestOneHot:
         [
             lambda x, y: metrics.evaluate(x, y),
             lambda x, y: metrics.evaluate(x, y, x, y, ref_includes_query=True),
-            lambda x, y: metrics.average_precision(x, y, level=0),
+            lambda x, y: metrics.mean_average_precision(x, y, level=0),
             lambda x, y: metrics.recall_at_k(x, y, k=1, level=0),
             lambda x, y: metrics.asi(x, y),
             lambda x, y: AccuracyCalculator(exclude=("AMI", "NMI"), device="cpu").get_accuracy(x, y),
             lambda x, y: AccuracyCalculator(
                 include=("precision_at_1",), knn_func=ExactKNN(), device="cpu"
             ).get_accuracy(x, y),
-            lambda x, y: decomposability_gap(x, y, [range(6)], "average_precision"),
+            lambda x, y: decomposability_gap(x, y, [range(6)], "mean_average_precision"),
         ],
     )  # fmt: skip
     def test_refused(self, call):

@@ -92,13 +92,13 @@ def test_against_each_protocol(case, block_size: int) -> None:
         ranked = ranking(row, relevant[q], ignored[q])
         for k in (3, 10):
             expected = landmarks(row, relevant[q], ignored[q], k)
-            assert found[f"average_precision_at_{k}"].values[q] == pytest.approx(expected)
+            assert found[f"mean_average_precision_at_{k}"].values[q] == pytest.approx(expected)
             short = ranked[:k]
             assert found[f"precision_at_{k}"].values[q] == sum(short) / min(k, len(ranked))
             assert found[f"recall_at_{k}"].values[q] == any(short)
         hits = [i for i, hit in enumerate(ranked, 1) if hit]
         expected = np.mean([n / rank for n, rank in enumerate(hits, 1)])
-        assert found["average_precision"].values[q] == pytest.approx(expected)
+        assert found["mean_average_precision"].values[q] == pytest.approx(expected)
 
 
 def test_junk_before_the_first_positive() -> None:
@@ -109,7 +109,7 @@ def test_junk_before_the_first_positive() -> None:
     assert one["precision_at_1"].mean() == 1.0
     other = evaluate_judged(query, gallery, [[2, 4]], k=1, similarity="dot")
     assert other["precision_at_1"].mean() == 0.0
-    assert other["average_precision"].mean() == pytest.approx((1 / 3 + 2 / 5) / 2)
+    assert other["mean_average_precision"].mean() == pytest.approx((1 / 3 + 2 / 5) / 2)
 
 
 def test_the_denominator_of_google_landmarks() -> None:
@@ -118,8 +118,8 @@ def test_the_denominator_of_google_landmarks() -> None:
     relevant = [[*range(100), *range(480, 500)]]
     query, gallery = scored(scores)
     found = evaluate_judged(query, gallery, relevant, k=100, similarity="dot")
-    assert found["average_precision_at_100"].mean() == 1.0
-    assert found["average_precision"].mean() < 0.9
+    assert found["mean_average_precision_at_100"].mean() == 1.0
+    assert found["mean_average_precision"].mean() < 0.9
 
 
 def test_equal_to_evaluate_where_labels_say_it() -> None:
@@ -132,7 +132,7 @@ def test_equal_to_evaluate_where_labels_say_it() -> None:
     for similarity in ("cosine", "dot", "euclidean"):
         one = evaluate_judged(query, gallery, relevant, k=7, similarity=similarity)
         other = metrics.evaluate(query, labels, gallery, gallery_labels, k=7, similarity=similarity)
-        for name in ("average_precision", "average_precision_at_7", "precision_at_7"):
+        for name in ("mean_average_precision", "mean_average_precision_at_7", "precision_at_7"):
             torch.testing.assert_close(one[name].values, other[f"{name}_level0"].values)
 
 
@@ -142,20 +142,22 @@ def test_perfect_and_worst() -> None:
     assert all(result.mean() == 1 for name, result in best.items() if name != "precision_at_5"
                and not name.startswith("precision_at_10"))  # fmt: skip
     tied = evaluate_judged(query, torch.zeros(3, 1, dtype=torch.float64), [[0]], similarity="dot")
-    assert tied["average_precision"].mean() == pytest.approx(1 / 3)  # ties count against the model
+    assert tied["mean_average_precision"].mean() == pytest.approx(
+        1 / 3
+    )  # ties count against the model
 
 
 def test_half_precision_and_one_item() -> None:
     found = evaluate_judged(torch.ones(2, 4).half(), torch.ones(1, 4).half(), [[0], []])
-    assert found["average_precision"].values.tolist() == [1, 0]
-    assert found["average_precision"].num_left_out == 1
+    assert found["mean_average_precision"].values.tolist() == [1, 0]
+    assert found["mean_average_precision"].num_left_out == 1
     assert all(math.isfinite(result.mean()) for result in found.values())
 
 
 def test_all_items_ignored_or_relevant() -> None:
     query, gallery = scored(np.array([[3.0, 2.0, 1.0]]))
     found = evaluate_judged(query, gallery, [[]], [[0, 1, 2]], similarity="dot")
-    assert found["average_precision"].num_left_out == 1
+    assert found["mean_average_precision"].num_left_out == 1
     found = evaluate_judged(query, gallery, [[0, 1, 2]], similarity="dot", k=3)
     assert set(found.mean().values()) == {1.0}
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pml_suprank import metrics
-from pml_suprank.metrics import key_sort, packed, streaming
+from pml_suprank.metrics.ranking import keys, packed, streaming
 from tests.metrics.test_evaluate import assert_equal_results, tree_labels
 from tests.reference import metrics as reference
 
@@ -39,7 +39,7 @@ def assert_as_loops(query, labels, gallery, gallery_labels, scores):
 
 @pytest.fixture(params=["radix", "sort"])
 def way(request, monkeypatch):
-    monkeypatch.setattr(key_sort, "radix_is_faster", lambda dtype: request.param == "radix")
+    monkeypatch.setattr(keys, "radix_is_faster", lambda dtype: request.param == "radix")
 
 
 FLOATS = st.floats(
@@ -62,7 +62,7 @@ def test_any_scores_rank_exactly(scores, levels, seed, radix):
     gallery = torch.tensor(scores, dtype=torch.float32)[:, None]
     query = torch.ones(1, 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(key_sort, "radix_is_faster", lambda dtype: radix)
+        patch.setattr(keys, "radix_is_faster", lambda dtype: radix)
         assert_as_loops(query, labels[:1], gallery, labels[1:], gallery.T.double())
 
 
@@ -95,22 +95,22 @@ def test_scores_too_close_to_zero_for_32_bits_take_64(monkeypatch, way):
 def test_both_sorts_agree(dtype, monkeypatch):
     rng = np.random.default_rng(0)
     info = np.iinfo(dtype)
-    keys = rng.integers(info.min, info.max, (5, 4001), dtype=dtype, endpoint=True)
-    keys[1] = rng.integers(-3, 4, 4001)
-    keys[2, :2] = info.min, info.max
-    wanted = np.sort(keys, axis=1) & 7
+    rows = rng.integers(info.min, info.max, (5, 4001), dtype=dtype, endpoint=True)
+    rows[1] = rng.integers(-3, 4, 4001)
+    rows[2, :2] = info.min, info.max
+    wanted = np.sort(rows, axis=1) & 7
     for radix in (True, False):
-        monkeypatch.setattr(key_sort, "radix_is_faster", lambda _, radix=radix: radix)
-        levels = np.empty(keys.shape, np.uint8)
-        key_sort.sorted_levels_of_keys(keys.copy(), 3, levels)
+        monkeypatch.setattr(keys, "radix_is_faster", lambda _, radix=radix: radix)
+        levels = np.empty(rows.shape, np.uint8)
+        keys.sorted_levels_of_keys(rows.copy(), 3, levels)
         assert np.array_equal(levels, wanted)
 
 
 def test_the_faster_sort_is_measured_once():
-    key_sort.radix_is_faster.cache_clear()
-    assert key_sort.radix_is_faster("int32") in (True, False)
-    key_sort.radix_is_faster("int32")
-    assert key_sort.radix_is_faster.cache_info().hits == 1
+    keys.radix_is_faster.cache_clear()
+    assert keys.radix_is_faster("int32") in (True, False)
+    keys.radix_is_faster("int32")
+    assert keys.radix_is_faster.cache_info().hits == 1
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -142,7 +142,7 @@ def test_copies_in_the_gallery_tie(way):
         ranked = reference.ranking(row.tolist(), shared)
         for column in range(3):
             wanted = reference.average_precision(reference.hits(ranked, 3, column))
-            ours = result[f"average_precision_level{column}"].values[index]
+            ours = result[f"mean_average_precision_level{column}"].values[index]
             assert float(ours) == pytest.approx(wanted, rel=1e-12)
 
 

@@ -10,8 +10,9 @@ from pytorch_metric_learning.utils import accuracy_calculator as pml
 from pml_suprank import metrics
 from pml_suprank.accuracy_calculator import AccuracyCalculator
 from pml_suprank.decomposability import decomposability_gap
-from pml_suprank.metrics import neighbours, resolution, scores, streaming
-from pml_suprank.metrics.precise import PreciseScorer, products_are_exact
+from pml_suprank.metrics import neighbours
+from pml_suprank.metrics.ranking import levels, scores, streaming
+from pml_suprank.metrics.ranking.precise import PreciseScorer, products_are_exact
 from tests.metrics.test_evaluate import assert_equal_results
 
 SIMILARITIES = ("euclidean", "cosine", "dot")
@@ -69,7 +70,7 @@ class TestHard:
         points = HARD[kind]()
         result = metrics.evaluate(points, LABELS, similarity=similarity)
         for level in (0, 1):
-            found = result[f"average_precision_level{level}"].values
+            found = result[f"mean_average_precision_level{level}"].values
             wanted = exact_ap(points, similarity, level)
             # float32 alone is off by up to .1 in the mean
             assert abs(found.numpy().mean() - wanted.mean()) < 2e-5
@@ -77,7 +78,7 @@ class TestHard:
 
     def test_in_float64(self, kind, similarity):
         points = HARD[kind]()
-        found = metrics.average_precision(points.double(), LABELS, similarity=similarity)
+        found = metrics.mean_average_precision(points.double(), LABELS, similarity=similarity)
         np.testing.assert_allclose(found.values, exact_ap(points, similarity), atol=1e-4)
 
     def test_calculator(self, kind, similarity):
@@ -106,9 +107,9 @@ class TestHard:
             points,
             relevant,
             [[query] for query in range(len(points))],
-            metrics="average_precision",
+            metrics="mean_average_precision",
             similarity=similarity,
-        )["average_precision"]
+        )["mean_average_precision"]
         wanted = exact_ap(points, similarity)
         assert abs(found.mean() - wanted.mean()) < 2e-5
         np.testing.assert_allclose(found.values, wanted, atol=5e-3)
@@ -116,7 +117,7 @@ class TestHard:
     def test_decomposability(self, kind, similarity):
         points = HARD[kind]()
         result = decomposability_gap(
-            points, LABELS, [range(150)], "average_precision", similarity=similarity
+            points, LABELS, [range(150)], "mean_average_precision", similarity=similarity
         )
         assert abs(result.whole - exact_ap(points, similarity).mean()) < 2e-5
 
@@ -189,7 +190,7 @@ class TestWhatIsRankedAgain:
 
     def test_same_levels_need_no_order(self, plans):
         collapsed = torch.eye(24)[LABELS[:, 0]] + 1e-8 * torch.randn(300, 24)
-        metrics.average_precision(
+        metrics.mean_average_precision(
             collapsed + 0.01 * torch.randn(20, 24)[LABELS[:, 0]], LABELS[:, 0]
         )
         assert sum(plans) < 1.05 * 300
@@ -213,7 +214,7 @@ class TestWhatIsRankedAgain:
             LABELS[:50],
             points[order],
             LABELS[order],
-            query_indices=order.argsort()[:50],
+            self_indices=order.argsort()[:50],
         )
         assert_equal_results(first, moved)
         for name in first:
@@ -290,7 +291,7 @@ def test_products_are_exact():
 
 def test_boundaries_cover_every_place():
     for length in (1, 2, 3, 17, 1000):
-        places = resolution.boundaries(length)
+        places = levels.boundaries(length)
         assert places[0] == 0
         assert places[-1] == length - 1
         assert all(

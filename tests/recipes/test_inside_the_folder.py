@@ -11,7 +11,7 @@ from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.labelled_search import evaluate_embeddings
 from pml_suprank.recipes.metric_tables import per_query
 from pml_suprank.recipes.pages.results_page import Query, render_results
-from pml_suprank.recipes.pages.sheets import file_thumbnail, no_image, tile
+from pml_suprank.recipes.pages.thumbnails import file_thumbnail, no_image, tile
 
 
 @pytest.fixture

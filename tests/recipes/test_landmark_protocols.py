@@ -119,13 +119,13 @@ def gldv2(tmp_path: Path) -> list[str]:
 def test_gldv2(gldv2: list[str], tmp_path: Path) -> None:
     assert suprank(gldv2) == 0
     found = json.loads((tmp_path / "out/metrics.json").read_text())
-    assert found["public"]["average_precision_at_100"] == {
+    assert found["public"]["mean_average_precision_at_100"] == {
         "mean": 1.0,
         "num_valid": 1,
         "num_left_out": 1,
     }
-    assert found["private"]["average_precision_at_100"]["mean"] == pytest.approx(1 / 3)
-    assert found["all"]["average_precision_at_100"]["mean"] == pytest.approx(2 / 3)
+    assert found["private"]["mean_average_precision_at_100"]["mean"] == pytest.approx(1 / 3)
+    assert found["all"]["mean_average_precision_at_100"]["mean"] == pytest.approx(2 / 3)
     # q0 of landmark a: a, b (same label), c, d; q2 of landmark c: a, b, c, d
     assert set(found["hierarchy"]) == {"hierarchical_average_precision", "ndcg", "asi"}
     log3 = 1.584962500721156  # of base 2
@@ -149,9 +149,9 @@ def test_landmarks_of_train_and_index_are_never_the_same() -> None:
     for side in ("train", "index"):
         names = ((f"{side}:1",), ("church",))
         sets.append(EmbeddingSet(torch.eye(2), labels, None, ("landmark", "label"), names))
-    found = evaluate_labels(*sets, names=("average_precision",), progress=False)
-    assert found["average_precision_level0"].num_valid == 0
-    assert found["average_precision_level1"].num_valid == 2
+    found = evaluate_labels(*sets, names=("mean_average_precision",), progress=False)
+    assert found["mean_average_precision_level0"].num_valid == 0
+    assert found["mean_average_precision_level1"].num_valid == 2
 
 
 def test_gldv2_without_labels(gldv2: list[str], tmp_path: Path, capsys) -> None:

@@ -100,12 +100,12 @@ def test_a_run_names_them(uneven: Path, tmp_path: Path, capsys: pytest.CaptureFi
     shown = capsys.readouterr().out
     assert "–         8         0  one node" in shown
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert found["average_precision_level1"]["mean"] is None
-    assert found["average_precision_level1"]["note"] == "same as level_0"
-    assert 0 < found["average_precision_level0"]["mean"] <= 1
+    assert found["mean_average_precision_level1"]["mean"] is None
+    assert found["mean_average_precision_level1"]["note"] == "same as level_0"
+    assert 0 < found["mean_average_precision_level0"]["mean"] <= 1
     header = (tmp_path / "out" / "queries.csv").read_text().splitlines()[0]
-    assert "average_precision_level0" in header
-    assert "average_precision_level1" not in header
+    assert "mean_average_precision_level0" in header
+    assert "mean_average_precision_level1" not in header
 
 
 def test_no_run_is_steered_by_one() -> None:
@@ -150,7 +150,7 @@ def test_tables_that_are_wrong_are_no_traceback(
     assert suprank([*command, "--data.options", "{}"]) == 2
     assert "data.options.levels: table needs this option" in capsys.readouterr().err
     assert suprank([*command, "--data.options", '{"levels": "breed"}']) == 2
-    assert "wanted a list of columns, finest first, got 'breed'" in capsys.readouterr().err
+    assert "data.options.levels: wanted a list, got 'breed'" in capsys.readouterr().err
 
 
 def test_queries_and_gallery_of_a_table_have_one_taxonomy(tmp_path: Path) -> None:

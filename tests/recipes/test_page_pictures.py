@@ -19,7 +19,7 @@ from pml_suprank.recipes.engine.encoder import Encoder
 from pml_suprank.recipes.labelled_search import evaluate_embeddings
 from pml_suprank.recipes.pages.results_page import Query, render_picture, render_results
 from pml_suprank.recipes.pages.review_page import render_uncertain
-from pml_suprank.recipes.pages.sheets import no_image, thumbnail, tile
+from pml_suprank.recipes.pages.thumbnails import no_image, thumbnail, tile
 from pml_suprank.recipes.pages.worst_page import render_worst
 
 

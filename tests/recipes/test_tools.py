@@ -107,7 +107,7 @@ def test_evaluate_writes_every_metric_and_every_query(
     for name in (
         "hierarchical_average_precision",
         "ndcg",
-        "average_precision_level1",
+        "mean_average_precision_level1",
         "recall_at_3_level0",
     ):
         assert written[name]["mean"] == pytest.approx(wanted[name].mean())
@@ -136,7 +136,7 @@ def test_evaluate_a_run(run: Path, tmp_path: Path) -> None:
     found = json.loads((tmp_path / "metrics.json").read_text())
     name = "hierarchical_average_precision"
     assert found[name]["mean"] == pytest.approx(stored[name], abs=1e-5)
-    assert found["average_precision_level1"]["mean"] == pytest.approx(
+    assert found["mean_average_precision_level1"]["mean"] == pytest.approx(
         stored["mean_average_precision_level1"], abs=1e-5
     )
 
@@ -164,7 +164,7 @@ def test_queries_and_gallery_are_matched_by_name() -> None:
 
 def test_queries_without_a_relative_are_counted() -> None:
     found = evaluate_embeddings(labelled([[0], [0], [1]], torch.eye(3)), progress=False)
-    metric = found.result["average_precision_level0"]
+    metric = found.result["mean_average_precision_level0"]
     assert (metric.num_valid, metric.num_left_out) == (2, 1)
 
 

@@ -2,6 +2,16 @@
 
 import math
 
+import numpy as np
+
+from tests.reference.retrieval import (
+    common_levels,
+    cosines,
+    mean_over_queries,
+    minus_distances,
+    related,
+)
+
 
 def rank(scores, item, among):
     return sum(scores[j] >= scores[item] for j in among)
@@ -16,7 +26,9 @@ def blackbox_ap(scores, positive, keep, lambda_val, margin):
     moved = [s - margin / 2 if i in chosen else s + margin / 2 for i, s in enumerate(scores)]
     before = {i: rank(moved, i, items) for i in items}
     within = {i: rank(moved, i, chosen) for i in chosen}
-    value = sum(within[i] / before[i] for i in chosen) / len(chosen)
+    ranked = [i in chosen for i in sorted(items, key=lambda i: (-moved[i], i in chosen))]
+    hits = [n for n, hit in enumerate(ranked, 1) if hit]
+    value = sum(k / n for k, n in enumerate(hits, 1)) / len(chosen)
     perturbed = list(moved)
     for i in chosen:
         loss_slope = within[i] / (len(chosen) * before[i] ** 2)
@@ -88,3 +100,119 @@ def triplets(scores, levels, keep, margins):
                     margin = margins[len(margins) - levels[a][p]]
                     result[a, p, n] = max(0.0, row[n] - row[p] + margin)
     return result
+
+
+def blackbox_loss(lambda_val, margin):
+    def query_loss(scores, common, keep, num_levels):
+        return 1 - blackbox_ap(scores, [c > 0 for c in common], keep, lambda_val, margin)[0]
+
+    return mean_over_queries(query_loss, level=0)
+
+
+def blackbox_slope(lambda_val, margin):
+    """Return the derivative by the scores, (B, N), that the paper puts in place of the one that is 0."""
+
+    def slope(batch, level=None):
+        scores, (common, _) = cosines(batch), common_levels(batch, level or 0)
+        found = related(common, batch.keep)
+        result = np.zeros((len(scores), len(scores[0])))
+        for q in found:
+            positive = [c > 0 for c in common[q]]
+            _, gradient = blackbox_ap(scores[q], positive, batch.keep[q], lambda_val, margin)
+            result[q] = -np.array(gradient) / len(found)
+        return result
+
+    return slope
+
+
+def soft_bin_loss(num_bins, low, high):
+    def query_loss(scores, common, keep, num_levels):
+        return 1 - soft_bin_ap(scores, [c > 0 for c in common], keep, num_bins, low, high)
+
+    return mean_over_queries(query_loss, level=0)
+
+
+def hmce_loss(temperature, constrained):
+    def reference(batch, level=None):
+        common, num_levels = common_levels(batch, level)
+        found = related(common, batch.keep)
+        weights = [math.exp(1 / (column + 1)) for column in range(num_levels)]
+        of_queries = hmce(cosines(batch), common, batch.keep, weights, temperature, constrained)
+        return sum(of_queries[q] for q in found) / max(1, len(found))
+
+    return reference
+
+
+def triplet_loss(margins):
+    def reference(batch, level=None):
+        common, num_levels = common_levels(batch, level)
+        hinges = triplets(minus_distances(batch), common, batch.keep, margins[:num_levels])
+        violated = [hinge for hinge in hinges.values() if hinge > 0]
+        return sum(violated) / max(1, len(violated))
+
+    return reference
+
+
+def calibration(pos_margin, neg_margin):
+    """Mean over the pairs beyond their threshold, of positives and of negatives; no query is its own pair."""
+
+    def reference(batch, level=None):
+        scores, (common, _) = cosines(batch), common_levels(batch, level or 0)
+        positive, negative = [], []
+        for q, row in enumerate(scores):
+            for i, score in enumerate(row):
+                if i == batch.own[q] or not batch.keep[q][i]:
+                    continue
+                if common[q][i]:
+                    positive.append(max(0.0, pos_margin - score))
+                else:
+                    negative.append(max(0.0, score - neg_margin))
+        means = [
+            sum(part) / max(1, sum(hinge > 0 for hinge in part)) for part in (positive, negative)
+        ]
+        return sum(means)
+
+    return reference
+
+
+def softmax_over_proxies(weight, temperature, level):
+    """Mean over the queries; ``weight`` names the parameter, (D, C)."""
+
+    def reference(batch, at=None):
+        proxies = np.asarray(batch.weights[weight]).T
+        proxies = proxies / np.linalg.norm(proxies, axis=1, keepdims=True)
+        column = level if at is None else at
+        total = 0.0
+        for point, row in zip(batch.queries, batch.rows, strict=True):
+            logits = [float(point @ proxy) / math.hypot(*point) / temperature for proxy in proxies]
+            total += math.log(sum(map(math.exp, logits))) - logits[row[column]]
+        return total / len(batch.rows)
+
+    return reference
+
+
+def fixed_level(reference):
+    """Return a reference that keeps its own level, whatever that of the rank loss beside it is."""
+    return lambda batch, level=None: reference(batch)
+
+
+def cross_scale(table, margins, scale):
+    """Mean over the queries; one proxy for every row of the table, (C, D)."""
+
+    def reference(batch, level=None):
+        proxies = np.asarray(batch.weights["W"])
+        proxies = proxies / np.linalg.norm(proxies, axis=1, keepdims=True)
+        total = 0.0
+        for point, row in zip(batch.queries, batch.rows, strict=True):
+            scores = [float(point @ proxy) / math.hypot(*point) for proxy in proxies]
+            own = scores[next(c for c, other in enumerate(table) if other[0] == row[0])]
+            for column, margin in enumerate(margins):
+                others = [
+                    score
+                    for score, other in zip(scores, table, strict=True)
+                    if other[column] != row[column]
+                ]
+                total += math.log1p(sum(math.exp(scale * (s - own + margin)) for s in others))
+        return total / len(batch.rows)
+
+    return reference

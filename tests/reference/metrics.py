@@ -119,14 +119,14 @@ def all_metrics(ranked, num_levels, depths, relevance):
         binary = hits(ranked, num_levels, column)
         end = f"_level{column}"
         values |= {
-            f"average_precision{end}": average_precision(binary),
+            f"mean_average_precision{end}": average_precision(binary),
             f"mean_average_precision_at_r{end}": mean_average_precision_at_r(binary),
             f"r_precision{end}": r_precision(binary),
             f"mean_reciprocal_rank{end}": mean_reciprocal_rank(binary),
         }
         for k in depths:
             values |= {
-                f"average_precision_at_{k}{end}": average_precision_at_k(binary, k),
+                f"mean_average_precision_at_{k}{end}": average_precision_at_k(binary, k),
                 f"precision_at_{k}{end}": precision_at_k(binary, k),
                 f"recall_at_{k}{end}": recall_at_k(binary, k),
             }

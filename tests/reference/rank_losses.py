@@ -26,7 +26,7 @@ def hrank_step(t, beta, gamma, leak):
 
 
 def comparator(family, t, own, other, step):
-    if family == "hard" or (family == "sup" and other >= own):
+    if family == "sup" and other >= own:
         return 1.0 if t >= 0 else 0.0
     if family == "smooth":
         return sigmoid(t, step.get("tau", 0.01))
@@ -45,6 +45,14 @@ def ranks(family, scores, levels, relevance, keep, hrank=None, **step):
     """Return {item: (rank, numerator)} of one query, for the kept items of level above 0."""
     result = {}
     items = [j for j in range(len(scores)) if keep[j]]
+    if (
+        family == "hard"
+    ):  # the metrics' rank: a place in the list, less relevant items first among equal scores
+        items.sort(key=lambda i: (-scores[i], levels[i], relevance[i]))
+        for place, i in enumerate(items):
+            above = sum(min(relevance[i], relevance[j]) for j in items[: place + 1])
+            result[i] = place + 1.0, float(above)
+        return {i: found for i, found in result.items() if levels[i]}
     for i in items:
         if levels[i] == 0:
             continue
@@ -84,13 +92,17 @@ def recall(family, scores, positive, keep, k, temperature, **kwargs):
     return total / len(k)
 
 
-def ndcg(family, scores, levels, keep, **kwargs):
-    gains = [2.0 ** levels[i] - 1 if keep[i] else 0.0 for i in range(len(scores))]
+def ndcg(family, scores, levels, gains, keep, **kwargs):
+    gains = [g if kept else 0.0 for g, kept in zip(gains, keep, strict=True)]
     ideal = sum(g / math.log2(2 + n) for n, g in enumerate(sorted(gains, reverse=True)))
     if ideal == 0:
         return 0.0
     found = ranks(family, scores, levels, gains, keep, **kwargs)
     return sum(gains[i] / math.log2(1 + rank) for i, (rank, _) in found.items()) / ideal
+
+
+def exponential_gain(levels, keep, num_levels):
+    return [2.0**level - 1 for level in levels]
 
 
 def population_relevance(levels, keep, num_levels, alpha=1.0):

@@ -4,14 +4,8 @@ Each module has ``why_not(request) -> str | None``, the reason why it cannot tak
 ``ranks(request) -> TargetRanks``.
 """
 
-from pml_suprank.functional._backends import blocked, dense, fast, fused
-from pml_suprank.functional._backends.request import (
-    LevelRelevance,
-    RankRequest,
-    Ranks,
-    TargetRanks,
-)
+from pml_suprank.functional._backends import blocked, definition, fast, fused
 
-__all__ = ["BACKENDS", "LevelRelevance", "RankRequest", "Ranks", "TargetRanks"]
+__all__ = ["BACKENDS"]
 
-BACKENDS = {"dense": dense, "blocked": blocked, "fast": fast, "fused": fused}
+BACKENDS = {"dense": definition, "blocked": blocked, "fast": fast, "fused": fused}

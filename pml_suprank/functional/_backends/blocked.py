@@ -5,8 +5,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from pml_suprank.functional._backends.operation import RankOperation
-from pml_suprank.functional._backends.request import RankRequest, TargetRanks, targets_of
+from pml_suprank.functional._backends.definition import (
+    RankOperation,
+    RankRequest,
+    TargetRanks,
+    targets_of,
+)
 from pml_suprank.functional._backends.sup_blocks import SupBlocks
 from pml_suprank.functional.steps import SupRank
 
@@ -28,8 +32,8 @@ def takes_few_passes(request: RankRequest) -> bool:
 
 def ranks(request: RankRequest) -> TargetRanks:
     """Rank every positive item."""
-    targets = targets_of(request.levels)
-    operation = SupBlocks if takes_few_passes(request) and len(targets[0]) else _BlockedRanks
+    targets = targets_of(request.common_levels)
+    operation = SupBlocks if takes_few_passes(request) else _BlockedRanks
     return operation(request, targets).ranks()
 
 
@@ -40,8 +44,8 @@ class _Block:
         self.query, self.item = query, item
         self.rows = torch.arange(len(query), device=query.device)
         self.t = request.scores[query] - request.scores[query, item].unsqueeze(1)
-        levels = request.levels[query]
-        own_level = request.levels[query, item].unsqueeze(1)
+        levels = request.common_levels[query]
+        own_level = request.common_levels[query, item].unsqueeze(1)
         self.lower, self.higher = levels < own_level, levels > own_level
         self.outside = levels < 0 if request.masked else None
 

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pml_suprank.functional._backends.fast.chunk import SortedChunk
-from pml_suprank.functional._backends.operation import RankOperation
-from pml_suprank.functional._backends.request import LevelRelevance, RankRequest
+from pml_suprank.functional._backends.chunk import SortedChunk
+from pml_suprank.functional._backends.definition import RankOperation, RankRequest
 from pml_suprank.functional._backends.workers import run_all
 from pml_suprank.functional.steps import SupRank
+from pml_suprank.relevance import LevelRelevance
 
 BLOCK_ELEMENTS = 1 << 17
 """Comparisons held at once in a thread (measured: threads wait for each other over smaller ones)."""
@@ -46,7 +46,7 @@ class SupBlocks(RankOperation):
         assert isinstance(step, SupRank)
         num_items = scores.shape[1]
         self.own = own = scores[query, item]
-        self.level = level = request.levels[query, item].long()
+        self.level = level = request.common_levels[query, item].long()
         saved = self.needs_gradient and len(query) * num_items <= SAVED_ELEMENTS
         self.runs = _runs(query, *scores.shape)
 
@@ -139,7 +139,7 @@ def _blocks(targets: slice, num_items: int) -> list[slice]:
 
 def _competitors(scores: Tensor, request: RankRequest, run: _Run) -> Tensor:
     """Return (R L, N) scores of the items below levels 1, 2, ... of each query, minus infinity elsewhere."""
-    levels = request.levels[run.rows].unsqueeze(1)
+    levels = request.common_levels[run.rows].unsqueeze(1)
     each = torch.arange(1, request.num_levels + 1, dtype=levels.dtype, device=levels.device)
     not_lower = levels >= each.unsqueeze(1)
     if request.masked:
@@ -180,7 +180,7 @@ def _count(request: RankRequest, run: _Run, query: Tensor, item: Tensor) -> tupl
     The counts (T, L) are those of the items of level 1, 2, ... and up that are not behind.
     """
     scores = request.scores[run.rows]
-    chunk = SortedChunk(scores, request.levels[run.rows], request.num_levels, request.masked)
+    chunk = SortedChunk(scores, request.common_levels[run.rows], request.num_levels, request.masked)
     dtype = scores.dtype
     steps = scores.new_zeros(len(chunk.position))
     counts = scores.new_zeros(scores.numel(), request.num_levels)

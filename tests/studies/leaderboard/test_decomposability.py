@@ -67,7 +67,7 @@ def test_another_constant_is_another_file(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("loss", "metric"),
-    [("SupAP", "average_precision"), ("SupHAP", "hierarchical_average_precision")],
+    [("SupAP", "mean_average_precision"), ("SupHAP", "hierarchical_average_precision")],
 )
 def test_the_gap_is_that_of_the_library(tmp_path, loss, metric):
     train, test = features(), features(1)

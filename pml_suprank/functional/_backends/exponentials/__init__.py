@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pml_suprank.functional._backends.definition import RankOperation, RankRequest, targets_of
 from pml_suprank.functional._backends.exponentials.comparators import (
     numerator_comparator,
     rank_comparator,
@@ -19,8 +20,6 @@ from pml_suprank.functional._backends.exponentials.sums import (
     sorted_rows,
     sums_of_targets,
 )
-from pml_suprank.functional._backends.operation import RankOperation
-from pml_suprank.functional._backends.request import RankRequest, targets_of
 from pml_suprank.functional.steps import HardRank, SmoothRank, SupRank
 
 CHUNK_ITEMS = 1 << 27
@@ -36,7 +35,7 @@ class ExponentialRanks(RankOperation):
     """
 
     def __init__(self, request: RankRequest, relevance: Tensor | None) -> None:
-        super().__init__(request, targets_of(request.levels, request.num_targets))
+        super().__init__(request, targets_of(request.common_levels, request.num_targets))
         surrogate = request.surrogate
         assert isinstance(surrogate, HardRank | SmoothRank | SupRank)
         self.comparators = [rank_comparator(surrogate)]
@@ -92,7 +91,7 @@ class ExponentialRanks(RankOperation):
         return (self.query[part] - rows.start) * num_items + self.item[part]
 
     def _sorted(self, scores: Tensor, rows: slice, order: Tensor | None = None) -> SortedRows:
-        scores, levels = scores[rows], self.request.levels[rows]
+        scores, levels = scores[rows], self.request.common_levels[rows]
         if self.request.masked:  # they count for nothing, but infinite distances would
             scores = scores.masked_fill(levels < 0, 0.0)
         relevance = None if self.relevance is None else self.relevance[rows]

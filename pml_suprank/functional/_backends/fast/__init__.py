@@ -13,18 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pml_suprank.functional._backends import blocked, fused
+from pml_suprank.functional._backends import fused
+from pml_suprank.functional._backends.chunk import Chunk, SortedChunk
+from pml_suprank.functional._backends.definition import RankOperation, RankRequest, TargetRanks
 from pml_suprank.functional._backends.exponentials import ExponentialRanks
-from pml_suprank.functional._backends.fast.chunk import Chunk, SortedChunk
 from pml_suprank.functional._backends.fast.grid import MAX_CELLS, Grid, num_cells
 from pml_suprank.functional._backends.fast.hrank import HigherCompetitors, step_numerator
-from pml_suprank.functional._backends.fast.ordering import where_true
 from pml_suprank.functional._backends.fast.smooth import SigmoidSums
 from pml_suprank.functional._backends.fast.sup import LowerCompetitors
-from pml_suprank.functional._backends.operation import RankOperation
-from pml_suprank.functional._backends.request import LevelRelevance, RankRequest, TargetRanks
+from pml_suprank.functional._backends.ordering import where_true
 from pml_suprank.functional._backends.workers import run_all
 from pml_suprank.functional.steps import HardRank, SmoothRank, SupRank
+from pml_suprank.relevance import LevelRelevance
 
 CHUNK_ITEMS = 1 << 17
 """Items of a chunk of queries on the CPU (measured: less is overhead, more leaves the cache)."""
@@ -49,18 +49,16 @@ def why_not(request: RankRequest) -> str | None:
             )
     if isinstance(request.relevance, Tensor):
         table = _highest_of_levels(request.relevance, request)
-        of_items = table.gather(1, request.levels.clamp(min=0).long())
-        if not torch.equal(of_items, request.relevance.where(request.levels > 0, 0.0)):
+        of_items = table.gather(1, request.common_levels.clamp(min=0).long())
+        if not torch.equal(of_items, request.relevance.where(request.common_levels > 0, 0.0)):
             return "relevance differs between items of one query and level"
     return None
 
 
 def ranks(request: RankRequest) -> TargetRanks:
     """Rank every positive item."""
-    if request.num_targets == 0:
-        return blocked.ranks(request)
     if _has_kernels(request):
-        return ExponentialRanks(request, level_relevance(request)).ranks()
+        return ExponentialRanks(request, relevance_by_level(request)).ranks()
     return _FastRanks(request).ranks()
 
 
@@ -72,7 +70,7 @@ def _has_kernels(request: RankRequest) -> bool:
     return fused.why_not(request) is None
 
 
-def level_relevance(request: RankRequest) -> Tensor | None:
+def relevance_by_level(request: RankRequest) -> Tensor | None:
     """Return the relevance of each level, (B, L + 1), or None where none is asked for."""
     if request.relevance is None:
         return None
@@ -83,7 +81,7 @@ def level_relevance(request: RankRequest) -> Tensor | None:
 
 def _highest_of_levels(relevance: Tensor, request: RankRequest) -> Tensor:
     highest = [
-        relevance.masked_fill(request.levels != level, 0.0).amax(dim=1)
+        relevance.masked_fill(request.common_levels != level, 0.0).amax(dim=1)
         for level in range(1, request.num_levels + 1)
     ]
     return torch.stack([torch.zeros_like(highest[0]), *highest], dim=1)
@@ -94,7 +92,7 @@ class _Terms:
 
     def __init__(self, request: RankRequest, table: Tensor | None, rows: slice) -> None:
         self.surrogate = surrogate = request.surrogate
-        data = request.scores[rows], request.levels[rows], request.num_levels, request.masked
+        data = request.scores[rows], request.common_levels[rows], request.num_levels, request.masked
         self.pair_weight = None
         if table is not None:
             self.pair_weight = torch.minimum(table[rows, 1:].unsqueeze(2), table[rows].unsqueeze(1))
@@ -172,7 +170,7 @@ class _FastRanks(RankOperation):
     def value(self, scores: Tensor) -> tuple[Tensor, ...]:
         """Return the ranks."""
         request = self.plain_request(scores)
-        table = level_relevance(request)
+        table = relevance_by_level(request)
         with_slope = self.needs_gradient and request.surrogate.rank_has_gradient
         dtype, num_items = scores.dtype, scores.shape[1]
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pml_suprank.functional._backends.fast.chunk import SortedChunk
+from pml_suprank.functional._backends.chunk import SortedChunk
 from pml_suprank.functional.steps import HRankStep
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pml_suprank.functional._backends.fast.chunk import Chunk
+from pml_suprank.functional._backends.chunk import Chunk
 from pml_suprank.functional._backends.fast.grid import (
     Grid,
     convolve,

@@ -7,7 +7,7 @@ later cells than the one that delta ends in comes from the grid; in that cell fr
 import torch
 from torch import Tensor
 
-from pml_suprank.functional._backends.fast.chunk import Counts, SortedChunk
+from pml_suprank.functional._backends.chunk import Counts, SortedChunk
 from pml_suprank.functional._backends.fast.grid import (
     CELL,
     ORDER,

@@ -5,28 +5,22 @@ Triton's, which comes with torch's builds for CUDA; without a GPU its interprete
 float64 are compared in float64, which few cards are quick at.
 """
 
-import functools
-import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from pml_suprank.functional._backends.fused.operator import (
-    form_of,
-    fused_ranks,
-    fused_ranks_backward,
-    step_of,
-)
-from pml_suprank.functional._backends.operation import RankOperation
-from pml_suprank.functional._backends.request import (
-    LevelRelevance,
+from pml_suprank.functional._backends.definition import (
+    RankOperation,
     RankRequest,
     TargetRanks,
     targets_of,
 )
+from pml_suprank.functional._backends.fused.form import form_of, step_of
+from pml_suprank.functional._backends.fused.operator import fused_ranks, fused_ranks_backward
+from pml_suprank.functional.devices import why_no_kernels
 from pml_suprank.functional.steps import HardRank, SmoothRank, SupRank
+from pml_suprank.relevance import LevelRelevance
 
 _KNOWN = (HardRank, SmoothRank, SupRank)
 
@@ -36,29 +30,12 @@ def why_not(request: RankRequest) -> str | None:
     kind = type(request.surrogate)
     if kind not in _KNOWN:
         return f"it knows HardRank, SmoothRank and SupRank, not {kind.__name__}"
-    return _why_not_on(request.scores.device)
-
-
-@functools.cache
-def _why_not_on(device: torch.device) -> str | None:
-    if importlib.util.find_spec("triton") is None:
-        return "it needs Triton, which is not installed"
-    try:
-        from pml_suprank.functional._backends.fused import kernels
-
-        if device.type != "cuda" and not kernels.INTERPRETED:
-            return f"it needs scores on a CUDA device, got them on {device}"
-        flag = torch.zeros(1, device=device)
-        with torch.cuda.device_of(flag):
-            kernels.nothing[(1,)](flag)
-    except Exception as error:  # of whatever kind: no compiler, an old driver, an old card
-        return f"Triton cannot build its kernels for {device}: {error!r}"
-    return None
+    return why_no_kernels(request.scores.device)
 
 
 def ranks(request: RankRequest) -> TargetRanks:
     """Rank every positive item."""
-    return _FusedRanks(request, targets_of(request.levels, request.num_targets)).ranks()
+    return _FusedRanks(request, targets_of(request.common_levels, request.num_targets)).ranks()
 
 
 class _FusedRanks(RankOperation):
@@ -72,7 +49,7 @@ class _FusedRanks(RankOperation):
         if isinstance(relevance, LevelRelevance):
             relevance = relevance.table.to(scores.dtype)
         self.form, self.step = form_of(surrogate, by_level=by_level), step_of(surrogate)
-        self.levels = self.request.levels.contiguous()
+        self.levels = self.request.common_levels.contiguous()
         self.relevance = None if relevance is None else relevance.contiguous()
         rank, hrank, *self.slopes = fused_ranks(scores.detach(), *self._rest())
         return self.results(rank, None if relevance is None else hrank)

@@ -8,7 +8,7 @@ A target itself counts as one step: it is level with itself, so that the step gi
 relevance in the numerator. What is not in the retrieval set has level -1, as has what is beyond the last item, and
 is taken to be far behind every target, where every comparator is 0.
 
-``step`` holds the numbers of the surrogate, see ``operator.step_of``. It is memory, not constants, so that a
+``step`` holds the numbers of the surrogate, see ``form.step_of``. It is memory, not constants, so that a
 temperature that changes while training compiles nothing anew.
 """
 

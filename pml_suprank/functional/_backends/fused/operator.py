@@ -4,72 +4,15 @@ Nothing here imports Triton before a kernel is to run.
 """
 
 import functools
-import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pml_suprank.functional.steps import HardRank, SmoothRank, SupRank
+from pml_suprank.functional._backends.fused.form import BLOCKS, RUN, WARPS, ceil_div, splits_of
 
-__all__ = ["Form", "form_of", "fused_ranks", "fused_ranks_backward", "splits_of", "step_of"]
-
-BLOCKS = {"BT": 16, "BN": 128}
-"""Targets and items of a block: the best of several shapes on an H100, the others lost 2 to 20 %."""
-PROGRAMS = 2048
-"""Few targets share their items out among about so many programs."""
-RUN = 8
-"""Blocks of items whose sums stay in the dtype of the scores."""
-WARPS = 8
-"""Of a program that ranks: as few instructions as with 4, half the registers of a thread."""
-BLOCKS_OF_SPLIT = 4
-"""A program gets at least so many blocks of items, if there are as many."""
-
-_NEVER = torch.finfo(torch.float32).max
-_LOG2_E = math.log2(math.e)
-
-
-class Form(NamedTuple):
-    """What makes another kernel."""
-
-    smooth: bool
-    """Whether the rank has a smooth part; else all are steps."""
-    every: bool
-    """Whether every competitor is smooth; else those of a lower level, and of a higher one for the numerator."""
-    smooth_numerator: bool
-    """Whether the numerator is smooth; else it counts steps."""
-    by_level: bool
-    """Whether the relevance is a table over levels; else it is one of items."""
-
-
-def form_of(surrogate: HardRank | SmoothRank | SupRank, *, by_level: bool) -> Form:
-    """Return which kernel a surrogate needs."""
-    smooth, every = surrogate.rank_has_gradient, isinstance(surrogate, SmoothRank)
-    return Form(smooth, every, surrogate.hrank_has_gradient, by_level)
-
-
-def step_of(surrogate: HardRank | SmoothRank | SupRank) -> list[float]:
-    """Return the numbers that the kernels read.
-
-    They are log2(e) / tau, rho, delta, start, offset, rho tau and 1 / tau; beta, gamma, leak of the numerator; and
-    a difference at which every comparator is 0.
-    """
-    if isinstance(surrogate, HardRank):
-        return [*[0.0] * 10, -1.0]
-    tau = max(surrogate.tau, 1e-30)  # in float32
-    if isinstance(surrogate, SmoothRank):
-        return [_LOG2_E / tau, *[0.0] * 5, 1 / tau, *[0.0] * 3, -100 * tau]
-    # without a delta the line begins at 0; without a line delta is out of reach
-    rho, delta = surrogate.rho, surrogate.delta or 0.0
-    line = [rho, delta, surrogate.start, surrogate.value_at_delta, rho * tau]
-    if rho == -1:
-        line = [0.0, _NEVER, 0.0, 0.0, 0.0]
-    numerator = [0.0, 0.0, 0.0]
-    if surrogate.hrank is not None:
-        beta, gamma, leak = surrogate.hrank.beta, surrogate.hrank.gamma, surrogate.hrank.leak
-        numerator = [0.0, 1.0, leak] if gamma > 1 else [beta, gamma, leak]
-    return [_LOG2_E / tau, *line, 1 / tau, *numerator, -100 * tau]
+__all__ = ["fused_ranks", "fused_ranks_backward"]
 
 
 @functools.lru_cache(maxsize=32)
@@ -77,18 +20,6 @@ def _on_device(step: tuple[float, ...], dtype: torch.dtype, device: torch.device
     """Return the numbers of a step where the kernels read them; a copy waits for the device, so it is kept."""
     with torch.inference_mode(False):
         return torch.tensor(step, dtype=dtype, device=device)
-
-
-def splits_of(num_targets: int, num_items: int) -> tuple[int, int]:
-    """Return in how many splits the items of ``num_targets`` targets are taken, and the items of a split."""
-    blocks = max(1, _ceil(num_targets, BLOCKS["BT"]))
-    splits = min(_ceil(PROGRAMS, blocks), _ceil(num_items, BLOCKS_OF_SPLIT * BLOCKS["BN"]))
-    per_split = _ceil(_ceil(num_items, max(1, splits)), BLOCKS["BN"]) * BLOCKS["BN"]
-    return _ceil(num_items, per_split), per_split
-
-
-def _ceil(number: int, size: int) -> int:
-    return -(-number // size)
 
 
 _INPUTS = (
@@ -137,7 +68,7 @@ def fused_ranks(
     dtype = scores.dtype if splits == 1 else torch.float64
     sums = _empty(scores, needed, splits * num_targets, dtype)
     with torch.cuda.device_of(scores):
-        kernels.rank_targets[_ceil(num_targets, BLOCKS["BT"]), splits](
+        kernels.rank_targets[ceil_div(num_targets, BLOCKS["BT"]), splits](
             scores,
             levels,
             scores if relevance is None else relevance.contiguous(),
@@ -244,7 +175,7 @@ def fused_ranks_backward(
         at = query * relevance.shape[1] + level_of_target if by_level else place
         relevance_of_target = relevance.view(-1)[at]
     gradient = torch.empty_like(scores)
-    item_blocks = _ceil(num_items, BLOCKS["BN"])
+    item_blocks = ceil_div(num_items, BLOCKS["BN"])
     with torch.cuda.device_of(scores):
         # dimension 0 alone takes more than 65,535 programs
         kernels.pull_items[(num_queries * item_blocks,)](

@@ -1,0 +1,1 @@
+"""How rankings are made: scores, keys, sorts and kernels, in blocks, threads and processes."""
