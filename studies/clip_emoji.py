@@ -1,7 +1,7 @@
 """Fine-tune an OpenCLIP model for hierarchical retrieval of emoji, by image and by text.
 
     python -m studies.clip_emoji --output runs/clip_emoji --seeds 0 1 2
-    python -m studies.clip_emoji --output runs/clip_b32 --name ViT-B-32 --weights hub:laion2b_s34b_b79k
+    python -m studies.clip_emoji --output runs/clip_b32 --name ViT-B-32 --weights hub:laion2b_s34b_b79k --text-lr 1e-5
 
 The captions are the names of the emoji; half of the emoji of every subgroup are held out. Each seed has three runs:
 the model is first trained contrastively on images and captions; then, from the same weights and for as many epochs
