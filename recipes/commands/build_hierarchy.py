@@ -1,6 +1,6 @@
 """Build a hierarchy from class names, or from images where a class has no name, with a person's eye on it.
 
-    suprank build-hierarchy names work classes.csv --name-column supercategory
+    suprank build-hierarchy names work names.txt
     suprank build-hierarchy propose work --levels subgroup=100 group=10 --encoder sentences
     suprank build-hierarchy review work
     suprank build-hierarchy classify work images.csv --root photos --encoder open_clip:ViT-B-32:hub:laion2b_s34b_b79k
@@ -41,15 +41,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         return own.add_argument
 
     add = step("names", "a name for every class where one is known", _names)
-    add("classes", type=Path, help="CSV file, a row for each class")
+    add("classes", type=Path, help="CSV file, a row for each class; or a list, a name in a line")
     add("--class-column", default="class_id", help="column of class ids (class_id)")
     add("--name-column", default="name", help="column of names, empty where unknown (name)")
 
     add = step("propose", "group the names, for a person to review", _propose)
-    add("--levels", nargs="+", required=True, help="name=number of groups, finest first")
+    add(
+        "--levels",
+        nargs="+",
+        required=True,
+        help="name=number of groups, finest first; name=auto or name=4-12 chooses by silhouette",
+    )
     add("--encoder", required=True, help="of the names, see suprank build-hierarchy --help")
     _add_prompts(add)
-    add("--linkage", choices=LINKAGES, default="ward", help="of the clustering (ward)")
+    add("--linkage", choices=LINKAGES, help="of the clustering (sentences: average; else ward)")
+    add("--variance", type=float, help="share kept in the main directions (sentences: 0.5; else 1)")
     add("--overwrite", action="store_true", help="replace an edited review.csv")
 
     step("review", "check and apply the edited review.csv", _review)
@@ -80,6 +86,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--given", type=Path, help="CSV file of known labels to compare with: class_id, levels")
     add("--queries", type=Path, help="CSV file of queries: id, images")
     add("--gallery", type=Path, help="CSV file of the gallery: id, landmark_id")
+    add("--landmarks", action="store_true", help="write a file in the columns of H-GLDv2, too")
 
 
 def _add_prompts(add: Callable[..., argparse.Action]) -> None:
@@ -116,6 +123,7 @@ def _propose(options: argparse.Namespace, work: "WorkFolder") -> str:
         options.encoder,
         options.prompts,
         options.linkage,
+        variance=options.variance,
         device=_device(options),
         overwrite=options.overwrite,
     )
@@ -164,6 +172,7 @@ def _write(options: argparse.Namespace, work: "WorkFolder") -> str:
         given=options.given,
         queries=options.queries,
         gallery=options.gallery,
+        landmarks=options.landmarks,
     )
 
 

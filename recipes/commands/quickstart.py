@@ -16,6 +16,7 @@ from pml_suprank.recipes.choices import EMOJI_LEVELS
 from pml_suprank.recipes.command_line.command import Command
 from pml_suprank.recipes.command_line.options import at_least, positive
 from pml_suprank.recipes.command_line.runs import SettingsParser, told_interrupted
+from pml_suprank.recipes.published.quickstart import QUICKSTART
 
 __all__ = ["main"]
 
@@ -73,6 +74,8 @@ def _settings(options: argparse.Namespace) -> list[str]:
     values: dict[str, Any] = {}
     if options.loss is not None:
         values["loss.name"] = _class_of_loss(options.loss)
+        if values["loss.name"] != QUICKSTART["loss"]["name"]:
+            values["loss.options"] = "{}"  # another loss has other options
     if options.level is not None:
         values["loss.options.level"] = EMOJI_LEVELS.index(options.level)
     for name, keys in _KEYS.items():

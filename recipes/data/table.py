@@ -16,6 +16,7 @@ from pml_suprank.recipes.data.duplicates import check_policy
 from pml_suprank.recipes.data.file_check import missing_files
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.layout import PathLike, need, read_rows
+from pml_suprank.recipes.data.named_classes import find_places
 from pml_suprank.recipes.data.paths import outside
 
 __all__ = ["load_table"]
@@ -29,6 +30,7 @@ def load_table(
     *,
     table: str = "images.csv",
     levels: Sequence[str],
+    hierarchy: PathLike | None = None,
     path_column: str = "path",
     split_column: str = "split",
     caption_column: str | None = None,
@@ -49,6 +51,8 @@ def load_table(
         table: the file, below ``root`` or absolute; ".parquet" and ".pq" are read by pandas.
         levels: the columns with the classes, finest first. Empty cells (in Parquet: nulls) at
             the finest levels make a short branch. Whole numbers and text are both names.
+        hierarchy: CSV file with the groups of the classes, as ``suprank build-hierarchy`` writes it. Then ``levels`` is
+            the one column of the class names (or ids), and the level names are those of the file.
         path_column: the column of the image files.
         split_column: the column of the splits; read only if ``split`` is given.
         caption_column: the column of texts that say what the images show; None for none.
@@ -69,9 +73,10 @@ def load_table(
 
     Raises:
         FileNotFoundError: no table, or images are missing; names the rows.
-        ValueError: no levels, images outside of ``root``, a missing column, no row of the split, a row of another
-            length, an empty cell above a filled one, levels in reversed order, a file that is listed twice, or a
-            number that is not whole; names file and row.
+        HierarchyError: a class that ``hierarchy`` does not have.
+        ValueError: no levels, several with ``hierarchy``, images outside of ``root``, a missing column, no row of the
+            split, a row of another length, an empty cell above a filled one, levels in reversed order, a file that is
+            listed twice, or a number that is not whole; names file and row.
         ImportError: Parquet without pandas and pyarrow.
     """
     if not levels:
@@ -82,6 +87,10 @@ def load_table(
         raise ValueError(f"levels: wanted different columns, got {list(levels)}")
     if links not in LINKS:
         raise ValueError(f"links: wanted one of {', '.join(map(repr, LINKS))}, got {links!r}")
+    if hierarchy is not None and len(levels) > 1:
+        raise ValueError(
+            f"levels: wanted one column with hierarchy, that of the class names, got {list(levels)}"
+        )
     check_policy(duplicates)
     file = need(root, table)
     columns = [path_column, *levels, *([caption_column] if caption_column else [])]
@@ -109,7 +118,12 @@ def load_table(
             f"{file}: wanted at least one image of the split, got none of {split!r} in {split_column!r}, which has "
             f"{', '.join(map(repr, list(splits)[:5]))}"
         )
-    if not repeated_names:
+    if hierarchy is not None:
+        labels = [row.chain[-1] for row in rows]
+        places = find_places(hierarchy, labels, all_classes=split is None)
+        rows = [row._replace(chain=places.chains[row.chain[-1]]) for row in rows]
+        levels = places.level_names
+    elif not repeated_names:
         check_order(
             list(dict.fromkeys(row.chain for row in rows)),
             list(levels),

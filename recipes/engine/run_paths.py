@@ -10,12 +10,12 @@ from pml_suprank.recipes.engine.settings import DataSettings, Settings
 
 __all__ = ["at_root", "below", "check_root", "placed", "resolved", "same_but_root", "split_root"]
 
-_PATH_OPTIONS = ("taxonomy",)
+_PATH_OPTIONS = ("taxonomy", "hierarchy")
 """Options of loaders that are files; others, such as the table, lie below the root."""
 
 
 def resolved(settings: Settings, base: str | os.PathLike[str] = "") -> Settings:
-    """Settings whose paths are absolute: folder of the images, weights, taxonomy.
+    """Settings whose paths are absolute: folder of the images, weights, taxonomy or hierarchy.
 
     Args:
         settings: of a run.

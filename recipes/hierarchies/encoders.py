@@ -14,15 +14,27 @@ from pml_suprank.recipes.choices import ENCODERS
 from pml_suprank.recipes.engine.encoder import Encoder, build_model, load_encoder, model_transforms
 from pml_suprank.recipes.engine.settings import ModelSettings
 from pml_suprank.recipes.files import write_atomic
+from pml_suprank.recipes.hierarchies.names import spoken
 
 __all__ = [
     "EncoderError",
     "clip_encoder",
     "encode_names",
     "files_of",
+    "prompts_of",
     "read_features",
     "write_features",
 ]
+
+PROMPTS = {
+    "sentences": (
+        "{}, and others of its kind",
+        "other kinds of {}",
+        "{} and others of the same kind",
+    )
+}
+"""Texts around the name for encoders of sentences, to which a word alone is an unusual text; chosen by measurement
+(``studies/grouping_names.py``)."""
 
 
 class EncoderError(ValueError):
@@ -37,11 +49,13 @@ def encode_names(
     Args:
         spec: one of :data:`pml_suprank.recipes.choices.ENCODERS`.
         names: [N].
-        prompts: texts with "{}" in the place of the name; the normalised embeddings of all are averaged.
+        prompts: texts with "{}" in the place of the name; the normalised embeddings of all are averaged. By default
+            :data:`PROMPTS`, or the name alone.
         device: where to compute.
 
     Returns:
-        [N, D] float32, normalised; a row of zeros where a bag of words is empty.
+        [N, D] float32, normalised; a row of zeros where a bag of words is empty. What reads the names gets them as
+        they are spoken, see :func:`pml_suprank.recipes.hierarchies.names.spoken`.
 
     Raises:
         EncoderError: an unknown encoder, one without text tower, prompts without "{}" or for an encoder that takes
@@ -54,10 +68,17 @@ def encode_names(
     kind = spec.partition(":")[0]
     if prompts and kind in ("bag-of-words", "file", "random"):
         raise EncoderError(f"prompts: wanted none for {kind!r}, got {list(prompts)}")
+    if kind not in ("file", "random"):
+        names = [spoken(name) for name in names]
     total: np.ndarray | float = 0.0
-    for prompt in prompts or ["{}"]:
+    for prompt in prompts_of(spec, prompts):
         total = total + _normalised(encode([prompt.replace("{}", name) for name in names]))
     return _normalised(np.asarray(total)).astype(np.float32)
+
+
+def prompts_of(spec: str, prompts: Sequence[str] = ()) -> list[str]:
+    """The texts around the names: the given ones, or those of the encoder."""
+    return list(prompts or PROMPTS.get(spec.partition(":")[0], ("{}",)))
 
 
 def _text_encoder(spec: str, device: str) -> Callable[[list[str]], np.ndarray]:

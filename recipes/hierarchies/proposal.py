@@ -7,8 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from pml_suprank.recipes.files import write_csv, write_text
-from pml_suprank.recipes.hierarchies.encoders import encode_names, files_of, write_features
-from pml_suprank.recipes.hierarchies.grouping import group_titles, nested_groups, silhouettes
+from pml_suprank.recipes.hierarchies.encoders import (
+    encode_names,
+    files_of,
+    prompts_of,
+    write_features,
+)
+from pml_suprank.recipes.hierarchies.grouping import (
+    Size,
+    chosen_sizes,
+    group_titles,
+    main_directions,
+    nested_groups,
+    silhouettes,
+)
 from pml_suprank.recipes.hierarchies.names import FILE as NAMES
 from pml_suprank.recipes.hierarchies.names import classes_by_name, read_names
 from pml_suprank.recipes.hierarchies.tables import TableError, read_csv
@@ -21,7 +33,9 @@ PROPOSAL, REVIEW, PAGE, FEATURES = "proposal.csv", "review.csv", "review.html", 
 COLUMNS = ("doubt", "nearest")
 """What the review sheet tells beside name, classes and groups."""
 
-_LEVEL = re.compile(r"(?P<name>[^=]+)=(?P<size>\d+)")
+_MEASURED = {"sentences": ("average", 0.5)}
+"""Linkage and share of the variance by encoder (``studies/grouping_names.py``); for others what was measured before."""
+_LEVEL = re.compile(r"(?P<name>[^=]+)=(?:(?P<size>\d+)(?:-(?P<most>\d+))?|auto)")
 
 
 @dataclass(frozen=True)
@@ -43,51 +57,62 @@ class Proposed:
     nearest: str
 
 
-def parse_levels(texts: Sequence[str]) -> dict[str, int]:
-    """Levels from "name=size", finest first, with fewer groups from level to level.
+def parse_levels(texts: Sequence[str]) -> dict[str, Size]:
+    """Levels from "name=size", "name=least-most" or "name=auto", finest first, with fewer groups from level to level.
 
     Raises:
         ValueError: another form, a name that is a column of the sheets already, or sizes that do not decrease.
     """
     taken = {"name", "classes", "class", "class_id", "id", "source", "confidence", *COLUMNS}
-    levels: dict[str, int] = {}
+    levels: dict[str, Size] = {}
     for text in texts:
         match = _LEVEL.fullmatch(text.strip())
-        if match is None or int(match["size"]) < 1 or not match["name"].strip():
+        size = None if match is None else _size(match)
+        if match is None or (size is not None and not size) or not match["name"].strip():
             raise ValueError(f"levels: wanted name=number of groups, got {text!r}")
         name = match["name"].strip()
         if name in taken | levels.keys():
             raise ValueError(
                 f"levels: wanted other names than {sorted(taken | levels.keys())}, got {name!r}"
             )
-        levels[name] = int(match["size"])
-    sizes = list(levels.values())
-    if not sizes or sorted(set(sizes), reverse=True) != sizes:
+        levels[name] = size
+    sizes = [size for size in levels.values() if isinstance(size, int)]
+    if not levels or sorted(set(sizes), reverse=True) != sizes:
         raise ValueError(f"levels: wanted finest first, with fewer groups each, got {list(texts)}")
     return levels
 
 
+def _size(match: re.Match[str]) -> Size:
+    """A number of groups, 0 or an empty range where there is none, or None for "auto"."""
+    if match["size"] is None:
+        return None
+    least = int(match["size"])
+    return range(max(least, 1), int(match["most"]) + 1) if match["most"] else least
+
+
 def propose(
     work: WorkFolder,
-    levels: Mapping[str, int],
+    levels: Mapping[str, Size],
     encoder: str,
     prompts: Sequence[str] = (),
-    linkage: str = "ward",
+    linkage: str | None = None,
     *,
+    variance: float | None = None,
     device: str = "cpu",
     overwrite: bool = False,
 ) -> str:
     """Embed the names, group them, and write the review sheet.
 
-    Writes ``name_features.npz``, ``proposal.csv``, the same as ``review.csv`` for a person to edit, and
-    ``review.html`` to look at, the most doubtful names first.
+    Writes ``name_features.npz``; ``proposal.csv``, group by group, the most doubtful names of each first; the same as
+    ``review.csv`` for a person to edit; and ``review.html`` to look at, the most doubtful names of all first.
 
     Args:
         work: the work folder, after *names*.
-        levels: name to number of groups, finest first.
+        levels: name to number of groups, finest first; see :func:`chosen_sizes` for what is not a number.
         encoder: see :func:`encode_names`.
         prompts: likewise.
-        linkage: see :func:`nested_groups`.
+        linkage: see :func:`nested_groups`; "average" by default for encoders of sentences, else "ward".
+        variance: see :func:`main_directions`; 0.5 by default for encoders of sentences, else 1.
         device: where to compute.
         overwrite: whether an edited ``review.csv`` may be replaced.
 
@@ -96,20 +121,27 @@ def propose(
 
     Raises:
         TableError: *names* has to run first, or ``review.csv`` holds edits.
-        ValueError: more groups than names.
+        ValueError: more groups than names, another linkage or variance.
         EncoderError: see :func:`encode_names`.
     """
     counts = {name: len(ids) for name, ids in classes_by_name(read_names(work)).items()}
     names = list(counts)
-    if len(names) < max(levels.values()):
+    kind = encoder.partition(":")[0]
+    usual_linkage, usual_variance = _MEASURED.get(kind, ("ward", 1.0))
+    linkage = linkage or usual_linkage
+    variance = usual_variance if variance is None else variance
+    if len(names) < max([size for size in levels.values() if isinstance(size, int)], default=1):
         raise ValueError(
             f"levels: wanted at most {len(names)} groups, the number of names, got {dict(levels)}"
         )
     settings = {
-        "levels": list(levels.items()),
+        "levels": [
+            [name, size if isinstance(size, int) else str(size)] for name, size in levels.items()
+        ],
         "encoder": encoder,
-        "prompts": list(prompts),
+        "prompts": prompts_of(encoder, prompts),
         "linkage": linkage,
+        "variance": variance,
     }
     inputs = [work / NAMES, *files_of(encoder)]
     done = work.is_done("propose", settings, inputs)
@@ -119,7 +151,10 @@ def propose(
     if edited and not overwrite:
         raise TableError(f"{work / REVIEW}: holds edits; pass --overwrite to replace them")
     embeddings = encode_names(encoder, names, prompts, device)
-    rows = proposed_rows(names, counts, levels, embeddings, linkage)
+    points = main_directions(embeddings, variance)
+    sizes = chosen_sizes(points, list(levels.values()), linkage)
+    found = dict(zip(levels, sizes, strict=True))
+    rows = proposed_rows(names, counts, found, points, linkage)
     write_features(work / FEATURES, names, embeddings)
     table = [
         {
@@ -129,14 +164,14 @@ def propose(
             "doubt": f"{row.doubt:.3f}",
             "nearest": row.nearest,
         }
-        for row in rows
+        for row in sorted(rows, key=lambda row: (row.groups[::-1], -round(row.doubt, 3), row.name))
     ]
     write_csv(work / PROPOSAL, table)
     write_text(work / PAGE, render_review(rows, list(levels)))
     write_csv(work / REVIEW, table)
     work.record("propose", settings, inputs, [work / FEATURES, work / PROPOSAL, work / PAGE])
-    sizes = ", ".join(f"{size:,} of {level!r}" for level, size in levels.items())
-    return f"{len(names):,} names in {sizes}; look at {work / PAGE}, edit {work / REVIEW}"
+    told = ", ".join(f"{size:,} of {level!r}" for level, size in found.items())
+    return f"{len(names):,} names in {told}; look at {work / PAGE}, edit {work / REVIEW}"
 
 
 def proposed_rows(

@@ -1,29 +1,17 @@
 """Step *review*: what a person made of the proposed groups, checked and reported."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from pml_suprank.recipes.files import write_csv
+from pml_suprank.recipes.hierarchies.changes import Change, Groups, changes, told_changes
 from pml_suprank.recipes.hierarchies.proposal import PROPOSAL, REVIEW, read_proposal
 from pml_suprank.recipes.hierarchies.tables import Table, TableError, read_csv
 from pml_suprank.recipes.hierarchies.work_folder import WorkFolder
 
-__all__ = ["GROUPS", "Change", "apply_review", "changes", "conflicts", "follow", "read_groups"]
+__all__ = ["GROUPS", "apply_review", "conflicts", "follow", "read_groups"]
 
 GROUPS, CHANGES = "groups.csv", "changes.csv"
-Groups = Mapping[str, tuple[str, ...]]
-
-
-class Change(NamedTuple):
-    """A cell that differs from the proposal."""
-
-    kind: str
-    """"renamed" (the whole group), "merged" (the whole group, into another), "moved" or "dropped"."""
-    name: str
-    level: str
-    was: str
-    now: str
 
 
 def apply_review(work: WorkFolder) -> str:
@@ -62,7 +50,7 @@ def apply_review(work: WorkFolder) -> str:
         write_csv(work / GROUPS, rows)
         write_csv(work / CHANGES, [change._asdict() for change in told], Change._fields)
         work.record("review", {}, inputs, outputs)
-    return "\n".join([_told(followed, levels), *_summary(told)])
+    return "\n".join([_told(followed, levels), *told_changes(told, proposed, followed, levels)])
 
 
 def _edited_rows(table: Table, levels: Sequence[str], proposed: Groups) -> dict[str, tuple]:
@@ -131,33 +119,6 @@ def conflicts(groups: Groups, levels: Sequence[str]) -> list[str]:
     return found
 
 
-def changes(proposed: Groups, now: Groups, levels: Sequence[str]) -> list[Change]:
-    """Every cell that differs, in the order of the names."""
-    found = []
-    for level, title in enumerate(levels):
-        before, after = _members(proposed, level), _members(now, level)
-        for name, groups in now.items():
-            was, new = proposed[name][level], groups[level]
-            if was == new:
-                continue
-            whole = before[was] <= after[new]
-            if not new:
-                kind = "dropped"
-            elif whole and before[was] == after[new]:
-                kind = "renamed"
-            else:
-                kind = "merged" if whole else "moved"
-            found.append(Change(kind, name, title, was, new))
-    return found
-
-
-def _members(groups: Groups, level: int) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = defaultdict(set)
-    for name, row in groups.items():
-        found[row[level]].add(name)
-    return found
-
-
 def read_groups(work: WorkFolder) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     """Level names, finest first, and the reviewed groups of every name that was not dropped.
 
@@ -180,18 +141,3 @@ def _told(groups: Groups, levels: Sequence[str]) -> str:
         f"{len({row[level] for row in kept}):,} of {title!r}" for level, title in enumerate(levels)
     )
     return f"{len(kept):,} names in {sizes}; {len(groups) - len(kept):,} names dropped"
-
-
-def _summary(found: Sequence[Change]) -> list[str]:
-    """One line for each group that was renamed or merged, and for each name that was moved or dropped."""
-    lines: dict[str, None] = {}
-    for change in found:
-        if change.kind in ("renamed", "merged"):
-            lines[f"{change.kind}: {change.level} {change.was!r} is {change.now!r}"] = None
-        elif change.kind == "dropped":
-            lines[f"dropped: {change.name!r}"] = None
-        else:
-            lines[
-                f"moved: {change.name!r} from {change.level} {change.was!r} to {change.now!r}"
-            ] = None
-    return list(lines)

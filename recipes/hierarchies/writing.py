@@ -12,7 +12,7 @@ from pml_suprank.recipes.files import write_atomic, write_csv, write_json, write
 from pml_suprank.recipes.hierarchies.agreement import agreement, read_labels
 from pml_suprank.recipes.hierarchies.consistency import label_queries
 from pml_suprank.recipes.hierarchies.names import FILE as NAMES
-from pml_suprank.recipes.hierarchies.names import read_names
+from pml_suprank.recipes.hierarchies.names import NO_GROUP, read_names
 from pml_suprank.recipes.hierarchies.review import GROUPS, read_groups
 from pml_suprank.recipes.hierarchies.tables import TableError, read_csv
 from pml_suprank.recipes.hierarchies.voting import (
@@ -65,15 +65,14 @@ def write_hierarchy(
     given: Path | None = None,
     queries: Path | None = None,
     gallery: Path | None = None,
+    landmarks: bool = False,
 ) -> str:
     """Write the hierarchy of all classes that have a group.
 
     Writes ``hierarchy.csv`` (``Hierarchy.from_csv`` reads it), ``classes.csv`` (class, groups, source, confidence),
-    ``label_to_hierarchical.csv`` in the columns of the public H-GLDv2 files (the finest and the coarsest level; where
-    there are two at least), ``report.json``, ``hierarchy.png`` and
-    ``report.html``. A class whose name has a group keeps that group, whatever a person decided for it; the report names
-    such classes, those of decisions that *vote* kept though they are no longer in ``names.csv``, and those that are
-    not compared because the given labels have an empty cell.
+    ``report.json``, ``hierarchy.png`` and ``report.html``. A class whose name has a group keeps that group, whatever a
+    person decided for it; the report names such classes, those of decisions that *vote* kept though they are no longer
+    in ``names.csv``, and those that are not compared because the given labels have an empty cell.
 
     Args:
         work: the work folder, after *review*; where *classify* and *vote* were run, their classes come in.
@@ -85,13 +84,16 @@ def write_hierarchy(
         gallery: CSV file with the columns id and landmark_id (or class_id), as Google Landmarks'
             ``index_image_to_landmark.csv``. Its classes have to be those of ``names.csv``: the landmarks of the index
             have other ids than those of the training set.
+        landmarks: whether to write ``label_to_hierarchical.csv`` in the columns of the public H-GLDv2 files (the finest
+            and the coarsest level), too; that of an earlier run is removed otherwise.
 
     Returns:
         What was done, in lines.
 
     Raises:
         TableError: an earlier step has to run first, a decision for no known group, or a malformed file.
-        ValueError: another ``unclassified``, or one of ``queries`` and ``gallery`` without the other.
+        ValueError: another ``unclassified``, ``landmarks`` with one level, or one of ``queries`` and ``gallery``
+            without the other.
     """
     if unclassified not in ("drop", "keep"):
         raise ValueError(f"unclassified: wanted 'drop' or 'keep', got {unclassified!r}")
@@ -99,6 +101,10 @@ def write_hierarchy(
         raise ValueError("queries: wanted both queries and gallery or neither, got one")
     names = read_names(work)
     levels, groups = read_groups(work)
+    if landmarks and len(levels) < 2:
+        raise ValueError(
+            f"landmarks: wanted two levels at least for the files of H-GLDv2, got {levels}"
+        )
     found, overruled, gone = _assign(work, names, groups)
     kept = {class_id: row for class_id, row in found.items() if row.groups}
     if not kept:
@@ -126,7 +132,10 @@ def write_hierarchy(
             for class_id, row in found.items()
         ],
     )
-    _write_landmarks(work, levels, found, names)
+    if landmarks:
+        _write_landmarks(work, found, names)
+    else:
+        (work / LANDMARKS).unlink(missing_ok=True)  # of an earlier hierarchy
     left_out = {
         "decisions for classes that have the group of their name": overruled,
         f"decisions for classes that are not in {NAMES}": gone,
@@ -235,7 +244,7 @@ def _write_tree(
         if row.groups:
             cells = [titles[class_id], *row.groups]
         elif unclassified == "keep":
-            cells = [*[""] * len(levels), f"(no group) {titles[class_id]}"]
+            cells = [*[""] * len(levels), f"{NO_GROUP}{titles[class_id]}"]
         else:
             continue
         own = {"class_id": class_id} if with_ids else {}
@@ -249,14 +258,8 @@ def _write_tree(
 
 
 def _write_landmarks(
-    work: WorkFolder,
-    levels: list[str],
-    found: Mapping[str, Assigned],
-    names: Mapping[str, str],
+    work: WorkFolder, found: Mapping[str, Assigned], names: Mapping[str, str]
 ) -> None:
-    if len(levels) < 2:
-        (work / LANDMARKS).unlink(missing_ok=True)
-        return
     rows = []
     for class_id, row in found.items():
         fine, coarse = (row.groups[0], row.groups[-1]) if row.groups else ("", "")

@@ -33,6 +33,15 @@ LEVELS = ("subgroup=100", "group=10")
 ARMS = ("supap:none", "suphap:random", "suphap:sentences", "suphap:true")
 
 
+def _levels(texts: Sequence[str]) -> dict[str, int]:
+    """Levels whose numbers of groups are given."""
+    found = parse_levels(texts)
+    levels = {name: size for name, size in found.items() if isinstance(size, int)}
+    if len(levels) < len(found):
+        raise ValueError(f"levels: wanted a number of groups for each, got {list(texts)}")
+    return levels
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m studies.emoji_hierarchy",
@@ -69,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _rebuild(options: argparse.Namespace) -> str:
-    levels = parse_levels(options.levels)
+    levels = _levels(options.levels)
     data = load_emoji(cache_dir=options.cache_dir, limit=options.limit)
     study = Study(data, levels, options.output / "rebuild", options.hide)
     settings = ("levels", "limit", "hide", "tower_epochs", "tower_batch")
@@ -100,7 +109,7 @@ def _rebuild(options: argparse.Namespace) -> str:
 
 def _training(options: argparse.Namespace) -> str:
     arms = [parse_arm(text) for text in options.arms]
-    levels = parse_levels(options.levels)
+    levels = _levels(options.levels)
     results: dict[Any, Any] = {}
     text = ""
     for seed in options.seeds:

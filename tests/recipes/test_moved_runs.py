@@ -152,7 +152,7 @@ def test_a_run_with_moved_images_goes_on(
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(settings))
     assert suprank([*again, "--config", str(tmp_path / "a.yaml")]) == 0
     assert suprank([*again, "--config", str(tmp_path / "a.yaml"), "--training.seed", "1"]) == 2
-    assert "got others" in capsys.readouterr().err
+    assert "got training.seed 1 in place of 0" in capsys.readouterr().err
     del settings["data"]["root"]
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(settings))
     assert suprank([*again, "--config", str(tmp_path / "a.yaml")]) == 0

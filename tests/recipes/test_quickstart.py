@@ -34,6 +34,7 @@ FILES = {
     "best.pt",
     "checkpoint.pt",
     "config.yaml",
+    "details.json",
     "embeddings.npz",
     "evaluations.csv",
     "history.csv",

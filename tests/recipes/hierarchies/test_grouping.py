@@ -5,7 +5,13 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import silhouette_samples
 
-from pml_suprank.recipes.hierarchies.grouping import group_titles, nested_groups, silhouettes
+from pml_suprank.recipes.hierarchies.grouping import (
+    chosen_sizes,
+    group_titles,
+    main_directions,
+    nested_groups,
+    silhouettes,
+)
 
 
 def points(seed: int, count: int = 40, width: int = 6) -> np.ndarray:
@@ -81,9 +87,19 @@ def test_titles() -> None:
     groups = np.array([0, 0, 0, 1, 1, 1, 1, 2])
     values = np.eye(8)
     assert group_titles(names, groups, values) == ["car", "tree", "x"]
-    # no word comes twice: the most central name
-    values = np.array([[1.0, 0], [1, 1], [0, 1]])
-    assert group_titles(["cat", "dog", "cow"], np.zeros(3, dtype=int), values) == ["dog"]
+    # no word comes twice: the most central names, as many as are short
+    values = np.array([[1.0, 0.1], [1, 1], [0, 1], [0.1, 1]])
+    one = np.zeros(4, dtype=int)
+    assert group_titles(["cat", "dog", "cow", "ewe"], one, values) == ["dog, ewe, cow"]
+    long = ["cat", "dog", "cow", "e" * 31]
+    assert group_titles(long, one, values) == [f"dog, {'e' * 31}"]
+    assert group_titles(["c", "d" * 50, "w", "e" * 30], one, values) == ["d" * 50]
+    # nor one that few have
+    few = ["big cat", "big dog", "cow", "ewe", *"abcdefghijkl"]
+    values = np.array([*values, *np.tile([-1.0, 0.0], (12, 1))])
+    assert group_titles(few, np.array([0] * 4 + [1] * 12), values)[0] == "big"
+    values = np.tile(values[:4], (4, 1))
+    assert group_titles(few, np.zeros(16, dtype=int), values) == ["big dog, b, f"]
     # three words where none tells the group
     many = [f"{word} {i}" for i, word in enumerate(["sun"] * 3 + ["sea"] * 3 + ["sky"] * 3)]
     many += [f"a{i} b{i}" for i in range(9)]
@@ -95,3 +111,67 @@ def test_equal_titles_are_told_apart() -> None:
     values = np.array([[3.0, 1], [3, 0], [1, 3], [0, 3]])
     titles = group_titles(names, np.array([0, 0, 1, 1]), values)
     assert titles == ["car (blue car)", "car (fast car)"]
+
+
+def clusters(seed: int, centres: int, members: int, width: int = 40) -> np.ndarray:
+    """Groups around their centres, beside a direction that all share and noise in many others."""
+    generator = np.random.default_rng(seed)
+    middle = np.repeat(generator.normal(size=(centres, width)), members, 0)
+    noise = generator.normal(size=(centres * members, width))
+    return 3 * np.ones(width) + middle + 0.4 * noise
+
+
+def test_main_directions_are_those_of_the_covariance() -> None:
+    values = points(0, 50, 30) * np.linspace(2, 0.1, 30)
+    unit = values / np.linalg.norm(values, axis=1, keepdims=True)
+    centred = unit - unit.mean(0)
+    variances, vectors = np.linalg.eigh(centred.T @ centred)
+    held = np.cumsum(variances[::-1]) / variances.sum()
+    count = int((held < 0.9).sum()) + 1
+    assert 8 < count < 30
+    expected = centred @ vectors[:, ::-1][:, :count]
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    found = main_directions(values, 0.9)
+    assert found.shape == (50, count)
+    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-9)
+    assert main_directions(values, 0.01).shape == (50, 8)
+
+
+def test_main_directions_of_what_has_none() -> None:
+    values = points(0, 5)
+    unit = values / np.linalg.norm(values, axis=1, keepdims=True)
+    np.testing.assert_array_equal(main_directions(values, 1), unit)
+    np.testing.assert_allclose(main_directions(np.ones((5, 3))), np.full((5, 3), 3**-0.5))
+    assert main_directions(np.ones((1, 3))).shape == (1, 3)
+    for share in (0, 1.1, -1):
+        with pytest.raises(ValueError, match=r"variance: wanted a share in \(0, 1\], got"):
+            main_directions(values, share)
+
+
+@pytest.mark.parametrize("centres", [3, 5, 9])
+@pytest.mark.parametrize("linkage", ["ward", "average"])
+def test_sizes_are_chosen_by_silhouette(centres: int, linkage: str) -> None:
+    values = clusters(centres, centres, 12)
+    assert chosen_sizes(values, [None], linkage) == [centres]
+    assert chosen_sizes(values, [range(2, 30)], linkage) == [centres]
+    means = {
+        size: silhouettes(values, nested_groups(values, [size], linkage)[:, 0]).silhouette.mean()
+        for size in range(15, 30)
+    }
+    assert chosen_sizes(values, [range(15, 30)], linkage) == [max(means, key=means.__getitem__)]
+
+
+def test_sizes_of_several_levels() -> None:
+    values = clusters(0, 4, 15)
+    assert chosen_sizes(values, [20, 7, 2]) == [20, 7, 2]
+    assert chosen_sizes(values, [None, 4]) == chosen_sizes(values, [range(8, 21), 4])
+    fine, coarse = chosen_sizes(values, [None, None])
+    assert coarse == 4
+    assert 8 <= fine <= 20
+    assert chosen_sizes(values, [6, None]) == [6, 4]
+    assert chosen_sizes(values, [5, range(2, 9), 3])[1] == 4  # between those around it
+    assert chosen_sizes(values[:4], [None]) == [2]
+    assert chosen_sizes(clusters(0, 5, 100), [range(2, 400)]) == [5]  # of 60 of the 398
+    for sizes in ([4, None, 3], [range(3, 5), 5], [range(100, 200)]):
+        with pytest.raises(ValueError, match="levels: wanted a number of groups between those of"):
+            chosen_sizes(values, sizes)

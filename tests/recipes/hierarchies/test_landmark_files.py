@@ -58,7 +58,7 @@ def test_from_landmark_files_to_a_training_set(tmp_path: Path) -> None:
         ["review", work],
         ["classify", work, str(root / "train_clean.csv"), "--root", str(root / "train"), *encoder],
         ["vote", work],
-        ["write", work],
+        ["write", work, "--landmarks"],
     ):
         assert main(command) == 0
     made = (tmp_path / "work/label_to_hierarchical.csv").read_text()

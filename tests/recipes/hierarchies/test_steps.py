@@ -42,7 +42,7 @@ def steps(world: World, work: Path, last: str = "write") -> None:
             *("--against", "images", "--rule", "knn"),
         ),
         "vote": (),
-        "write": (),
+        "write": ("--landmarks",),
     }
     for step, options in commands.items():
         assert run(step, work, *options) == 0
