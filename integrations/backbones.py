@@ -51,6 +51,19 @@ class RetrievalModel(nn.Module):
         clip = hasattr(self.trunk, "clip")
         return self.trunk.preprocess if clip else self.trunk.data_config
 
+    def fitted(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The state of such a model, made for this one: position embeddings of another image size are resized.
+
+        Args:
+            state: of a model of the same kind; of OpenCLIP, another image size will do.
+        """
+        prefix = "trunk."
+        if not hasattr(self.trunk, "fitted"):
+            return dict(state)
+        inside = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+        others = {n: t for n, t in state.items() if not n.startswith(prefix)}
+        return {prefix + n: t for n, t in self.trunk.fitted(inside).items()} | others
+
     @property
     def source(self) -> dict[str, Any] | None:
         """What a model of the hub is made of, as ``build_retrieval_model`` takes it; None for other models."""
@@ -60,6 +73,11 @@ class RetrievalModel(nn.Module):
     def has_text(self) -> bool:
         """Whether text has embeddings in the space of those of images."""
         return hasattr(self.trunk, "encode_text") and isinstance(self.embedder, nn.Identity)
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether :attr:`has_text`, and the tokenizer is at hand."""
+        return self.has_text and self.trunk.has_tokenizer
 
     def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
         """Embeddings [B, D] of tokens [B, T], not normalised.

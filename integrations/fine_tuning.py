@@ -17,6 +17,7 @@ __all__ = [
     "set_trainable",
 ]
 
+_IMAGE_TOWER = "clip.visual."
 _OPEN_CLIP_BLOCK = re.compile(r"(?:resblocks|blocks|encoder\.layer|\blayers?)\.?(\d+)\.")
 
 
@@ -46,8 +47,8 @@ def layer_depths(trunk: nn.Module) -> dict[str, int]:
             f"trunk: wanted a TimmTrunk or an OpenClipTrunk, got {type(trunk).__name__}"
         )
     names = [name for name, _ in trunk.named_parameters()]
-    images = [name for name in names if name.startswith("clip.visual.")]
-    texts = [name for name in names if not name.startswith("clip.visual.")]
+    images = [name for name in names if name.startswith(_IMAGE_TOWER)]
+    texts = [name for name in names if not name.startswith(_IMAGE_TOWER)]
     clip: Any = trunk.clip
     backbone = getattr(clip.visual, "trunk", None)
     if hasattr(backbone, "group_matcher"):
@@ -96,6 +97,7 @@ def parameter_groups(
     lr: float,
     *,
     head_lr: float | None = None,
+    text_lr: float | None = None,
     weight_decay: float = 0.0,
     layer_decay: float | None = None,
 ) -> list[dict[str, Any]]:
@@ -105,6 +107,7 @@ def parameter_groups(
         model: with ``trunk`` and ``embedder``.
         lr: learning rate of the last layer of the trunk, > 0.
         head_lr: of the embedder; None for ``lr``.
+        text_lr: of the last layer of a text tower; None for ``lr``.
         weight_decay: of weights; norms, biases and all other vectors and scalars have none.
         layer_decay: factor in (0, 1] for each layer before the last; None for 1.
 
@@ -124,15 +127,19 @@ def parameter_groups(
         groups[key]["params"].append(parameter)
 
     parameters = dict(model.trunk.named_parameters())
+    own = hasattr(model.trunk, "clip") and text_lr is not None
+    texts = {name for name in parameters if own and not name.startswith(_IMAGE_TOWER)}
+    rates = {name: lr if text_lr is None or name not in texts else text_lr for name in parameters}
     if layer_decay is None:
-        for parameter in parameters.values():
-            add("trunk", parameter, lr)
+        for name, parameter in parameters.items():
+            add("text" if name in texts else "trunk", parameter, rates[name])
     else:
         depths = layer_depths(model.trunk)
         last = max(depths.values(), default=0)
         for name in sorted(parameters, key=lambda name: depths[name]):
-            depth = depths[name]
-            add(f"trunk, layer {depth}", parameters[name], lr * layer_decay ** (last - depth))
+            depth, tower = depths[name], "text" if name in texts else "trunk"
+            rate = rates[name] * layer_decay ** (last - depth)
+            add(f"{tower}, layer {depth}", parameters[name], rate)
     for parameter in model.embedder.parameters():
         add("head", parameter, lr if head_lr is None else head_lr)
     return list(groups.values())
@@ -153,11 +160,10 @@ def set_trainable(model: Any, layers: int | None = None, *, text: bool = True) -
         raise ValueError(f"layers: wanted an integer >= 0, got {layers}")
     depths = {} if layers is None else layer_depths(model.trunk)
     last = max(depths.values(), default=0)
-    tower = "clip.visual."
     is_clip = hasattr(model.trunk, "clip")
     for name, parameter in model.trunk.named_parameters():
         trains = layers is None or depths[name] > last - layers
-        parameter.requires_grad_(trains and (text or not is_clip or name.startswith(tower)))
+        parameter.requires_grad_(trains and (text or not is_clip or name.startswith(_IMAGE_TOWER)))
     for parameter in model.embedder.parameters():
         parameter.requires_grad_(True)
 

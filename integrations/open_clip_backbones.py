@@ -1,7 +1,6 @@
 """OpenCLIP models: an image tower as PML trunk, and the text tower beside it."""
 
 import contextlib
-import difflib
 import json
 import logging
 import os
@@ -17,50 +16,25 @@ from torch import nn
 
 from pml_suprank.integrations import model_options, require
 from pml_suprank.integrations.model_options import check_open_clip_config
-from pml_suprank.integrations.plain_files import read_json
-from pml_suprank.integrations.timm_weights import (
-    WeightsError,
-    load_local_weights,
-    load_packaged_weights,
+from pml_suprank.integrations.open_clip_names import (
+    ELSEWHERE,
+    NAMED_CONFIGS,
+    PACKAGED_CONFIGS,
+    at_hand,
+    check_name,
+    pretrained_tag,
 )
+from pml_suprank.integrations.open_clip_weights import fitted, load_checkpoint, load_packaged
+from pml_suprank.integrations.packaged_text import packaged_text_config, packaged_tokenizer
+from pml_suprank.integrations.plain_files import read_json
+from pml_suprank.integrations.timm_weights import WeightsError
 
 open_clip: Any = require("open_clip", extra="open-clip")
 timm: Any = require("timm", extra="open-clip")
 
 __all__ = ["NAMED_CONFIGS", "OpenClipTrunk", "build_open_clip", "check_name", "check_options"]
 
-_TEXT = {"context_length": 32, "vocab_size": 49408, "width": 192, "heads": 3, "layers": 3}
-NAMED_CONFIGS: dict[str, dict[str, Any]] = {
-    "small-vit": {
-        "embed_dim": 192,
-        "vision_cfg": {
-            "image_size": 64,
-            "layers": 6,
-            "width": 192,
-            "head_width": 64,
-            "patch_size": 8,
-        },
-        "text_cfg": _TEXT,
-    },
-    "small-efficientnet": {
-        "embed_dim": 192,
-        "vision_cfg": {
-            "image_size": 64,
-            "timm_model_name": "tf_efficientnet_lite0",
-            "timm_pool": "avg",
-            "timm_proj": "linear",
-        },
-        "text_cfg": _TEXT,
-    },
-}
-"""Small configurations in OpenCLIP's own terms, for machines without network: names to build by.
-
-Beside a token table of 9.5 million numbers they have 4.2 ("small-vit") and 5.0 million parameters. The image tower of
-"small-efficientnet" takes the packaged ImageNet weights.
-"""
-
 _CONFIG = "open_clip_config.json"
-_ELSEWHERE = ("hf-hub:", "local-dir:")
 _HALF = (0.5, 0.5, 0.5)
 
 
@@ -98,7 +72,20 @@ class OpenClipTrunk(nn.Module):
 
     def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
         """Features ``[B, D]`` of tokens ``[B, T]``, not normalised."""
-        return self.clip.encode_text(tokens)
+        return self.clip.encode_text(self._without_padding(tokens))
+
+    def _without_padding(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens up to the end of the longest text; for a tower that masks padding the rest is work for nothing."""
+        config: Any = getattr(getattr(self.clip, "text", None), "config", None)
+        if getattr(config, "model_type", None) != "bert":
+            return tokens
+        used = (tokens != config.pad_token_id).any(0).nonzero()
+        return tokens[:, : int(used.max()) + 1] if len(used) else tokens
+
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether texts can be taken; the tokenizer of some models is on the hub."""
+        return self._tokenizer is not None
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         """Tokens [n, T].
@@ -112,6 +99,12 @@ class OpenClipTrunk(nn.Module):
                 "build it with weights='hub:TAG'"
             )
         return self._tokenizer(list(texts))
+
+    def fitted(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The state of a trunk of another image size, with position embeddings resized as OpenCLIP resizes them."""
+        prefix = "clip."
+        inside = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+        return {prefix + name: tensor for name, tensor in fitted(self.clip, inside).items()}
 
     def image_parameters(self) -> dict[str, nn.Parameter]:
         """The parameters of the image tower, by name; the others serve text."""
@@ -153,8 +146,10 @@ def build_open_clip(
         name: model of OpenCLIP ("ViT-B-32"), of the hub ("hf-hub:org/model", with weights="hub"), of a folder
             ("local-dir:/folder"), or a key of :data:`NAMED_CONFIGS`.
         weights: None for random ones; "hub:TAG" for pretrained ones ("hub:laion2b_s34b_b79k"); "hub" where the
-            name says which; "packaged" for "small-efficientnet"; else the path of a checkpoint of OpenCLIP.
-        image_size: side of the input in pixels; None for the model's own.
+            name says which, and for the first that were trained with the model's activation; "packaged" for
+            :data:`PACKAGED_CONFIGS`; else the path of a checkpoint of OpenCLIP.
+        image_size: side of the input in pixels; None for the model's own. Position embeddings of the weights are
+            resized as OpenCLIP does it.
         config: a model configuration in OpenCLIP's terms (embed_dim, vision_cfg, text_cfg) in place of ``name``'s.
         **options: of :data:`~pml_suprank.integrations.model_options.OPEN_CLIP_OPTIONS`, passed to OpenCLIP's model.
 
@@ -163,7 +158,7 @@ def build_open_clip(
 
     Raises:
         ValueError: an unknown name, option or tag; names the nearest. A configuration that loads from elsewhere.
-        WeightsError: the checkpoint is missing, unreadable or does not fit.
+        WeightsError: the checkpoint is missing, unreadable or does not fit, or the network does not answer.
 
     Example:
         >>> trunk = build_open_clip("small-vit")
@@ -171,57 +166,88 @@ def build_open_clip(
         True
     """
     check_options(options)
-    if config is None:
-        check_name(name)
-    else:
-        check_open_clip_config(config, timm.is_model)
-    foreign = None
     text = None if weights is None else str(weights)
     from_hub = text is not None and (text == "hub" or text.startswith("hub:"))
-    if config is None and not from_hub and name.startswith("hf-hub:"):
-        raise ValueError(f"weights: wanted 'hub' for {name!r}, which is on the hub, got {text!r}")
-    if config is not None or name in NAMED_CONFIGS:
-        config = dict(config or NAMED_CONFIGS[name])
-        clip = _from_config(config, image_size, options)
-        if from_hub:
-            raise ValueError(
-                f"weights: wanted None, 'packaged' or a file for {name!r}, got {text!r}"
-            )
-        tokenizer = _tokenizer_of(config, clip.context_length)
+    is_own = config is not None or name in NAMED_CONFIGS
+    if config is not None:
+        check_open_clip_config(config, timm.is_model)
     else:
-        tag = _tag(name, text) if from_hub else None
-        config = foreign = _foreign_config(name)
-        if name.startswith(_ELSEWHERE):
-            check_open_clip_config(config, timm.is_model, network=from_hub)
-        try:
-            with contextlib.nullcontext() if from_hub else _quiet():
-                clip = open_clip.create_model(
-                    name,
-                    pretrained=tag,
-                    force_image_size=image_size,
-                    load_weights=from_hub or name.startswith("local-dir:"),
-                    pretrained_text=from_hub,
-                    weights_only=True,
-                    **options,
-                )
-        except pickle.UnpicklingError as error:
-            raise WeightsError(f"weights of {name!r}: wanted tensors alone, got {error}") from error
-        tokenizer = _tokenizer(name, from_hub, config)
-    if text == "packaged":
-        backbone = getattr(clip.visual, "trunk", None)
-        if name != "small-efficientnet" or backbone is None:
+        check_name(name)
+        if not from_hub and name.startswith("hf-hub:"):
             raise ValueError(
-                f"weights='packaged': wanted the model small-efficientnet, got {name!r}"
+                f"weights: wanted 'hub' for {name!r}, which is on the hub, got {text!r}"
             )
-        load_packaged_weights(backbone)
+    if (is_own and from_hub) or (
+        text == "packaged" and (not is_own or name not in PACKAGED_CONFIGS)
+    ):
+        raise ValueError(f"weights: wanted for {name!r} {at_hand(name)}, got {text!r}")
+    if is_own:
+        clip, tokenizer = _own(dict(config or NAMED_CONFIGS[name]), image_size, options)
+        foreign = None
+    else:
+        clip, tokenizer, foreign = _of_open_clip(
+            name, text if from_hub else None, image_size, options
+        )
+    if text == "packaged":
+        load_packaged(clip, "packaged" in NAMED_CONFIGS[name]["text_cfg"])
         open_clip.set_model_preprocess_cfg(clip, _preprocess(clip) | {"mean": _HALF, "std": _HALF})
     elif text is not None and not from_hub:
-        load_local_weights(clip, Path(text))
+        load_checkpoint(clip, text)
     trunk = OpenClipTrunk(clip.train(), tokenizer)
     if foreign is not None:
         vision = {n: v for n, v in foreign["vision_cfg"].items() if n != "timm_model_pretrained"}
         trunk.source = {"options": {"config": foreign | {"vision_cfg": vision}}}
     return trunk
+
+
+def _own(config: dict[str, Any], image_size: int | None, options: Mapping[str, Any]) -> Any:
+    """Model and tokenizer of a configuration that is not OpenCLIP's."""
+    text = config["text_cfg"]
+    if "packaged" not in text:
+        clip = _from_config(config, image_size, options)
+        return clip, _tokenizer_of(config, clip.context_length)
+    length = options.get("force_context_length") or text["context_length"]
+    config = config | {"text_cfg": packaged_text_config(length)}
+    return _from_config(config, image_size, options), packaged_tokenizer(length)
+
+
+def _of_open_clip(
+    name: str, weights: str | None, image_size: int | None, options: Mapping[str, Any]
+) -> Any:
+    """Model, tokenizer and, where it is not OpenCLIP's, configuration by name; ``weights`` are from the network."""
+    tag = None if weights is None else pretrained_tag(name, weights)
+    try:
+        config = _foreign_config(name)
+        if name.startswith(ELSEWHERE):
+            check_open_clip_config(config, timm.is_model, network=weights is not None)
+        with contextlib.nullcontext() if weights else _quiet():
+            clip = open_clip.create_model(
+                name,
+                pretrained=tag,
+                force_image_size=image_size,
+                load_weights=weights is not None or name.startswith("local-dir:"),
+                pretrained_text=weights is not None,
+                weights_only=True,
+                **options,
+            )
+        return clip, _tokenizer(name, weights is not None, config), config
+    except pickle.UnpicklingError as error:
+        raise WeightsError(f"weights of {name!r}: wanted tensors alone, got {error}") from error
+    except (OSError, RuntimeError) as error:  # the latter is OpenCLIP's
+        if weights is None:
+            raise WeightsError(
+                f"name: wanted a model, {name!r}, got {_first_line(error)}"
+            ) from error
+        raise WeightsError(
+            f"weights: wanted the pretrained weights of {name!r} from the network, got: {_first_line(error)}; "
+            f"there are {at_hand(name)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong in the end; OpenCLIP tells the whole story."""
+    text = str(error).strip().partition("\n")[0].rpartition("Last error: ")[2]
+    return text or type(error).__name__
 
 
 def _from_config(config: dict[str, Any], image_size: int | None, options: Mapping[str, Any]) -> Any:
@@ -273,23 +299,6 @@ def _preprocess(clip: Any) -> dict[str, Any]:
     return defaults | dict(open_clip.get_model_preprocess_cfg(clip))
 
 
-def _tag(name: str, weights: str | None) -> str | None:
-    """The pretrained tag of weights "hub:TAG"; checked before the network is asked."""
-    assert weights is not None
-    tag = weights.partition(":")[2]
-    if name.startswith("hf-hub:"):
-        if tag:
-            raise ValueError(
-                f"weights: wanted 'hub' for {name!r}, which names its weights, got {weights!r}"
-            )
-        return None
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    if tag not in tags:
-        wanted = ", ".join(f"hub:{t}" for t in tags) or "none: it has no pretrained weights"
-        raise ValueError(f"weights: wanted one of {wanted}, for {name!r}, got {weights!r}")
-    return tag
-
-
 def _foreign_config(name: str) -> Any:
     """The configuration of a model in a folder or on the hub; None for one of OpenCLIP's own."""
     place = name.partition(":")[2]
@@ -324,17 +333,3 @@ def check_options(options: Iterable[str]) -> None:
     """
     known = ("config", *model_options.OPEN_CLIP_OPTIONS)
     model_options.check_options(options, known, "OpenClipTrunk")
-
-
-def check_name(name: str) -> None:
-    """Refuse a name that OpenCLIP does not know.
-
-    Raises:
-        ValueError: names the nearest.
-    """
-    known = [*open_clip.list_models(), *NAMED_CONFIGS]
-    if name in known or name.startswith(_ELSEWHERE):
-        return
-    near = difflib.get_close_matches(name, known, 5, 0.4)
-    hint = f"similar names: {', '.join(near)}" if near else "see open_clip.list_models()"
-    raise ValueError(f"name: wanted a model of OpenCLIP, got {name!r}; {hint}")

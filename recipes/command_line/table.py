@@ -8,7 +8,7 @@ GROUPS = {
         "finetune": "fine-tune a timm or OpenCLIP backbone on anybody's images",
     },
     "use a model": {
-        "embed": "images to a file of embeddings, with the model of a run",
+        "embed": "images or texts to a file of embeddings, with the model of a run",
         "search": "an index of a gallery, searched by image, text or embeddings",
     },
     "look at results": {

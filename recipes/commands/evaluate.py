@@ -6,7 +6,8 @@
 
 Takes a file of embeddings (``suprank embed``, or any ``.npz`` with an array ``embeddings``) or a run folder, whose
 held-out images are evaluated. Without a gallery every query searches among all others. Writes ``metrics.json``,
-``metrics.csv`` (metric, level, mean, queries, left out), ``queries.csv`` (a row for each query) and ``worst.html``.
+``metrics.csv`` (metric, level, mean, queries, left out), ``queries.csv`` (a row for each query) and ``worst.html``; for
+a run whose images have captions, and whose model reads text, ``text_to_image.csv`` and ``image_to_text.csv`` too.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pml_suprank.recipes.command_line.options import add_device, at_least
 
 if TYPE_CHECKING:
     from pml_suprank.recipes.embedding_set import EmbeddingSet
+    from pml_suprank.recipes.labelled_search import Evaluated
 
 __all__ = ["main"]
 
@@ -56,10 +58,10 @@ def run(options: argparse.Namespace) -> None:
     from pml_suprank.recipes.pages.worst_page import render_worst, worst_queries
 
     tell_device(options.device, in_float64=True)
-    queries = _read(options.queries, options.labels, options)
+    queries, captions = _read(options.queries, options.labels, options)
     gallery = None
     if options.gallery is not None:
-        gallery = _read(options.gallery, options.gallery_labels, options)
+        gallery, _ = _read(options.gallery, options.gallery_labels, options)
     found = evaluate_embeddings(
         queries,
         gallery,
@@ -73,25 +75,48 @@ def run(options: argparse.Namespace) -> None:
     write_csv(output / "metrics.csv", rows)
     write_csv(output / "queries.csv", per_query(found))
     write_text(output / "worst.html", render_worst(found, options.worst))
-    write_json(output / "metrics.json", to_json(found))
+    content = to_json(found)
+    texts = _by_text(queries, captions, options) if gallery is None and captions else {}
+    for name, part in texts.items():
+        write_csv(output / f"{name}.csv", summary(part))
+        content[name] = to_json(part)
+    write_json(output / "metrics.json", content)
     lost = found.queries.lost(worst_queries(found, options.worst))
     if lost:
         print(f"suprank evaluate: {lost}", file=sys.stderr)
     print(f"\n{printed(rows)}")
+    for name, part in texts.items():
+        print(f"\n{name.replace('_', ' ')}\n{printed(summary(part))}")
     print(f"\nper query: {output / 'queries.csv'}; worst queries: {output / 'worst.html'}")
 
 
-def _read(path: Path, labels: Path | None, options: argparse.Namespace) -> "EmbeddingSet":
-    """A file of embeddings, or the held-out images of a run folder."""
+def _by_text(
+    images: "EmbeddingSet", captions: "EmbeddingSet", options: argparse.Namespace
+) -> "dict[str, Evaluated]":
+    """Captions search the images, and images the captions."""
+    from pml_suprank.recipes.devices import float64_device
+    from pml_suprank.recipes.labelled_search import evaluate_embeddings
+
+    ways = {"text_to_image": (captions, images), "image_to_text": (images, captions)}
+    return {
+        name: evaluate_embeddings(*pair, k=options.k, device=float64_device(options.device))
+        for name, pair in ways.items()
+    }
+
+
+def _read(
+    path: Path, labels: Path | None, options: argparse.Namespace
+) -> "tuple[EmbeddingSet, EmbeddingSet | None]":
+    """A file of embeddings, or the held-out images of a run folder and their captions."""
     from pml_suprank.recipes.embedding_set import EmbeddingSet
     from pml_suprank.recipes.engine.encode_data import embed_held_out
 
     if path.is_dir():
         return embed_held_out(path, options.data_root, options.device)
     found = EmbeddingSet.load(path).at_root(options.data_root)
-    if labels is None:
-        return found
-    return found.with_labels(labels, repeated_names=options.repeated_names)
+    if labels is not None:
+        found = found.with_labels(labels, repeated_names=options.repeated_names)
+    return found, None
 
 
 main = Command(

@@ -5,18 +5,14 @@ from typing import Any
 
 from PIL import Image
 
+from pml_suprank.recipes.data.captions import name_in_words
 from pml_suprank.recipes.data.emoji import LICENCES, VENDORS, EmojiDataset, load_emoji, split_emoji
 from pml_suprank.recipes.data.emoji_sources import package_versions
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.layout import PathLike, choose
 from pml_suprank.recipes.data.splits import SIDES
 
-__all__ = ["EmojiImages", "caption_of", "load_emoji_images"]
-
-
-def caption_of(name: str) -> str:
-    """The name of an emoji in words, such as "man in tuxedo"."""
-    return name.replace("_", " ").replace("-", " ").lower()
+__all__ = ["EmojiImages", "load_emoji_images"]
 
 
 class EmojiImages(ImageDataset):
@@ -32,7 +28,7 @@ class EmojiImages(ImageDataset):
         self.places = tuple(range(len(source)))
         names = [source.emoji[index // 2].name for index in self.places]
         paths = [f"{name}/{VENDORS[index % 2]}" for index, name in enumerate(names)]
-        captions = list(map(caption_of, names))
+        captions = list(map(name_in_words, names))
         super().__init__(paths, source.level_labels, source.hierarchy, captions=captions, **items)
         self.credits, self.versions = dict(LICENCES), package_versions()
 

@@ -10,6 +10,7 @@ import torch
 
 from pml_suprank.hierarchy import Hierarchy, HierarchyError
 from pml_suprank.hierarchy.folders import ClassFolder, LeftOut, describe, read_files, read_tree
+from pml_suprank.recipes.data.captions import SUFFIX, CaptionFrom, captions_of
 from pml_suprank.recipes.data.images import ImageDataset
 from pml_suprank.recipes.data.layout import PathLike, need
 from pml_suprank.recipes.data.named_classes import find_places
@@ -28,6 +29,7 @@ def load_folder(
     hierarchy: PathLike | None = None,
     stray: str = "refuse",
     links: str = "inside",
+    caption_from: CaptionFrom | None = None,
     **items: Any,
 ) -> ImageDataset:
     """Images of nested folders; every leaf folder is a class, the folders above it its parents.
@@ -47,6 +49,8 @@ def load_folder(
             such folders in one error, "class" makes each a class of its own, "skip" leaves the images beside
             folders out.
         links: "inside" follows links that stay below ``root``, "follow" follows all.
+        caption_from: texts that say what the images show: "name" takes the name of the class in words, "file" the
+            text file beside the image (``fox.txt`` for ``fox.jpg``, UTF-8), where there is one; None has none.
         **items: arguments of :class:`ImageDataset`, such as ``transform``.
 
     Returns:
@@ -64,6 +68,8 @@ def load_folder(
             f"level_names: wanted none with hierarchy, which has names, got {list(level_names)}"
         )
     base = need(root, split or "")
+    if caption_from not in (None, "name", "file"):
+        raise ValueError(f"caption_from: wanted 'name' or 'file', got {caption_from!r}")
     classes, left_out = read_tree(
         base, readable_suffixes(), stray=stray, links=links, within=root, note=format_note
     )
@@ -73,6 +79,11 @@ def load_folder(
     tree = Hierarchy.from_paths(chains, level_names=level_names)
     paths = [path for found in classes for path in found.files]
     labels = [index for index, found in enumerate(classes) for _ in found.files]
+    if caption_from is not None:
+        names = [found.chain[-1] for found in classes for _ in found.files]
+        items["captions"] = captions_of(caption_from, [Path(path) for path in paths], names)
+        if caption_from == "file":
+            left_out = tuple(item for item in left_out if item.reason != format_note(SUFFIX))
     data = ImageDataset(paths, tree.table[labels], tree, **items)
     return _noted(data, left_out, base)
 

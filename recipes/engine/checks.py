@@ -32,7 +32,11 @@ def check_settings(settings: Settings, processes: int = 1) -> None:
     check_objective(settings, processes)
     check_sampler(settings.sampler, settings.training.batch_size, processes)
     check_optimization(settings)
-    check_monitor(settings.training.monitor, settings.training.recall_at)
+    check_monitor(
+        settings.training.monitor,
+        settings.training.recall_at,
+        texts=settings.model.library == "open_clip" and settings.model.embedding_size is None,
+    )
 
 
 def _check_training(training: TrainingSettings) -> None:

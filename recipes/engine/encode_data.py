@@ -10,9 +10,11 @@ from torch.utils.data import DataLoader
 
 from pml_suprank.recipes.data.images import BrokenImageError, ImageDataset
 from pml_suprank.recipes.embedding_set import EmbeddingError, EmbeddingSet, names_of_nodes
+from pml_suprank.recipes.engine.encode_texts import embed_captions
 from pml_suprank.recipes.engine.encoder import Encoder, load_encoder, read_settings
 from pml_suprank.recipes.engine.run_paths import at_root, placed
 from pml_suprank.recipes.engine.sets import load_sets
+from pml_suprank.recipes.engine.text_evaluation import reads_captions
 from pml_suprank.recipes.progress import progress_bar
 
 __all__ = ["embed_held_out", "embed_images"]
@@ -93,13 +95,16 @@ def embed_images(
 
 def embed_held_out(
     run: Path, root: Path | None = None, device: torch.device | str = "cpu"
-) -> EmbeddingSet:
-    """Embeddings of the held-out images of a run; says on stderr how many are broken.
+) -> tuple[EmbeddingSet, EmbeddingSet | None]:
+    """Embeddings of the held-out images of a run, and of their captions; says on stderr how many images are broken.
 
     Args:
         run: run folder.
         root: folder of the images, where they moved.
         device: where to compute.
+
+    Returns:
+        Of the images, and of the captions where there are any and the model reads text.
 
     Raises:
         EmbeddingError: the run has a gallery split.
@@ -112,7 +117,9 @@ def embed_held_out(
             f"queries: wanted a run without a gallery split, got {run}; use suprank embed"
         )
     folder = None if settings.data.root is None else Path(settings.data.root)
-    found, broken = embed_images(load_encoder(run, device), sets.test, root=folder)
+    encoder = load_encoder(run, device)
+    found, broken = embed_images(encoder, sets.test, root=folder)
     if broken:
         print(f"{len(broken)} broken images left out", file=sys.stderr)
-    return found
+    has_captions = reads_captions(encoder.model, sets.test)
+    return found, embed_captions(encoder, sets.test) if has_captions else None

@@ -40,6 +40,10 @@ __all__ = [
 ]
 
 
+_SIZES = {"size", "input_size"}
+"""Of images, in the preprocessing of OpenCLIP and of timm."""
+
+
 def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
     """The retrieval model of the settings.
 
@@ -70,8 +74,10 @@ def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
                 **settings.options,
             )
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"model: {error}") from error
-    except (OSError, RuntimeError) as error:  # the latter is OpenCLIP's
+        raise ConfigError(
+            f"model.{error}" if str(error).startswith("weights: ") else f"model: {error}"
+        ) from error
+    except (OSError, RuntimeError) as error:
         if not is_from_hub:
             raise
         raise ConfigError(
@@ -79,7 +85,7 @@ def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
             "Without network take a file, packaged or null."
         ) from error
     if run is not None:
-        load_best(model, run)
+        load_best(model, run, image_size=settings.image_size)
     if settings.freeze_batch_norm:
         freeze_batch_norm(model)
     return model
@@ -255,8 +261,13 @@ def model_identity(
     return ModelIdentity.of(model, name, preprocessing, scales)
 
 
-def load_best(model: Any, run: Path) -> None:
+def load_best(model: Any, run: Path, image_size: int | None = None) -> None:
     """Give a model the best weights of a run folder, and the preprocessing that belongs to them.
+
+    Args:
+        model: retrieval model.
+        run: run folder.
+        image_size: of the model, where it is not that of the run; None for that of the run.
 
     Raises:
         CheckpointError: they are missing, damaged or of another model.
@@ -265,6 +276,9 @@ def load_best(model: Any, run: Path) -> None:
     content = read_checkpoint(path)
     weights = part(path, content, "model", dict)
     preprocessing = part(path, content, "preprocessing", dict)
+    if image_size is not None:
+        weights = model.fitted(weights)
+        preprocessing |= {name: model.preprocessing[name] for name in _SIZES & preprocessing.keys()}
     take_part(path, "model", model.load_state_dict, weights, "weights of this model")
     model.preprocessing.update(preprocessing)
 

@@ -10,6 +10,12 @@ from pml_suprank import AccuracyCalculator
 from pml_suprank.metrics.catalogue import HIERARCHICAL_METRICS
 from pml_suprank.recipes.devices import float64_device
 from pml_suprank.recipes.engine.parsing import ConfigError, nearest
+from pml_suprank.recipes.engine.text_evaluation import (
+    DIRECTIONS,
+    TEXT_METRICS,
+    reads_captions,
+    text_metrics,
+)
 from pml_suprank.recipes.levels import LevelFact, level_facts, level_of, telling
 from pml_suprank.testers import HierarchicalTester
 
@@ -91,6 +97,8 @@ def evaluate_model(
         model.train(was_training)
     embeddings, labels = kept["test"]
     facts = facts_of_sets(queries, gallery)
+    if not of_trunk and reads_captions(model, queries):
+        found |= _by_text(model, queries, kept, recall_at)
     metrics = {
         name: float(value)
         for name, value in found.items()
@@ -101,6 +109,19 @@ def evaluate_model(
         items, item_labels = kept["gallery"]
         searched = (items.float().cpu(), item_labels.cpu())
     return Evaluation(metrics, embeddings.float().cpu(), labels.cpu(), facts, searched)
+
+
+def _by_text(
+    model: Any, queries: Any, kept: dict[str, Any], recall_at: Sequence[int]
+) -> dict[str, float]:
+    was_training = model.training
+    model.eval()
+    try:
+        images = kept["test"]
+        gallery = kept.get("gallery", images)
+        return text_metrics(model, queries, images, gallery, recall_at=recall_at)
+    finally:
+        model.train(was_training)
 
 
 def facts_of_sets(queries: Any, gallery: Any = None) -> tuple[LevelFact, ...]:
@@ -115,7 +136,11 @@ def facts_of_sets(queries: Any, gallery: Any = None) -> tuple[LevelFact, ...]:
 
 
 def check_monitor(
-    name: str, recall_at: Sequence[int] = (), levels: Sequence[LevelFact] | None = None
+    name: str,
+    recall_at: Sequence[int] = (),
+    levels: Sequence[LevelFact] | None = None,
+    *,
+    texts: bool = False,
 ) -> None:
     """Refuse a metric that the evaluation does not give.
 
@@ -123,18 +148,20 @@ def check_monitor(
         name: ``training.monitor``.
         recall_at: ``training.recall_at``.
         levels: of the held-out images; None where they are not known yet.
+        texts: whether captions are measured too.
 
     Raises:
         ConfigError: no such metric, which names the nearest, or one of a level that says nothing.
     """
     columns = range(20 if levels is None else len(levels))
-    names = [
-        f"{metric}_level{level}"
-        for metric in (*METRICS, *(f"recall_at_{k}" for k in recall_at))
-        if metric not in HIERARCHICAL_METRICS
-        for level in columns
-    ]
-    names += [metric for metric in METRICS if metric in HIERARCHICAL_METRICS]
+    recalls = [f"recall_at_{k}" for k in recall_at]
+    metrics = [*METRICS, *recalls]
+    if texts:
+        metrics += [way + metric for way in DIRECTIONS for metric in (*TEXT_METRICS, *recalls)]
+    names = []
+    for metric in metrics:
+        is_of_all = metric.endswith(tuple(HIERARCHICAL_METRICS))
+        names += [metric] if is_of_all else [f"{metric}_level{level}" for level in columns]
     if name not in names:
         raise ConfigError(
             f"training.monitor: wanted a metric, got {name!r}; {nearest(name, names)}"

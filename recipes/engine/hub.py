@@ -23,13 +23,15 @@ def impatient_hub() -> Iterator[None]:
     Through a proxy nothing is tried before.
     """
     constants: Any = require("huggingface_hub.constants", extra="recipes")
-    before = constants.HF_HUB_OFFLINE
+    before, seconds = constants.HF_HUB_OFFLINE, socket.getdefaulttimeout()
     if not before and not urllib.request.getproxies() and not _answers(constants.ENDPOINT):
         constants.HF_HUB_OFFLINE = True
+    socket.setdefaulttimeout(SECONDS)  # weights that OpenCLIP fetches from elsewhere
     try:
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
+        socket.setdefaulttimeout(seconds)
 
 
 def _answers(url: str) -> bool:

@@ -117,5 +117,10 @@ def check_objective(settings: Settings, processes: int = 1) -> None:
             f"training.captions: wanted none for model.library {settings.model.library}, which has no text tower, "
             "got joint"
         )
+    if training.captions == "joint" and settings.model.embedding_size is not None:
+        raise ConfigError(
+            "model.embedding_size: wanted null (and model.layer_norm false) for training.captions joint, so that "
+            f"images and captions share a space, got {settings.model.embedding_size}"
+        )
     if processes > 1 and settings.miner.name and memory.kind == "dataset":
         raise ConfigError("miner.name: wanted none for memory.kind dataset with several processes")

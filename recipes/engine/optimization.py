@@ -62,6 +62,7 @@ def build_optimizers(settings: Settings, model: Any, loss: nn.Module) -> list[Op
         model,
         main.lr,
         head_lr=main.head_lr,
+        text_lr=main.text_lr,
         weight_decay=main.weight_decay,
         layer_decay=main.layer_decay,
     )
@@ -107,7 +108,7 @@ def _check_optimizer(key: str, settings: OptimizerSettings) -> None:
         raise ConfigError(f"{key}.name: wanted an optimiser of one gradient a step, got LBFGS")
     names = set(inspect.signature(found).parameters) - {"params", "lr", "weight_decay"}
     check_options(Component(settings.name, settings.options), names, f"{key}")
-    for name in ("lr", "head_lr"):
+    for name in ("lr", "head_lr", "text_lr"):
         value = getattr(settings, name)
         if value is not None and not 0 < value < float("inf"):
             raise ConfigError(f"{key}.{name}: wanted a positive finite number, got {value}")

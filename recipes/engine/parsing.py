@@ -48,6 +48,7 @@ def settings_from(content: Mapping[str, Any], where: str = "settings") -> Settin
     """
     pydantic: Any = require("pydantic", extra="recipes")
     whole = asdict(Settings())
+    whole["model"] |= {"name": "", "weights": "default"}  # which follow from the library
     _merge(whole, _checked(content, where))
     try:
         return _validator().validate_python(whole)

@@ -11,6 +11,7 @@ from pml_suprank.hierarchy import HierarchyError
 from pml_suprank.hierarchy.folders import LeftOut, merged
 from pml_suprank.integrations import require
 from pml_suprank.recipes.data.assembly import with_one_taxonomy
+from pml_suprank.recipes.data.captions import empty_note, with_captions
 from pml_suprank.recipes.data.duplicates import settle_copies
 from pml_suprank.recipes.data.file_check import broken_files, describe_broken, has_files
 from pml_suprank.recipes.data.image_check import check_images
@@ -184,6 +185,9 @@ def _load_sets(settings: Settings, progress: bool) -> Sets:
         parts, copies = settle_copies(parts, policy, progress=progress)
         notes += copies
     train, test, gallery = parts["train"], parts["test"], parts.get("gallery")
+    if settings.training.captions == "joint":
+        notes += _caption_notes(train, test)
+        train = with_captions(train)
     if gallery is not None:
         test, gallery = with_one_taxonomy(test, gallery)
     _check_parts(train, test, gallery, data)
@@ -202,6 +206,24 @@ def _broken(part: Any, data: DataSettings, is_train: bool, progress: bool) -> li
     if data.check_images or (data.on_error == "skip" and not is_train):
         return check_images(part, progress=progress)
     return broken_files(part, progress=progress) if has_files(part) else []
+
+
+def _caption_notes(train: Any, test: Any) -> list[str]:
+    """What has to be known about images without a caption.
+
+    Raises:
+        ConfigError: no image has one.
+    """
+    for part in (train, test):
+        if not any(caption.strip() for caption in part.captions or ()):
+            raise ConfigError(
+                "training.captions: wanted none for a data set without captions, got joint; folder takes "
+                "data.options.caption_from (name, file), table data.options.caption_column"
+            )
+    return [
+        empty_note(train, "images to train on", "are left out"),
+        empty_note(test, "held-out images", "are searched for by the captions of others alone"),
+    ]
 
 
 def _refuse_broken(broken: Sequence[BrokenImage], total: int) -> None:

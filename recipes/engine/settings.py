@@ -7,6 +7,8 @@ Components (loss, miner, optimiser, ...) are named by their class and take its k
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pml_suprank.recipes.choices import PACKAGED_CLIP, USUAL_MODELS
+
 __all__ = [
     "Component",
     "DataSettings",
@@ -65,9 +67,10 @@ class ModelSettings:
 
     Args:
         library: where the backbone comes from.
-        name: name of the model in that library.
+        name: name of the model in that library; "" for resnet50 of timm, minilm-efficientnet of OpenCLIP.
         weights: null for random ones, "hub" or "hub:TAG" for pretrained ones from the network, "packaged",
-            "run:FOLDER" for the best ones of a run folder, or the path of a checkpoint.
+            "run:FOLDER" for the best ones of a run folder, or the path of a checkpoint; "default" for "packaged" where
+            an OpenCLIP model has such weights, else "hub".
         pooling: the model's own, or generalised mean.
         embedding_size: dimensions of a linear embedding; null keeps the features of the backbone.
         layer_norm: whether to normalise the features before the linear layer.
@@ -82,8 +85,8 @@ class ModelSettings:
     """
 
     library: Literal["timm", "open_clip"] = "timm"
-    name: str = "resnet50"
-    weights: str | None = "hub"
+    name: str = ""
+    weights: str | None = "default"
     pooling: Literal["model", "gem"] = "model"
     embedding_size: int | None = 512
     layer_norm: bool = True
@@ -95,6 +98,13 @@ class ModelSettings:
     train_transform: dict[str, Any] = field(default_factory=dict)
     eval_transform: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        name = self.name or USUAL_MODELS[self.library]
+        object.__setattr__(self, "name", name)
+        if self.weights == "default":
+            is_packaged = self.library == "open_clip" and name in PACKAGED_CLIP
+            object.__setattr__(self, "weights", "packaged" if is_packaged else "hub")
 
 
 @dataclass(frozen=True)
@@ -150,6 +160,7 @@ class OptimizerSettings:
         name: class in torch.optim.
         lr: learning rate of the backbone.
         head_lr: of the embedding, and of the loss's own parameters unless loss_optimizer is set; null for lr.
+        text_lr: of a text tower; null for lr.
         weight_decay: of weights; norms, biases and other vectors have none.
         layer_decay: factor on the learning rate for each layer further from the head; null for none.
         options: further keyword arguments, such as {momentum: 0.9}.
@@ -158,6 +169,7 @@ class OptimizerSettings:
     name: str = "AdamW"
     lr: float = 1e-5
     head_lr: float | None = None
+    text_lr: float | None = None
     weight_decay: float = 1e-4
     layer_decay: float | None = None
     options: dict[str, Any] = field(default_factory=dict)

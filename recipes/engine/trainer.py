@@ -23,6 +23,7 @@ from pml_suprank.recipes.engine.logs import RunLog
 from pml_suprank.recipes.engine.model import CaptionedItems
 from pml_suprank.recipes.engine.run_state import identity, restore, run_state
 from pml_suprank.recipes.engine.settings import Settings
+from pml_suprank.recipes.engine.text_evaluation import reads_captions
 from pml_suprank.recipes.progress import progress_bar
 from pml_suprank.recipes.seeding import seed_everything
 
@@ -79,7 +80,8 @@ class Trainer:
         known = {name: part for name, part in parts.items() if part is not None}
         self.data = RunData(known, settings.data.root)
         levels = facts_of_sets(test_set, gallery_set)
-        check_monitor(training.monitor, training.recall_at, levels)
+        texts = reads_captions(model, test_set)
+        check_monitor(training.monitor, training.recall_at, levels, texts=texts)
         self.plan = BatchPlan(
             settings.sampler, train_set.labels, training.batch_size, training.seed
         )

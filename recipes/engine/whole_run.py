@@ -219,9 +219,12 @@ def settings_of_run(options: argparse.Namespace, words: list[str]) -> Settings:
 def _print_summary(metrics: dict[str, Any], output: Path) -> None:
     """Print the metrics before and after."""
     before, after = metrics["before"], metrics["after"]
-    print(f"\n{'held-out':<8}{'':<20}{'before':>8}{'after':>8}")
-    for name, (title, level) in metric_titles(list(after), metrics["level_names"]).items():
-        print(f"{title:<8}{level:<20}{before[name]:>8.3f}{after[name]:>8.3f}")
+    titles = metric_titles(list(after), metrics["level_names"])
+    width = max(7, *(len(title) for title, _ in titles.values())) + 1
+    print(f"\n{'held-out':<{width}}{'':<20}{'before':>8}{'after':>8}")
+    for name, (title, level) in titles.items():
+        first = f"{before[name]:.3f}" if name in before else ""
+        print(f"{title:<{width}}{level:<20}{first:>8}{after[name]:>8.3f}")
     for note in notes_of_levels(metrics["levels"]):
         print(note)
     print(

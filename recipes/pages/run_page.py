@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pml_suprank.recipes.engine.text_evaluation import DIRECTIONS
 from pml_suprank.recipes.levels import level_title
 from pml_suprank.recipes.pages.charts import line_chart, loss_chart
 from pml_suprank.recipes.pages.details import (
@@ -46,11 +47,14 @@ def metric_titles(names: Sequence[str], level_names: Sequence[str]) -> dict[str,
         base, level = (match[1], int(match[2])) if match else (name, -1)
         if base == "recall_at_1" and name.replace(base, "precision_at_1") in names:
             continue
+        way = next((prefix for prefix in DIRECTIONS if base.startswith(prefix)), "")
+        base = base.removeprefix(way)
         title = _TITLES.get(base) or base.replace("recall_at_", "R@").replace("_", " ")
+        title += f", {DIRECTIONS[way]}" if way else ""
         found[name] = (title, "" if level < 0 else level_title(level_names, level))
         first = list(_TITLES).index(base) if base in _TITLES else len(_TITLES)
         depth = re.search(r"(\d+)$", base)
-        places[name] = (level, first, int(depth[1]) if depth else 0)
+        places[name] = (level, ["", *DIRECTIONS].index(way), first, int(depth[1]) if depth else 0)
     return {name: found[name] for name in sorted(found, key=places.__getitem__)}
 
 

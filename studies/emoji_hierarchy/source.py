@@ -10,8 +10,8 @@ from typing import BinaryIO
 from tqdm import tqdm
 
 from pml_suprank.hierarchy import Hierarchy
+from pml_suprank.recipes.data.captions import name_in_words
 from pml_suprank.recipes.data.emoji import LEVEL_NAMES, VENDORS, EmojiDataset
-from pml_suprank.recipes.data.emoji_images import caption_of
 from pml_suprank.recipes.files import write_atomic, write_csv
 from pml_suprank.recipes.hierarchies.names import make_names
 from pml_suprank.recipes.hierarchies.proposal import propose
@@ -29,7 +29,7 @@ def write_names(path: Path, data: EmojiDataset, hidden: Collection[int] = ()) ->
         data: the emoji.
         hidden: classes whose name is left empty.
     """
-    names = ["" if i in hidden else caption_of(item.name) for i, item in enumerate(data.emoji)]
+    names = ["" if i in hidden else name_in_words(item.name) for i, item in enumerate(data.emoji)]
     write_csv(path, [{"class_id": i, "name": name} for i, name in enumerate(names)])
 
 

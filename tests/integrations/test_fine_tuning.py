@@ -55,6 +55,19 @@ def test_every_parameter_is_in_one_group(name: str) -> None:
         assert len({group["name"] for group in groups}) == len(groups)
 
 
+@pytest.mark.parametrize("layer_decay", [None, 0.5])
+def test_the_text_tower_has_a_rate_of_its_own(layer_decay: float | None) -> None:
+    model = build("clip")
+    groups = parameter_groups(model, 1.0, head_lr=3.0, text_lr=0.1, layer_decay=layer_decay)
+    rate = {id(p): group["lr"] for group in groups for p in group["params"]}
+    clip = model.trunk.clip
+    assert rate[id(clip.text_projection)] == 0.1
+    assert rate[id(clip.visual.proj)] == 1.0
+    assert rate[id(clip.token_embedding.weight)] == pytest.approx(0.1 * (layer_decay or 1) ** 2)
+    assert rate[id(model.embedder.linear.weight)] == 3.0
+    assert {group["lr"] for group in parameter_groups(build("vit"), 1.0, text_lr=0.1)} == {1.0}
+
+
 def test_layers_of_a_vit_by_hand() -> None:
     model = build("vit")
     groups = parameter_groups(model, 1.0, layer_decay=0.5)

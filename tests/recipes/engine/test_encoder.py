@@ -9,7 +9,7 @@ import yaml
 
 from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.engine.checkpoints import BEST, CheckpointError, write_checkpoint
-from pml_suprank.recipes.engine.encoder import load_encoder
+from pml_suprank.recipes.engine.encoder import build_model, load_encoder
 from pml_suprank.recipes.engine.parsing import settings_from
 from pml_suprank.recipes.engine.sets import load_sets
 from pml_suprank.recipes.engine.whole_run import finetune
@@ -54,6 +54,44 @@ def test_a_saved_model_embeds_as_the_trained_one(name: str, photos: Path, tmp_pa
     found = load_encoder(tmp_path / "b").encode_images(images)
     stored = EmbeddingSet.load(tmp_path / "b" / "embeddings.npz")
     torch.testing.assert_close(found, stored.embeddings, rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_that_is_not_named_has_weights_at_hand() -> None:
+    for library, name, weights, wanted in (
+        ("timm", None, None, ("resnet50", "hub")),
+        ("timm", "resnet18", None, ("resnet18", "hub")),
+        ("open_clip", None, None, ("minilm-efficientnet", "packaged")),
+        ("open_clip", "ViT-B-32", None, ("ViT-B-32", "hub")),
+        ("open_clip", None, "run:runs/a", ("minilm-efficientnet", "run:runs/a")),
+    ):
+        given = {"library": library, "name": name, "weights": weights}
+        model = settings_from({"model": {k: v for k, v in given.items() if v is not None}}).model
+        assert (model.name, model.weights) == wanted
+    assert settings_from({"model": {"library": "open_clip", "weights": None}}).model.weights is None
+
+
+def test_weights_of_a_run_at_another_image_size(tmp_path: Path) -> None:
+    pytest.importorskip("open_clip", reason="needs the open-clip extra")
+    clip = {
+        "library": "open_clip",
+        "name": "small-vit",
+        "embedding_size": None,
+        "layer_norm": False,
+    }
+    first = build_model(settings_from({"model": clip | {"weights": None}}).model)
+    content = {
+        "model": first.state_dict(),
+        "preprocessing": first.preprocessing | {"mean": (0, 0, 0)},
+    }
+    write_checkpoint(tmp_path / BEST, content)
+    again = clip | {"weights": f"run:{tmp_path}", "image_size": 96}
+    found = build_model(settings_from({"model": again}).model).eval()
+    assert found.preprocessing["size"] == 96
+    assert found.preprocessing["mean"] == (0, 0, 0)
+    assert found(torch.zeros(1, 3, 96, 96)).shape == (1, 192)
+    visual = found.trunk.clip.visual
+    assert torch.equal(visual.conv1.weight, first.trunk.clip.visual.conv1.weight)
+    assert len(visual.positional_embedding) == 12 * 12 + 1
 
 
 def test_damaged_runs(tmp_path: Path, photos: Path) -> None:
