@@ -220,6 +220,7 @@ TABLE = (
 )
 WITHOUT_A_LINE = {
     "CrossBatchMemory": "wraps a loss: test_cross_batch_memory.py, test_memories.py",
+    "DistributedLossWrapper": "wraps a loss in several processes: test_distributed_wrapper.py",
     "DatasetMemory": "wraps a loss: test_dataset_memory.py, test_memories.py",
     "SimilarityMixup": "an option of the rank losses: test_similarity_mixup.py",
     "Objective": "what a rank loss has: every line on a surrogate",
