@@ -12,7 +12,15 @@ from typing import Any
 
 from pml_suprank.integrations import require
 
-__all__ = ["PlainDataError", "json_data", "plain", "read_json", "read_yaml", "yaml_data"]
+__all__ = [
+    "PlainDataError",
+    "json_data",
+    "plain",
+    "read_json",
+    "read_yaml",
+    "yaml_data",
+    "yaml_text",
+]
 
 DEPTH = 32
 """Most levels of lists and mappings within each other."""
@@ -20,6 +28,12 @@ COUNT = 20_000
 """Most values of a YAML text, aliases written out."""
 YAML_BYTES = 2**18
 JSON_BYTES = 2**24
+_EXPONENT = (
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+"""Numbers without a point, which YAML 1.1 takes for text."""
 _INTEGERS = range(-(2**63), 2**64)
 
 
@@ -75,6 +89,27 @@ def yaml_data(text: str) -> Any:
         raise
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise PlainDataError(f"wanted YAML of plain data, got {_one_line(error)}") from error
+
+
+def yaml_text(data: Any) -> str:
+    """Plain data as YAML that :func:`yaml_data` reads back unchanged: texts such as "1e5" are quoted.
+
+    Raises:
+        PlainDataError: a value that is not plain.
+    """
+    yaml: Any = require("yaml", extra="recipes")
+    dumper = type("Dumper", (yaml.SafeDumper,), {})
+    dumper.yaml_implicit_resolvers = {  # type: ignore[attr-defined]
+        first: list(forms) for first, forms in yaml.SafeDumper.yaml_implicit_resolvers.items()
+    }
+    dumper.add_implicit_resolver(*_EXPONENT)  # type: ignore[attr-defined]
+    data = plain(data)
+    readable, escaped = (
+        yaml.dump(data, Dumper=dumper, sort_keys=False, allow_unicode=shown)
+        for shown in (True, False)
+    )
+    # a rare character, such as a line break of another script, does not survive as it is
+    return readable if yaml.load(readable, Loader=_loader()) == data else escaped
 
 
 def json_data(text: str) -> Any:
@@ -181,8 +216,7 @@ def _loader() -> Any:
         first: [(tag, form) for tag, form in forms if not tag.endswith(":timestamp")]
         for first, forms in Loader.yaml_implicit_resolvers.items()
     }
-    exponent = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", exponent, list("-+0123456789"))
+    Loader.add_implicit_resolver(*_EXPONENT)
     return Loader
 
 

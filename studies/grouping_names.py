@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score
 
-from pml_suprank.recipes.data.emoji_images import caption_of
+from pml_suprank.recipes.data.captions import name_in_words
 from pml_suprank.recipes.data.emoji_sources import list_emoji
 from pml_suprank.recipes.files import write_text
 from pml_suprank.recipes.hierarchies.encoders import PROMPTS, encode_names
@@ -99,7 +99,7 @@ def name_lists(limit: int | None = None) -> tuple[list[Names], list[Names]]:
                         ("emoji, other half", order[len(order) // 2 :])):  # fmt: skip
         part = [emoji[row] for row in rows]
         groups = {"subgroup": [e.subgroup for e in part], "group": [e.group for e in part]}
-        halves.append(Names(title, [caption_of(e.name) for e in part], groups))
+        halves.append(Names(title, [name_in_words(e.name) for e in part], groups))
     return [_nouns("other nouns", CHOSEN_ON), halves[0]], [_nouns("nouns", NOUNS), halves[1]]
 
 

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from pml_suprank.integrations import require
-from pml_suprank.integrations.plain_files import PlainDataError, plain, read_yaml, yaml_data
+from pml_suprank.integrations.plain_files import (
+    PlainDataError,
+    plain,
+    read_yaml,
+    yaml_data,
+    yaml_text,
+)
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.engine.settings_help import print_help
 from pml_suprank.recipes.published import NAMED, named_settings
@@ -90,8 +96,7 @@ def parse_settings(argv: Sequence[str], prog: str = "suprank finetune") -> Setti
 
 def to_yaml(settings: Settings) -> str:
     """The settings as a YAML file that :func:`parse_settings` reads."""
-    yaml: Any = require("yaml", extra="recipes")
-    return yaml.safe_dump(plain(asdict(settings)), sort_keys=False, allow_unicode=True)
+    return yaml_text(asdict(settings))
 
 
 @functools.cache

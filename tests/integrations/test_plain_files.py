@@ -11,7 +11,6 @@ import pytest
 
 pytest.importorskip("yaml", reason="needs the recipes extra")
 
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from pml_suprank.integrations.plain_files import (
     read_json,
     read_yaml,
     yaml_data,
+    yaml_text,
 )
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text()
@@ -34,8 +34,13 @@ DATA = st.recursive(
 
 @given(DATA)
 def test_what_is_written_is_read(data: Any) -> None:
-    assert yaml_data(yaml.safe_dump(data)) == data
+    assert yaml_data(yaml_text(data)) == data
     assert plain(data) == data
+
+
+def test_texts_that_look_like_numbers_are_quoted() -> None:
+    data = {"1e5": ["0E0", "-2.5e+1", "12", "1_000e3", "no", "2024-01-31", 1e5]}
+    assert yaml_data(yaml_text(data)) == data
 
 
 @pytest.mark.parametrize(
