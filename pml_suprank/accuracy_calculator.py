@@ -328,7 +328,10 @@ class AccuracyCalculator(pml.AccuracyCalculator):
 def _device(device: Any) -> torch.device:
     try:
         found = torch.device(device)
-        torch.empty(0, device=found)  # whether it is there
+        if found.type != "cuda":
+            torch.empty(0, device=found)  # whether it is there
+        elif not torch.cuda.is_available() or (found.index or 0) >= torch.cuda.device_count():
+            raise ValueError("no such GPU")
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         message = f"device: wanted a device of torch on this machine, got {shown(device)}"
         raise ValueError(message) from error

@@ -20,8 +20,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from pml_suprank.values import as_number, checked_instance, checked_number, checked_positive, shown
+from pml_suprank.values import as_number, checked_instance, checked_number, shown
 
+LEAST_TAU = 1e-38
+"""Still a number in float32; where scores differ, the sigmoid is then a step."""
 _MAX_EXPONENT = 50.0
 
 
@@ -141,7 +143,7 @@ class SmoothRank:
     hrank_has_gradient = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tau", checked_positive("tau", self.tau))
+        object.__setattr__(self, "tau", checked_number("tau", self.tau, LEAST_TAU))
 
     def competitor(self, t: Tensor, lower: Tensor) -> Tensor:
         """Return the sigmoid of t."""
@@ -225,7 +227,7 @@ class SupRank:
 
     def __post_init__(self) -> None:
         step = {
-            "tau": checked_positive("tau", self.tau),
+            "tau": checked_number("tau", self.tau, LEAST_TAU),
             "rho": -1 if as_number(self.rho) == -1 else checked_number("rho", self.rho, 0),
             "delta": checked_number("delta", self.delta, 0, optional=True),
             # below these a competitor counts less than nothing, and ranks can be negative

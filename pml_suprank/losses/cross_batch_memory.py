@@ -76,8 +76,8 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
         sizes = {"embedding_size": embedding_size, "memory_size": memory_size}
         check_memory_options(sizes, warmup, batch_weight, storage_dtype)
         check_parts(loss, miner)
-        check_pml_options(kwargs)
         super().__init__(loss, embedding_size, memory_size, miner, **kwargs)
+        check_pml_options(kwargs)
         self.warmup = warmup
         self.batch_weight = batch_weight
         self.storage_dtype = storage_dtype

@@ -90,8 +90,8 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
         sizes = {"num_samples": num_samples, "embedding_size": embedding_size}
         check_memory_options(sizes, warmup, batch_weight, storage_dtype)
         check_parts(loss, miner)
-        check_pml_options(kwargs)
         super().__init__(**kwargs)
+        check_pml_options(kwargs)
         self.loss = loss
         self.miner = miner
         self.num_samples = num_samples

@@ -103,6 +103,7 @@ def evaluate(
         >>> result["recall_at_1_level0"].values.tolist()
         [0.0]
     """
+    distributed = checked_flag("distributed", distributed)
     with announced(distributed):
         options: dict[str, Any] = {"hierarchy": hierarchy}
         options["ignore_index"] = checked_ignore_index(ignore_index)

@@ -66,6 +66,15 @@ FOR_MESSAGES = {"hierarchy.as_level_labels": ("name",), "hierarchy.check_tree": 
 """What the caller calls an argument."""
 OF_PML = ("distance", "reducer", "embedding_regularizer", "embedding_reg_weight", "collect_stats")
 """What is behind ``**kwargs`` of a loss; of a metric it is what ``evaluate`` takes."""
+OURS = {
+    "testers.HierarchicalTester": (
+        "accuracy_calculator",
+        "ignore_index",
+        "label_hierarchy_level",
+        "query_labels",
+    ),
+}
+"""Of a class of PML's, the parameters that it does not hand on as they are."""
 NEEDED = {
     "losses.RankLoss": ("objective", "surrogate", "level"),
     "losses.SmoothRankLoss": ("objective", "level"),
@@ -121,6 +130,8 @@ def parameters_of(function, name):
     found = {}
     for each in inspect.signature(function).parameters.values():
         if each.name in ("self", *FOR_MESSAGES.get(name, ())) or each.kind is each.VAR_POSITIONAL:
+            continue
+        if each.name not in OURS.get(name, (each.name,)):
             continue
         if each.kind is not each.VAR_KEYWORD:
             found[each.name] = each.default is each.empty

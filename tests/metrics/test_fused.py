@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pml_suprank import metrics
-from pml_suprank.metrics.ranking import fused, streaming, workers
+from pml_suprank.metrics.ranking import fused, sharing, streaming
 from pml_suprank.metrics.ranking.levels import TreeLevels
 from tests.kernels import HAS_TRITON, INTERPRETED, elsewhere, run_interpreted
 
@@ -103,12 +103,13 @@ class TestBlocksOnAGPU:
         assert streaming.auto_block_size(1000) == size
 
     def test_processes_agree_on_the_smallest(self, monkeypatch):
-        assert workers.least(7) == 7
+        assert sharing.least(7) == 7
 
         def gather(numbers, number):
-            numbers[:] = [number, 3, 9]
+            numbers[:] = [number, (None, 3), (None, 9)]
 
-        monkeypatch.setattr(workers.distributed, "is_initialized", lambda: True)
-        monkeypatch.setattr(workers.distributed, "get_world_size", lambda: 3)
-        monkeypatch.setattr(workers.distributed, "all_gather_object", gather)
-        assert workers.least(7) == 3
+        monkeypatch.setattr(sharing.distributed, "is_initialized", lambda: True)
+        monkeypatch.setattr(sharing.distributed, "get_world_size", lambda: 3)
+        monkeypatch.setattr(sharing.distributed, "get_rank", lambda: 0)
+        monkeypatch.setattr(sharing.distributed, "all_gather_object", gather)
+        assert sharing.least(7) == 3

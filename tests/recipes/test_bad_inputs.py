@@ -191,7 +191,7 @@ build-hierarchy names work never.csv
 build-hierarchy names work broken.csv
 build-hierarchy names work empty.csv
 build-hierarchy names work folder.csv
-build-hierarchy names work two.csv
+build-hierarchy names work points.npz
 build-hierarchy names work twice.csv
 build-hierarchy names file names.csv
 build-hierarchy names file/work names.csv

@@ -322,6 +322,8 @@ def test_a_model_is_evaluated_there(
         raise Reached
 
     monkeypatch.setattr(held_out, "HierarchicalTester", reached)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(Reached):
         held_out.evaluate_model(torch.nn.Identity(), None, device=torch.device(device))
     assert seen["data_device"] == torch.device(device)  # embeddings stay with the model

@@ -73,7 +73,7 @@ def test_scores_are_means_over_classes(
              for label in evaluation.labels[:, 0]]
         )  # fmt: skip
         assert int(own.sum()) == row["images"]
-        wanted = result["average_precision_level0"]
+        wanted = result["mean_average_precision_level0"]
         if row["images"] == 1:
             assert row["values"][1:] == [None, None]
             assert row is found["classes"][-1]
@@ -230,7 +230,8 @@ def test_charts_of_anything() -> None:
 
 def test_whoever_drew_the_pictures_is_named(tmp_path: Path) -> None:
     shown = [f"{vendor}: {text}" for vendor, text in LICENCES.items()]
-    assert list(load_emoji_images(limit=2).credits) == shown
+    found = load_emoji_images(limit=2).credits
+    assert [f"{vendor}: {text}" for vendor, text in found.items()] == shown
     (tmp_path / "config.yaml").write_text("loss: a")
     metrics = {"before": {"a": 0}, "after": {"a": 1}, "credits": shown}
     (tmp_path / "metrics.json").write_text(json.dumps(metrics))
