@@ -67,8 +67,7 @@ def hierarchical_average_precision(
         >>> import torch
         >>> gallery = torch.tensor([[1.0, 0.0], [4.0, 3.0], [0.0, 1.0]])
         >>> labels = torch.tensor([[7, 7], [0, 0], [1, 0]])
-        >>> result = hierarchical_average_precision(
-        ...     gallery[:1], torch.tensor([[0, 0]]), gallery, labels)
+        >>> result = hierarchical_average_precision(gallery[:1], torch.tensor([[0, 0]]), gallery, labels)
         >>> round(result.mean(), 4)
         0.5556
     """
@@ -140,8 +139,7 @@ def mean_average_precision(
 
         >>> import torch
         >>> gallery = torch.tensor([[1.0, 0.0], [4.0, 3.0], [0.0, 1.0]])
-        >>> result = mean_average_precision(
-        ...     gallery[:1], torch.tensor([0]), gallery, torch.tensor([0, 7, 0]))
+        >>> result = mean_average_precision(gallery[:1], torch.tensor([0]), gallery, torch.tensor([0, 7, 0]))
         >>> round(result.mean(), 4)
         0.8333
     """
@@ -168,8 +166,7 @@ def mean_average_precision_at_k(
 
         >>> import torch
         >>> gallery = torch.tensor([[1.0, 0.0], [4.0, 3.0], [0.0, 1.0]])
-        >>> result = mean_average_precision_at_k(
-        ...     gallery[:1], torch.tensor([0]), gallery, torch.tensor([0, 7, 0]), k=2)
+        >>> result = mean_average_precision_at_k(gallery[:1], torch.tensor([0]), gallery, torch.tensor([0, 7, 0]), k=2)
         >>> result.mean()
         0.5
     """
@@ -195,8 +192,7 @@ def mean_average_precision_at_r(
 
         >>> import torch
         >>> gallery = torch.tensor([[1.0, 0.0], [4.0, 3.0], [0.0, 1.0]])
-        >>> result = mean_average_precision_at_r(
-        ...     gallery[:1], torch.tensor([0]), gallery, torch.tensor([0, 7, 0]))
+        >>> result = mean_average_precision_at_r(gallery[:1], torch.tensor([0]), gallery, torch.tensor([0, 7, 0]))
         >>> result.mean()
         0.5
     """
@@ -243,8 +239,7 @@ def mean_reciprocal_rank(
 
         >>> import torch
         >>> gallery = torch.tensor([[1.0, 0.0], [4.0, 3.0], [0.0, 1.0]])
-        >>> result = mean_reciprocal_rank(
-        ...     gallery[:1], torch.tensor([0]), gallery, torch.tensor([7, 0, 0]))
+        >>> result = mean_reciprocal_rank(gallery[:1], torch.tensor([0]), gallery, torch.tensor([7, 0, 0]))
         >>> result.mean()
         0.5
     """
@@ -269,8 +264,7 @@ def precision_at_k(
 
         >>> import torch
         >>> gallery = torch.tensor([[1.0, 0.0], [4.0, 3.0], [0.0, 1.0]])
-        >>> result = precision_at_k(
-        ...     gallery[:1], torch.tensor([0]), gallery, torch.tensor([7, 0, 0]), k=2)
+        >>> result = precision_at_k(gallery[:1], torch.tensor([0]), gallery, torch.tensor([7, 0, 0]), k=2)
         >>> result.mean()
         0.5
     """
