@@ -218,7 +218,8 @@ def level_counts(common_levels: Tensor, num_levels: int, mask: Tensor | None = N
             )
             return (common_levels.unsqueeze(2) == each).sum(dim=1)
         return torch.stack([(common_levels == x).sum(dim=1) for x in range(num_levels + 1)], dim=1)
-    _demand_at_most(common_levels, num_levels)
+    if rows.size and rows.max() > num_levels:
+        raise ValueError(f"common_levels: wanted at most num_levels {num_levels}, got {rows.max()}")
     counts = [[np.count_nonzero(row == x) for x in range(num_levels + 1)] for row in rows]
     return torch.tensor(counts, dtype=torch.long).view(len(common_levels), num_levels + 1)
 

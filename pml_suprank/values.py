@@ -64,7 +64,7 @@ def checked_number(
     number = as_number(value)
     if not low <= number <= high:
         wanted = "a finite number"
-        if low == 1 / MOST:
+        if 0 < low <= 1 / MOST:
             wanted = "a positive finite number"
         elif low > -MOST and high < MOST:
             wanted = f"a number in [{low:g}, {high:g}]"

@@ -19,8 +19,8 @@ from pathlib import Path
 from pml_suprank.recipes.engine.run_lock import only_run
 with only_run(Path(sys.argv[1])):
     worker = os.fork()
-    if worker:
-        print(worker, flush=True)
+    if not worker:
+        print(os.getpid(), flush=True)
     time.sleep(120)
 """
 
