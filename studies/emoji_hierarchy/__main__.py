@@ -88,6 +88,7 @@ def _rebuild(options: argparse.Namespace) -> str:
         weights="packaged",
         limit=options.limit,
         lr=4e-4,
+        text_lr=4e-4,
         epochs=options.tower_epochs,
         batch_size=options.tower_batch,
         threads=options.threads,
