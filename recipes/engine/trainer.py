@@ -267,10 +267,11 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint to go on from."""
-        if self.is_main and self.folder is not None:
-            self.log.write()
-            write_checkpoint(self.folder / LAST, self.state())
-        self.accelerator.wait_for_everyone()
+        with self.interruption.held():  # a file that Ctrl-C cuts off would read as a full disk
+            if self.is_main and self.folder is not None:
+                self.log.write()
+                write_checkpoint(self.folder / LAST, self.state())
+            self.accelerator.wait_for_everyone()
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint.
