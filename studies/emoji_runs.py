@@ -12,6 +12,7 @@ from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.run_paths import resolved
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.engine.whole_run import finetune
+from pml_suprank.recipes.published import named_settings
 
 __all__ = [
     "COLUMNS",
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 METRICS = "metrics.json"
-GROUP_SIZES = (2, 2)
+GROUP_SIZES = tuple(named_settings("quickstart")["sampler"]["group_sizes"])
 """Drawings of an emoji in a batch, and emoji of a subgroup."""
 
 COLUMNS = {
@@ -125,43 +126,28 @@ def emoji_settings(loss: Loss, level: int, seed: int, budget: Budget) -> Setting
             f"level: wanted {LEVEL_NAMES[0]} with {loss.name}, got {LEVEL_NAMES[level]}; losses that take another "
             f"level: {taking}"
         )
-    return settings_from(
-        {
-            "data": {
-                "name": "emoji",
-                "root": None if budget.cache_dir is None else str(budget.cache_dir),
-                "train_split": "train",
-                "test_split": "test",
-                "options": {"seed": seed, "limit": budget.limit},
-            },
-            "model": {
-                "name": "tf_efficientnet_lite0",
-                "weights": "packaged",
-                "embedding_size": budget.embedding_size,
-                "layer_norm": False,
-                "image_size": budget.image_size,
-                "train_transform": {"scale": [0.6, 1.0], "color_jitter": 0.2},
-                "eval_transform": {"crop_pct": 1.0},
-                "options": {"channels_last": True},
-            },
-            "loss": {
-                "name": loss.name if loss.is_ours else f"PML.{loss.name}",
-                "options": {"level": level} if level else {},
-            },
-            "miner": {"name": loss.miner},
-            "sampler": {"kind": "hierarchical", "group_sizes": list(GROUP_SIZES)},
-            "optimizer": {"name": "AdamW", "lr": budget.lr, "head_lr": 3 * budget.lr},
-            "loss_optimizer": {"name": "AdamW", "lr": 10 * budget.lr},
-            "schedule": {"name": "CosineAnnealingLR", "interval": "step", "warmup": 10},
-            "training": {
-                "epochs": budget.epochs,
-                "batch_size": budget.batch_size,
-                "evaluate_every": budget.epochs,  # so that nothing is chosen on the held-out half
-                "seed": seed,
-                "threads": budget.threads,
-            },
-        }
-    )
+    raw = named_settings("quickstart")
+    raw["data"] |= {
+        "root": None if budget.cache_dir is None else str(budget.cache_dir),
+        "options": {"seed": seed, "limit": budget.limit},
+    }
+    raw["model"] |= {"embedding_size": budget.embedding_size, "image_size": budget.image_size}
+    raw["loss"] = {
+        "name": loss.name if loss.is_ours else f"PML.{loss.name}",
+        "options": {"level": level} if level else {},
+    }
+    raw["miner"] = {"name": loss.miner}
+    raw["optimizer"] |= {"lr": budget.lr, "head_lr": 3 * budget.lr}
+    raw["loss_optimizer"] |= {"lr": 10 * budget.lr}
+    raw["training"] |= {
+        "epochs": budget.epochs,
+        "batch_size": budget.batch_size,
+        "evaluate_every": budget.epochs,  # so that nothing is chosen on the held-out half
+        "seed": seed,
+        "threads": budget.threads,
+    }
+    del raw["source"]
+    return settings_from(raw)
 
 
 def trained(settings: Settings, folder: Path, **options: Any) -> dict[str, Any]:
