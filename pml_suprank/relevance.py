@@ -219,16 +219,18 @@ def level_counts(common_levels: Tensor, num_levels: int, mask: Tensor | None = N
             return (common_levels.unsqueeze(2) == each).sum(dim=1)
         return torch.stack([(common_levels == x).sum(dim=1) for x in range(num_levels + 1)], dim=1)
     if rows.size and rows.max() > num_levels:
-        raise ValueError(f"common_levels: wanted at most num_levels {num_levels}, got {rows.max()}")
+        raise _too_deep(num_levels, rows.max())
     counts = [[np.count_nonzero(row == x) for x in range(num_levels + 1)] for row in rows]
     return torch.tensor(counts, dtype=torch.long).view(len(common_levels), num_levels + 1)
 
 
+def _too_deep(num_levels: int, most: Tensor | np.generic) -> ValueError:
+    return ValueError(f"common_levels: wanted at most num_levels {num_levels}, got {int(most)}")
+
+
 def _demand_at_most(common_levels: Tensor, num_levels: int) -> None:
     def complain() -> None:
-        raise ValueError(
-            f"common_levels: wanted at most num_levels {num_levels}, got {int(common_levels.max())}"
-        )
+        raise _too_deep(num_levels, common_levels.max())
 
     demand((common_levels <= num_levels).all(), complain)
 

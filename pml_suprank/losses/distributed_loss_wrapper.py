@@ -1,7 +1,7 @@
 """PML's wrapper for several processes, for batches of any sizes and memories that agree."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
@@ -11,6 +11,8 @@ from pml_suprank.losses.decomposable_rank_loss import takes_self_indices
 from pml_suprank.losses.processes import Rows, gather_rows
 from pml_suprank.pml import PMLDistributedLossWrapper
 from pml_suprank.values import checked_flag
+
+Part = TypeVar("Part")
 
 
 class DistributedLossWrapper(PMLDistributedLossWrapper):
@@ -115,14 +117,16 @@ def _gathered(emb: Tensor, labels: Any, mask: Any = None) -> list[Rows]:
 
 def _own_first(parts: list[Rows], labels: Any) -> tuple[Tensor, Tensor | None]:
     """Return the joint embeddings and labels as PML has them: the own ones, then the others' in their order."""
-    rank = distributed.get_rank()
-    ordered = [parts[rank], *parts[:rank], *parts[rank + 1 :]]
-    columns = [torch.cat(column) for column in zip(*ordered, strict=True)]
+    columns = [torch.cat(column) for column in zip(*_as_pml(parts), strict=True)]
     return columns[0], None if labels is None else columns[1]
 
 
 def _places(lengths: list[int], device: torch.device) -> Tensor:
     """Return where each sample of PML's joint batch, the own ones first, stands in the order of the processes."""
+    return torch.cat(_as_pml(torch.arange(sum(lengths), device=device).split(lengths)))
+
+
+def _as_pml(parts: Sequence[Part]) -> list[Part]:
+    """Return the processes' parts in PML's order: the own one, then the others."""
     rank = distributed.get_rank()
-    parts = list(torch.arange(sum(lengths), device=device).split(lengths))
-    return torch.cat([parts[rank], *parts[:rank], *parts[rank + 1 :]])
+    return [parts[rank], *parts[:rank], *parts[rank + 1 :]]
