@@ -60,6 +60,32 @@ def test_every_parameter_shows(name):
     assert shown <= set(inspect.signature(CLASSES[name]).parameters), "Args: more than there is"
 
 
+LOSSES = {name: getattr(losses, name) for name in losses.__all__ if name.endswith("Loss")}
+FOR_SUBCLASSES = {"QueryLoss", "RankLoss", "SmoothRankLoss", "SupRankLoss"}
+
+
+@pytest.mark.parametrize(
+    ("option", "wordings"),
+    [
+        *(
+            (name, 1)
+            for name in ("tau", "rho", "delta", "start", "offset", "preset", "backend", "mixup")
+        ),
+        ("hierarchy", 2),  # CSLLoss needs one
+        ("relevance", 2),
+    ],  # of H-AP, and of NDCG
+)
+def test_losses_explain_an_option_in_the_same_words(option, wordings):
+    said = {" ".join(explained(cls).get(option, "").split()) for cls in LOSSES.values()} - {""}
+    assert len(said) == wordings
+
+
+@pytest.mark.parametrize("name", sorted(set(LOSSES) - FOR_SUBCLASSES))
+def test_a_loss_has_its_formula_shapes_and_an_example(name):
+    text = inspect.getdoc(LOSSES[name])
+    assert [part for part in (".. math::", "Shapes:", "Example:") if part not in text] == []
+
+
 @pytest.mark.parametrize("name", TAKE_ANY)
 def test_what_is_not_used_is_refused(name):
     with pytest.raises(TypeError, match="nonsense"):

@@ -16,16 +16,26 @@ class CalibrationLoss(OneLevelMixin, ContrastiveLoss):
         \operatorname{mean}\{\alpha - s_{ab} : s_{ab} < \alpha,\ \mathrm{positive}\}
         + \operatorname{mean}\{s_{ab} - \beta : s_{ab} > \beta,\ \mathrm{negative}\}
 
-    It is PML's :class:`~pytorch_metric_learning.losses.ContrastiveLoss` with the paper's margins on cosine similarity.
-    Both means run over the pairs that violate their threshold (PML's ``AvgNonZeroReducer``), as in the
-    authors' code; the paper averages over all pairs.
+    It is PML's ``ContrastiveLoss`` with the paper's margins on cosine similarity. Both means run over the pairs that
+    violate their threshold, as PML's ``AvgNonZeroReducer`` and the authors' code have it; the paper's over all pairs.
+
+    Use it beside a rank loss, in :class:`ROADMAPLoss` or :class:`DecomposableRankLoss`, to put the scores of all
+    queries on one scale, or alone where you will cut scores at a threshold. :class:`ProxyClusterLoss` gained more at
+    the finest level, and needs the number of classes.
+
+    A batch without positive pairs trains the negatives alone. Where no pair violates its threshold the loss is 0, and
+    as in PML where there is no more than one pair of each kind.
+
+    Shapes:
+        embeddings (B, D); labels (B,), or (B, L) with column 0 the finest; with references ``ref_emb`` (N, D) and
+        ``ref_labels`` (N,) or (N, L). The loss is a scalar.
 
     Args:
-        pos_margin: alpha, the least similarity asked of positives.
-        neg_margin: beta, the largest similarity allowed to negatives; below ``pos_margin``.
-        level: label column that makes a pair positive; 0 is the finest.
-        hierarchy: expands 1-D labels to all levels.
-        ignore_index: finest label of the samples to leave out of batch and references; None for none.
+        pos_margin: alpha, the least similarity asked of positives: 0.9 in the papers.
+        neg_margin: beta, the largest similarity allowed to negatives, below ``pos_margin``: 0.6 in the papers.
+        level: label column that makes an item positive; 0 is the finest.
+        hierarchy: the class tree; gives 1-D labels all their levels.
+        ignore_index: finest label of the samples that take no part, such as -1; None for none.
         **kwargs: PML's ``distance`` (a similarity, cosine by default), ``reducer``, ``embedding_regularizer``,
             ``embedding_reg_weight``, ``collect_stats``.
 
@@ -35,8 +45,9 @@ class CalibrationLoss(OneLevelMixin, ContrastiveLoss):
     Example:
         >>> import torch
         >>> embeddings = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
-        >>> CalibrationLoss()(embeddings, torch.tensor([0, 0, 1])).item()  # .9 - .8; .6 is no violation
-        0.0999...
+        >>> loss = CalibrationLoss()(embeddings, torch.tensor([0, 0, 1]))
+        >>> round(loss.item(), 3)  # 0.9 - 0.8 for the positives; the negatives, at 0.6 and 0, violate nothing
+        0.1
 
     References:
         Ramzi et al., Robust and Decomposable Average Precision for Image Retrieval, arXiv 2110.01445.

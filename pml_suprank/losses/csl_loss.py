@@ -23,28 +23,46 @@ _MARGINS = {2: [0.25, 0.45], 3: [0.25, 0.35, 0.45], 7: [0.15 + 0.1 * level for l
 
 
 class CSLLoss(BaseMetricLossFunction):
-    r"""Cross-scale learning: one proxy for each finest class serves all levels.
+    r"""Cross-scale learning: one proxy for each finest class serves all levels; a baseline.
 
     .. math::
         \sum_l \log\Bigl(1 + \sum_{p :\, \Pi_{pl} \ne y_l} e^{s (u_p - u_y + m_l)}\Bigr),
         \qquad u_p = \langle e, W_p / \lVert W_p \rVert \rangle
 
-    with y the proxy of the finest class, at every level. The proxies are parameters: give them to an optimizer.
+    with y the proxy of the finest class, at every level. A level l compares it with the proxies of other classes of
+    that level.
+
+    Use it to compare with; for labels with a hierarchy take :class:`HAPPIERLoss`. The proxies are parameters: give them
+    to an optimizer. No sample needs a positive in the batch.
+
+    Shapes:
+        embeddings (B, D); labels (B,) finest classes, or (B, L) rows of the hierarchy's table. The loss is a scalar.
+        The proxies are ``W``, (C, D).
 
     Args:
         hierarchy: the class tree; proxies stand in the order of its table.
         embedding_size: D.
         margins: m, one for each level, finest first, >= 0; None for the published ones of 2, 3 or 7 levels, 0.25 at
             every level of other trees.
-        scale: s, > 0.
+        scale: s, > 0: 32 in the paper.
         reduce_levels: "sum" or "mean" over the levels.
-        ignore_index: finest label of the samples to leave out; None for none.
+        ignore_index: finest label of the samples that take no part, such as -1; None for none.
         **kwargs: PML's ``distance`` (a similarity; dot product of normalised embeddings by default), ``reducer``,
             ``embedding_regularizer``, ``embedding_reg_weight``, ``collect_stats``.
 
     Raises:
-        ValueError: a wrong number of margins, a value outside its range; when called, labels that are no row of
-            the hierarchy.
+        ValueError: a wrong number of margins, a value outside its range; when called, labels that are no row of the
+            hierarchy.
+
+    Example:
+        >>> import torch
+        >>> from pml_suprank import Hierarchy
+        >>> tree = Hierarchy.from_paths(["dog/husky", "dog/pug", "cat/manx"])
+        >>> loss_fn = CSLLoss(tree, embedding_size=3, margins=(0, 0), scale=1.0)
+        >>> loss_fn.W.data = torch.eye(3)  # so that the result can be checked by hand
+        >>> loss = loss_fn(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([0]))
+        >>> round(loss.item(), 3)  # log(1 + 2 / e) for the breeds, log(1 + 1 / e) for the kinds
+        0.865
 
     References:
         Sun et al., Dynamic Metric Learning: Towards a Scalable Metric Space to Accommodate Multiple Semantic Scales,

@@ -13,30 +13,48 @@ from pml_suprank.values import checked_callable, checked_instance
 
 
 class SupHAPLoss(SupRankLoss):
-    """1 - Sup-H-AP: hierarchical average precision on SupRank.
+    r"""1 - H-AP on SupRank: hierarchical average precision, for labels with a hierarchy.
 
-    Items that share more levels with the query should come first; how much each counts is the ``relevance``.
-    Labels: 1-D finest labels with ``hierarchy=``, or (B, L) with column 0 the finest. With a decomposability
-    term it is :class:`HAPPIERLoss`.
+    .. math::
+        1 - \frac{1}{\sum_i r_i} \sum_i \frac{\mathrm{hrank}_i}{\mathrm{rank}_i}, \qquad
+        \mathrm{hrank}_i = r_i + \sum_{j \text{ ahead of } i} \min(r_i, r_j)
+
+    over the items that share a level with the query. :math:`r_i` is the relevance of item i, by how many levels it
+    shares; :math:`\mathrm{rank}_i` is its rank by the step of :class:`~pml_suprank.functional.SupRank`, an upper bound;
+    the numerator is counted without gradient. Items that share more levels with the query are to come first. With one
+    level this is :class:`SupAPLoss`.
+
+    Use it for labels with a hierarchy. Take :class:`HAPPIERLoss`, the same with proxies, where the number of classes is
+    known: it ranked as well or better at the finest level. Take :class:`SupNDCGLoss` for NDCG.
+
+    A query that shares no level with any item of its retrieval set is left out of the mean. If all are, the loss is 0
+    and ``backward()`` still works.
+
+    Shapes:
+        embeddings (B, D); labels (B,) finest classes with ``hierarchy``, or (B, L) with column 0 the finest; with
+        references ``ref_emb`` (N, D) and ``ref_labels`` of the same form. The loss is a scalar, the mean of one loss
+        per query.
 
     Args:
-        relevance: relevance of an item from level counts, see :mod:`pml_suprank.relevance`; None for
-            :class:`PopulationRelevance`.
-        hrank: HAPPIER's smooth numerator as a mapping with ``beta``, ``gamma``, ``leak``; None counts the numerator
-            by steps, without gradient, as all configurations of the authors' latest code do.
-        tau: temperature of the sigmoid, > 0, in score units.
-        rho: slope beyond ``delta``, >= 0; -1 keeps the sigmoid.
-        delta: where the linear part begins, >= 0, or None (see :class:`pml_suprank.functional.SupRank`).
-        start: jump at 0.
-        offset: value at ``delta``; None makes the step continuous there, as in the papers. The attribute of this
-            name is the value in use.
-        preset: in place of the five above, "smooth" or the name of a data set, see :class:`SupRankLoss`.
-        level: label column that makes an item positive, or not; None for the whole hierarchy.
-        hierarchy: expands 1-D labels to all levels.
-        include_self: leave the query in its own retrieval set, as the authors' code does.
-        ignore_index: finest label of the samples that are neither queries nor items; None for none.
-        backend: execution of the ranks, see :func:`pml_suprank.functional.ranks`.
-        mixup: a :class:`SimilarityMixup`, or True for the default one, adds virtual samples; False does not.
+        relevance: how much an item of each level counts, see :mod:`pml_suprank.relevance`; None for
+            ``PopulationRelevance(alpha=1.0)``, the paper's. An alpha of 2 or 3 favours the finest level and costs H-AP.
+        hrank: HAPPIER's smooth numerator, a mapping such as ``{"beta": 25, "gamma": 0.5, "leak": 10}``, with which the
+            loss can exceed 1; None counts the numerator by steps, as all configurations of the authors' latest code do.
+        tau: temperature of the sigmoid, > 0, in units of the score: 0.01 in the papers; 0.05 to 0.1 ranked best here,
+            see the ablation in ``docs/leaderboard.md``.
+        rho: slope of the step beyond ``delta``, >= 0: 100 in the papers; -1 keeps the sigmoid.
+        delta: where the linear part begins, >= 0: 0.05 in the papers; None begins it at 0 and needs ``offset``.
+        start: jump at 0: 0.5 in the papers; with less the rank is no upper bound.
+        offset: value at ``delta``; None makes the step continuous there, as in the papers.
+        preset: sets the five above, none of which may then be given: "smooth" for ``tau`` 0.1, which this library
+            recommends, or the step that the authors' code has for a data set, see ``docs/presets.md``.
+        level: None for the whole hierarchy; a label column makes items of its class relevant and no others.
+        hierarchy: the class tree; gives 1-D labels all their levels.
+        include_self: keep the query in its own retrieval set, as the authors' code does.
+        ignore_index: finest label of the samples that take no part, such as -1; None for none.
+        backend: how ranks are computed; it changes time and memory alone, see :func:`pml_suprank.functional.ranks`.
+        mixup: True, or a :class:`SimilarityMixup`, adds virtual samples between two of a class. It lowered all metrics
+            in the ablation in ``docs/leaderboard.md``.
         **kwargs: PML's ``distance`` (a similarity, cosine by default), ``reducer``, ``embedding_regularizer``,
             ``embedding_reg_weight``, ``collect_stats``.
 
@@ -46,15 +64,22 @@ class SupHAPLoss(SupRankLoss):
     Example:
         >>> import torch
         >>> from pml_suprank import Hierarchy
-        >>> tree = Hierarchy.from_paths(["animal/dog", "animal/cat", "plant/oak"])
-        >>> embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.9, 0.5], [0.0, 1.0], [0.1, 1.0]])
-        >>> labels = torch.tensor([0, 0, 1, 2, 2])
-        >>> loss = SupHAPLoss(hierarchy=tree)(embeddings, labels)
-        >>> round(loss.item(), 3)
+        >>> tree = Hierarchy.from_paths(["dog/husky", "dog/pug", "cat/manx"])
+        >>> query, husky = torch.tensor([[1.0, 0.0]]), torch.tensor([0])
+        >>> items = torch.tensor([[0.8, 0.6], [0.6, 0.8], [0.0, 1.0]])  # cosines 0.8, 0.6 and 0
+        >>> loss_fn = SupHAPLoss(hierarchy=tree)
+        >>> loss_fn(query, husky, ref_emb=items, ref_labels=torch.tensor([0, 1, 2])).item()  # husky, pug, manx
         0.0
+        >>> loss = loss_fn(query, husky, ref_emb=items, ref_labels=torch.tensor([1, 0, 2]))  # pug, husky, manx
+        >>> round(loss.item(), 2)  # 1 - H-AP is 0.17
+        0.61
+        >>> loss = loss_fn(query, husky, ref_emb=items, ref_labels=torch.tensor([2, 1, 0]))  # manx, pug, husky
+        >>> round(loss.item(), 2)  # 1 - H-AP is 0.5
+        0.97
 
     References:
-        Ramzi et al., Hierarchical Average Precision Training for Pertinent Image Retrieval, arXiv 2207.04873.
+        Ramzi et al., Hierarchical Average Precision Training for Pertinent Image Retrieval, arXiv 2207.04873; Ramzi et
+        al., Optimization of Rank Losses for Image Retrieval, arXiv 2309.08250.
     """
 
     def __init__(
@@ -95,23 +120,53 @@ class SupHAPLoss(SupRankLoss):
 
 
 class SmoothHAPLoss(SmoothRankLoss):
-    """1 - H-AP on the sigmoid rank.
+    r"""1 - H-AP on the sigmoid rank: a baseline for :class:`SupHAPLoss`.
+
+    .. math::
+        1 - \frac{1}{\sum_i r_i} \sum_i \frac{\mathrm{hrank}_i}{\mathrm{rank}_i}, \qquad
+        \mathrm{rank}_i = 1 + \sum_{j \ne i} \sigma\Bigl(\frac{s_j - s_i}{\tau}\Bigr)
+
+    over the items that share a level with the query, with
+    :math:`\mathrm{hrank}_i = r_i + \sum_{j \ne i} \sigma((s_j - s_i) / \tau) \min(r_i, r_j)`. A mistake by many ``tau``
+    has hardly any gradient. It was close behind :class:`SupHAPLoss` on all data sets of ``docs/leaderboard.md``.
+
+    A query that shares no level with any item of its retrieval set is left out of the mean. If all are, the loss is 0
+    and ``backward()`` still works.
+
+    Shapes:
+        embeddings (B, D); labels (B,) finest classes with ``hierarchy``, or (B, L) with column 0 the finest; with
+        references ``ref_emb`` (N, D) and ``ref_labels`` of the same form. The loss is a scalar, the mean of one loss
+        per query.
 
     Args:
-        relevance: relevance of an item from level counts, see :mod:`pml_suprank.relevance`; None for
-            :class:`PopulationRelevance`.
-        tau: temperature of the sigmoid, > 0, in score units.
-        level: label column that makes an item positive, or not; None for the whole hierarchy.
-        hierarchy: expands 1-D labels to all levels.
-        include_self: leave the query in its own retrieval set, as the authors' code does.
-        ignore_index: finest label of the samples that are neither queries nor items; None for none.
-        backend: execution of the ranks, see :func:`pml_suprank.functional.ranks`.
-        mixup: a :class:`SimilarityMixup`, or True for the default one, adds virtual samples; False does not.
+        relevance: how much an item of each level counts, see :mod:`pml_suprank.relevance`; None for
+            ``PopulationRelevance(alpha=1.0)``, the paper's. An alpha of 2 or 3 favours the finest level and costs H-AP.
+        tau: temperature of the sigmoid, > 0, in units of the score: 0.01 in the papers; 0.05 to 0.1 ranked best here,
+            see the ablation in ``docs/leaderboard.md``.
+        level: None for the whole hierarchy; a label column makes items of its class relevant and no others.
+        hierarchy: the class tree; gives 1-D labels all their levels.
+        include_self: keep the query in its own retrieval set, as the authors' code does.
+        ignore_index: finest label of the samples that take no part, such as -1; None for none.
+        backend: how ranks are computed; it changes time and memory alone, see :func:`pml_suprank.functional.ranks`.
+        mixup: True, or a :class:`SimilarityMixup`, adds virtual samples between two of a class. It lowered all metrics
+            in the ablation in ``docs/leaderboard.md``.
         **kwargs: PML's ``distance`` (a similarity, cosine by default), ``reducer``, ``embedding_regularizer``,
             ``embedding_reg_weight``, ``collect_stats``.
 
+    Example:
+        >>> import torch
+        >>> from pml_suprank import Hierarchy
+        >>> tree = Hierarchy.from_paths(["dog/husky", "dog/pug", "cat/manx"])
+        >>> query, husky = torch.tensor([[1.0, 0.0]]), torch.tensor([0])
+        >>> items = torch.tensor([[0.8, 0.6], [0.6, 0.8], [0.0, 1.0]])  # cosines 0.8, 0.6 and 0
+        >>> loss_fn = SmoothHAPLoss(hierarchy=tree)
+        >>> loss = loss_fn(query, husky, ref_emb=items, ref_labels=torch.tensor([1, 0, 2]))  # pug, husky, manx
+        >>> round(loss.item(), 3)
+        0.167
+
     References:
-        Ramzi et al., arXiv 2207.04873; Brown et al., arXiv 2007.12163.
+        Ramzi et al., Hierarchical Average Precision Training for Pertinent Image Retrieval, arXiv 2207.04873; Brown et
+        al., Smooth-AP: Smoothing the Path Towards Large-Scale Image Retrieval, arXiv 2007.12163.
     """
 
     def __init__(

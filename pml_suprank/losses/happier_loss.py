@@ -15,38 +15,70 @@ from pml_suprank.relevance import Relevance
 
 
 class HAPPIERLoss(DecomposableRankLoss):
-    """Sup-H-AP with the cluster loss on the finest classes; for labels with a hierarchy.
+    r"""SupHAP with proxies of the finest classes, for labels with a hierarchy: what this library recommends.
 
-    The proxies are parameters: give them to an optimizer (PML's trainers take ``metric_loss_optimizer``). For other
-    options of the cluster loss, build it and the rank loss and put them into :class:`DecomposableRankLoss`.
+    .. math:: (1 - w)\, L_{\mathrm{SupHAP}} + w\, L_{\mathrm{proxies}}
+
+    Use it for labels with a hierarchy: ``HAPPIERLoss(..., tau=0.1, temperature=0.1)``, with batches of
+    :class:`~pml_suprank.samplers.HierarchicalSampler`, ``group_sizes`` of (2, 4) to (2, 8), no miner and no memory.
+    Take :class:`SupHAPLoss`, the same without proxies, where there are too many classes for them, and
+    :class:`ROADMAPLoss` where classes have no parents. The defaults are the papers', so that published numbers can be
+    repeated.
+
+    The proxies are parameters: give them to an optimizer (PML's trainers take ``metric_loss_optimizer``), and train
+    them for some epochs before the trunk, see ``docs/choosing.md``. For other options of the proxies, build both losses
+    and put them into :class:`DecomposableRankLoss`.
+
+    A query that shares no level with any item of its retrieval set is left out of the first loss; the second needs no
+    positives.
+
+    Shapes:
+        embeddings (B, D); labels (B,) finest classes with ``hierarchy``, or (B, L) with column 0 the finest; with
+        references ``ref_emb`` (N, D) and ``ref_labels`` of the same form, which the proxies do not see. The loss is a
+        scalar.
 
     Args:
         num_classes: classes at ``cluster_level``; None takes them from ``hierarchy``.
         embedding_size: D.
-        weight: of the cluster loss, in [0, 1].
-        temperature: of the cluster loss, > 0.
+        weight: w, of the proxies, in [0, 1]: 0.1 in the papers. Here 0.05 to 0.1 kept H-AP; 0.2 and more cost it and
+            gained little at the finest level, see the ablation in ``docs/leaderboard.md``.
+        temperature: of the proxies, > 0: 0.05 in the papers; 0.1 ranked best here, see the same table.
         cluster_level: label column of the proxies; 0 is the finest.
-        relevance: relevance of an item from level counts, see :mod:`pml_suprank.relevance`; None for
-            :class:`PopulationRelevance`.
+        relevance: how much an item of each level counts, see :mod:`pml_suprank.relevance`; None for
+            ``PopulationRelevance(alpha=1.0)``, the paper's. An alpha of 2 or 3 favours the finest level and costs H-AP.
         hrank: a smooth numerator, see :class:`SupHAPLoss`; None for none.
-        tau: temperature of the sigmoid, > 0, in score units.
-        rho: slope beyond ``delta``, >= 0; -1 keeps the sigmoid.
-        delta: where the linear part begins, >= 0, or None (see :class:`pml_suprank.functional.SupRank`).
-        start: jump at 0.
+        tau: temperature of the sigmoid, > 0, in units of the score: 0.01 in the papers; 0.05 to 0.1 ranked best here,
+            see the ablation in ``docs/leaderboard.md``.
+        rho: slope of the step beyond ``delta``, >= 0: 100 in the papers; -1 keeps the sigmoid.
+        delta: where the linear part begins, >= 0: 0.05 in the papers; None begins it at 0 and needs ``offset``.
+        start: jump at 0: 0.5 in the papers; with less the rank is no upper bound.
         offset: value at ``delta``; None makes the step continuous there, as in the papers.
-        preset: in place of the five above, "smooth" or the name of a data set, see :class:`SupRankLoss`.
-        level: label column that makes an item positive, or not; None for the whole hierarchy.
-        hierarchy: expands 1-D labels to all levels.
-        ignore_index: finest label of the samples that neither loss sees; None for none.
+        preset: sets the five above, none of which may then be given: "smooth" for ``tau`` 0.1, which this library
+            recommends, or the step that the authors' code has for a data set, see ``docs/presets.md``.
+        level: None for the whole hierarchy; a label column makes items of its class relevant and no others.
+        hierarchy: the class tree; gives 1-D labels all their levels.
+        ignore_index: finest label of the samples that take no part, such as -1; None for none.
         distance: a similarity, for both losses; None for cosine.
-        include_self: leave the query in its own retrieval set, as the authors' code does.
-        backend: execution of the ranks, see :func:`pml_suprank.functional.ranks`.
-        mixup: a :class:`SimilarityMixup`, or True for the default one, adds virtual samples to the rank loss.
-        **kwargs: PML's ``reducer``, ``embedding_regularizer``, ``embedding_reg_weight``, ``collect_stats``, of the
-            rank loss.
+        include_self: keep the query in its own retrieval set, as the authors' code does.
+        backend: how ranks are computed; it changes time and memory alone, see :func:`pml_suprank.functional.ranks`.
+        mixup: True, or a :class:`SimilarityMixup`, adds virtual samples between two of a class. It lowered all metrics
+            in the ablation in ``docs/leaderboard.md``.
+        **kwargs: PML's ``reducer``, ``embedding_regularizer``, ``embedding_reg_weight``, ``collect_stats``, of the rank
+            loss.
 
     Raises:
         ValueError: neither ``num_classes`` nor ``hierarchy`` is given, or a value is outside its range.
+
+    Example:
+        >>> import torch
+        >>> from pml_suprank import Hierarchy
+        >>> tree = Hierarchy.from_paths(["dog/husky", "dog/pug", "cat/manx"])
+        >>> _ = torch.manual_seed(0)
+        >>> loss_fn = HAPPIERLoss(embedding_size=8, hierarchy=tree, tau=0.1, temperature=0.1)
+        >>> loss = loss_fn(torch.randn(12, 8), torch.arange(12) % 3)
+        >>> round(loss.item(), 2)  # embeddings at random
+        1.01
+        >>> optimizer = torch.optim.Adam(loss_fn.parameters(), lr=0.01)  # the proxies
 
     References:
         Ramzi et al., Hierarchical Average Precision Training for Pertinent Image Retrieval, arXiv 2207.04873.

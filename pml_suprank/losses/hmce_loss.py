@@ -17,26 +17,40 @@ from pml_suprank.values import checked_flag, checked_positive
 
 
 class HMCELoss(QueryLoss):
-    r"""Hierarchical multi-label contrastive loss with the hierarchical constraint; a baseline.
+    r"""Contrastive loss over all levels with the hierarchical constraint (HiMulConE): a baseline.
 
-    Pairs of every level are contrasted with all other items; finer levels weigh more; and a pair of a coarser
-    level loses at least as much as the worst pair of a finer level. The formula is at
-    :func:`pml_suprank.functional.hierarchical_contrastive`. ``constrained=False`` is the paper's HMC (HiMulCon),
-    equal weights with the constraint its HCE (HiConE), both together its HMCE (HiMulConE).
+    .. math::
+        \frac{1}{L} \sum_{c=0}^{L-1} \frac{\lambda_c}{|P_c|} \sum_{p \in P_c} \max(\ell_p, m_c), \qquad
+        \ell_p = \log \sum_a e^{s_a / T} - \frac{s_p}{T}
+
+    for a query: :math:`P_c` are the items whose finest column in common with it is c, and a runs over its retrieval
+    set. :math:`m_c` is the largest :math:`\ell` of any pair of a finer level in the batch, so that a pair of a coarser
+    level loses at least as much. ``constrained=False`` leaves m out and is the paper's HMC; equal weights with the
+    constraint are its HCE, both together its HMCE.
+
+    Use it to compare with; for labels with a hierarchy take :class:`HAPPIERLoss`.
 
     The constraint is the paper's, on pairs; the authors' code applies it to the mean losses of the levels, and has one
-    random sample of each class stand for it at the level above. Labels need not include an instance id: a level is
-    a level of classes.
+    random sample of each class stand for it at the level above. Labels need not include an instance id: a level is a
+    level of classes.
+
+    A query that shares no level with any item of its retrieval set is left out of the mean. If all are, the loss is 0
+    and ``backward()`` still works.
+
+    Shapes:
+        embeddings (B, D); labels (B,) finest classes with ``hierarchy``, or (B, L) with column 0 the finest; with
+        references ``ref_emb`` (N, D) and ``ref_labels`` of the same form. The loss is a scalar, the mean of one loss
+        per query.
 
     Args:
-        temperature: T, > 0.
+        temperature: T, > 0: 0.07 in the paper.
         level_weights: lambda, one number >= 0 for each level, finest first, or one for all; None for the paper's
             :math:`e^{1 / (c + 1)}` at column c.
         constrained: whether to apply the constraint, which ties the queries of a batch together.
-        level: label column that makes an item positive, or not; None for the whole hierarchy.
-        hierarchy: expands 1-D labels to all levels.
-        include_self: leave the query in its own retrieval set, as the authors' code does.
-        ignore_index: finest label of the samples that are neither queries nor items; None for none.
+        level: None for the whole hierarchy; a label column makes items of its class relevant and no others.
+        hierarchy: the class tree; gives 1-D labels all their levels.
+        include_self: keep the query in its own retrieval set, as the authors' code does.
+        ignore_index: finest label of the samples that take no part, such as -1; None for none.
         **kwargs: PML's ``distance`` (a similarity, cosine by default), ``reducer``, ``embedding_regularizer``,
             ``embedding_reg_weight``, ``collect_stats``.
 
@@ -44,9 +58,16 @@ class HMCELoss(QueryLoss):
         ValueError: a value outside its range, or ``distance`` is not a similarity; a wrong number of weights, when
             called if there is no ``hierarchy``.
 
+    Example:
+        >>> import torch
+        >>> labels = torch.tensor([[0, 0], [0, 0], [1, 0], [2, 1]])  # three related items, and a stranger
+        >>> same = torch.ones(4, 2)  # all at one place, where every pair loses log 3
+        >>> loss_fn = HMCELoss(level_weights=(3.0, 1.0))
+        >>> round(loss_fn(same, labels).item(), 3)
+        1.648
+
     References:
-        Zhang et al., Use All The Labels: A Hierarchical Multi-Label Contrastive Learning Framework,
-        arXiv 2204.13207.
+        Zhang et al., Use All The Labels: A Hierarchical Multi-Label Contrastive Learning Framework, arXiv 2204.13207.
     """
 
     def __init__(

@@ -26,8 +26,8 @@ class OneLevelMixin:
 
     Args:
         level: label column to train on; 0 is the finest.
-        hierarchy: expands 1-D labels to all levels.
-        ignore_index: finest label of the samples to leave out of batch and references; None for none.
+        hierarchy: the class tree; gives 1-D labels all their levels.
+        ignore_index: finest label of the samples that take no part, such as -1; None for none.
         **kwargs: those of the PML loss.
     """
 

@@ -33,11 +33,10 @@ class QueryLoss(BaseMetricLossFunction):
     ``backward()`` still works. The mathematics runs in float32 at least, autocast or not.
 
     Args:
-        level: label column that makes an item positive; None for the whole hierarchy.
-        hierarchy: expands 1-D labels to all levels; with it the losses take PML's ordinary labels.
-        include_self: leave the query in its own retrieval set, as the authors' code does.
-        ignore_index: finest label of the samples that are neither queries nor items; None for none. The loss is that
-            of the batch, and of the references, without them.
+        level: None for the whole hierarchy; a label column makes items of its class relevant and no others.
+        hierarchy: the class tree; gives 1-D labels all their levels.
+        include_self: keep the query in its own retrieval set, as the authors' code does.
+        ignore_index: finest label of the samples that take no part, such as -1; None for none.
         **kwargs: PML's ``distance``, ``reducer``, ``embedding_regularizer``, ``embedding_reg_weight``,
             ``collect_stats``.
 
@@ -187,12 +186,13 @@ class RankLoss(QueryLoss):
     Args:
         objective: what is trained. Subclasses may override ``item_relevance`` and ``query_scores`` in its place.
         surrogate: of the rank; None for a metric that has none.
-        backend: execution of the ranks, see :func:`pml_suprank.functional.ranks`.
-        mixup: a :class:`SimilarityMixup`, or True for the default one, adds virtual samples; False does not.
-        level: label column that makes an item positive; None for the whole hierarchy.
-        hierarchy: expands 1-D labels to all levels; with it the losses take PML's ordinary labels.
-        include_self: leave the query in its own retrieval set, as the authors' code does.
-        ignore_index: finest label of the samples that are neither queries nor items; None for none.
+        backend: how ranks are computed; it changes time and memory alone, see :func:`pml_suprank.functional.ranks`.
+        mixup: True, or a :class:`SimilarityMixup`, adds virtual samples between two of a class. It lowered all metrics
+            in the ablation in ``docs/leaderboard.md``.
+        level: None for the whole hierarchy; a label column makes items of its class relevant and no others.
+        hierarchy: the class tree; gives 1-D labels all their levels.
+        include_self: keep the query in its own retrieval set, as the authors' code does.
+        ignore_index: finest label of the samples that take no part, such as -1; None for none.
         **kwargs: PML's ``distance`` (a similarity, cosine by default), ``reducer``, ``embedding_regularizer``,
             ``embedding_reg_weight``, ``collect_stats``.
 

@@ -11,28 +11,47 @@ from pml_suprank.losses.rank_loss import RankLoss
 
 
 class SoftBinAPLoss(RankLoss):
-    """1 - AP on scores spread over bins, the listwise loss; a baseline.
+    r"""1 - AP on scores spread over bins, the listwise loss: a baseline.
 
-    Even a perfect ranking has a loss above 0 where a positive shares a bin with another item. See
-    :func:`pml_suprank.functional.soft_bin_average_precision`.
+    .. math:: 1 - \frac{1}{P} \sum_{m=1}^{M} c^+_m \frac{c^+_1 + \dots + c^+_m}{c_1 + \dots + c_m}
+
+    where a score counts in the two bins beside it, :math:`c_m` is what all items have in bin m from the top, and
+    :math:`c^+_m` what the P positives have. Items in one bin are not told apart: even a perfect ranking has a loss
+    above 0 where a positive shares a bin with another item.
+
+    Use it to compare with; to train on AP take :class:`SupAPLoss`.
+
+    A query without a positive in its retrieval set is left out of the mean. If all are, the loss is 0 and
+    ``backward()`` still works.
+
+    Shapes:
+        embeddings (B, D); labels (B,), or (B, L) with column 0 the finest; with references ``ref_emb`` (N, D) and
+        ``ref_labels`` (N,) or (N, L). The loss is a scalar, the mean of one loss per query.
 
     Args:
-        num_bins: M, an integer >= 2.
+        num_bins: M, an integer >= 2: 20 in the authors' experiments.
         score_range: the lowest and the highest bin; the range of cosine by default. Scores outside count in the
             outermost bin, without gradient.
         level: label column that makes an item positive; 0 is the finest.
-        hierarchy: expands 1-D labels to all levels.
-        include_self: leave the query in its own retrieval set, as the authors' code does.
-        ignore_index: finest label of the samples that are neither queries nor items; None for none.
+        hierarchy: the class tree; gives 1-D labels all their levels.
+        include_self: keep the query in its own retrieval set, as the authors' code does.
+        ignore_index: finest label of the samples that take no part, such as -1; None for none.
         **kwargs: PML's ``distance`` (a similarity, cosine by default), ``reducer``, ``embedding_regularizer``,
             ``embedding_reg_weight``, ``collect_stats``.
 
     Raises:
         ValueError: a value outside its range.
 
+    Example:
+        >>> import torch
+        >>> query, label = torch.tensor([[1.0, 0.0]]), torch.tensor([0])
+        >>> items = torch.tensor([[0.8, 0.6], [0.6, 0.8]])  # cosines 0.8 and 0.6
+        >>> loss_fn = SoftBinAPLoss(num_bins=11)  # bins at 1, 0.8, 0.6 and so on
+        >>> round(loss_fn(query, label, ref_emb=items, ref_labels=torch.tensor([1, 0])).item(), 3)
+        0.5
+
     References:
-        Revaud et al., Learning with Average Precision: Training Image Retrieval with a Listwise Loss,
-        arXiv 1906.07589.
+        Revaud et al., Learning with Average Precision: Training Image Retrieval with a Listwise Loss, arXiv 1906.07589.
     """
 
     def __init__(

@@ -14,25 +14,33 @@ _DEFAULTS = {"tau": 0.01, "rho": 100.0, "delta": 0.05, "start": 0.5, "offset": N
 
 
 class SupRankLoss(RankLoss):
-    """A rank loss on SupRank, the smooth upper bound of the rank.
+    r"""Any ranking metric as a loss, on SupRank, the smooth upper bound of the rank.
+
+    .. math:: L = 1 - \mathrm{metric}(\mathrm{rank}_1, \mathrm{rank}_2, \dots), \qquad
+        \mathrm{rank}_i = 1 + \sum_{j \ne i} C(s_j - s_i)
+
+    with the step C of :class:`~pml_suprank.functional.SupRank`. Use it for a metric of your own, which an
+    :class:`Objective` describes; :class:`SupAPLoss`, :class:`SupHAPLoss`, :class:`SupNDCGLoss` and
+    :class:`SupRecallLoss` are built on it. ``docs/losses.md`` has an example. The attribute ``offset`` is the value in
+    use.
 
     Args:
         objective: what is trained, see :class:`RankLoss`.
-        tau: temperature of the sigmoid, > 0, in score units.
-        rho: slope beyond ``delta``, >= 0; -1 keeps the sigmoid.
-        delta: where the linear part begins, >= 0, or None (see :class:`pml_suprank.functional.SupRank`).
-        start: jump at 0.
-        offset: value at ``delta``; None makes the step continuous there, as in the papers. The attribute of this
-            name is the value in use.
-        preset: in place of the five above, "smooth": a step of ten times the temperature, which this library recommends
-            (``docs/leaderboard.md``); or the step of the authors' configuration for a data set: "sop", "cub",
-            "cars", "dyml", "gldv2" or "inat".
-        level: label column that makes an item positive, or not; None for the whole hierarchy.
-        hierarchy: expands 1-D labels to all levels.
-        include_self: leave the query in its own retrieval set, as the authors' code does.
-        ignore_index: finest label of the samples that are neither queries nor items; None for none.
-        backend: execution of the ranks, see :func:`pml_suprank.functional.ranks`.
-        mixup: a :class:`SimilarityMixup`, or True for the default one, adds virtual samples; False does not.
+        tau: temperature of the sigmoid, > 0, in units of the score: 0.01 in the papers; 0.05 to 0.1 ranked best here,
+            see the ablation in ``docs/leaderboard.md``.
+        rho: slope of the step beyond ``delta``, >= 0: 100 in the papers; -1 keeps the sigmoid.
+        delta: where the linear part begins, >= 0: 0.05 in the papers; None begins it at 0 and needs ``offset``.
+        start: jump at 0: 0.5 in the papers; with less the rank is no upper bound.
+        offset: value at ``delta``; None makes the step continuous there, as in the papers.
+        preset: sets the five above, none of which may then be given: "smooth" for ``tau`` 0.1, which this library
+            recommends, or the step that the authors' code has for a data set, see ``docs/presets.md``.
+        level: None for the whole hierarchy; a label column makes items of its class relevant and no others.
+        hierarchy: the class tree; gives 1-D labels all their levels.
+        include_self: keep the query in its own retrieval set, as the authors' code does.
+        ignore_index: finest label of the samples that take no part, such as -1; None for none.
+        backend: how ranks are computed; it changes time and memory alone, see :func:`pml_suprank.functional.ranks`.
+        mixup: True, or a :class:`SimilarityMixup`, adds virtual samples between two of a class. It lowered all metrics
+            in the ablation in ``docs/leaderboard.md``.
         **kwargs: PML's ``distance`` (a similarity, cosine by default), ``reducer``, ``embedding_regularizer``,
             ``embedding_reg_weight``, ``collect_stats``.
 
@@ -86,17 +94,22 @@ class SupRankLoss(RankLoss):
 
 
 class SmoothRankLoss(RankLoss):
-    """A rank loss on the sigmoid rank of SmoothAP.
+    r"""Any ranking metric as a loss, on the sigmoid rank of SmoothAP.
+
+    .. math:: L = 1 - \mathrm{metric}(\mathrm{rank}_1, \mathrm{rank}_2, \dots), \qquad
+        \mathrm{rank}_i = 1 + \sum_{j \ne i} \sigma\Bigl(\frac{s_j - s_i}{\tau}\Bigr)
 
     Args:
         objective: what is trained, see :class:`RankLoss`.
-        tau: temperature of the sigmoid, > 0, in score units.
-        level: label column that makes an item positive, or not; None for the whole hierarchy.
-        hierarchy: expands 1-D labels to all levels.
-        include_self: leave the query in its own retrieval set, as the authors' code does.
-        ignore_index: finest label of the samples that are neither queries nor items; None for none.
-        backend: execution of the ranks, see :func:`pml_suprank.functional.ranks`.
-        mixup: a :class:`SimilarityMixup`, or True for the default one, adds virtual samples; False does not.
+        tau: temperature of the sigmoid, > 0, in units of the score: 0.01 in the papers; 0.05 to 0.1 ranked best here,
+            see the ablation in ``docs/leaderboard.md``.
+        level: None for the whole hierarchy; a label column makes items of its class relevant and no others.
+        hierarchy: the class tree; gives 1-D labels all their levels.
+        include_self: keep the query in its own retrieval set, as the authors' code does.
+        ignore_index: finest label of the samples that take no part, such as -1; None for none.
+        backend: how ranks are computed; it changes time and memory alone, see :func:`pml_suprank.functional.ranks`.
+        mixup: True, or a :class:`SimilarityMixup`, adds virtual samples between two of a class. It lowered all metrics
+            in the ablation in ``docs/leaderboard.md``.
         **kwargs: PML's ``distance`` (a similarity, cosine by default), ``reducer``, ``embedding_regularizer``,
             ``embedding_reg_weight``, ``collect_stats``.
 
