@@ -188,7 +188,7 @@ def level_counts(common_levels: Tensor, num_levels: int, mask: Tensor | None = N
     """Count, for each query, the items that have exactly x common levels with it.
 
     Args:
-        common_levels: (B, N), integers in 0..num_levels; -1 does what a mask does.
+        common_levels: (B, N), integers in 0..num_levels; -1 outside the retrieval set.
         num_levels: L.
         mask: (B, N), True for the items in the retrieval set; None for all.
 
@@ -315,7 +315,7 @@ def item_relevance(
 
     Args:
         relevance: a callable as described at the top of this module.
-        common_levels: (B, N), integers in 0..num_levels; -1 does what a mask does.
+        common_levels: (B, N), integers in 0..num_levels; -1 outside the retrieval set.
         num_levels: L.
         mask: (B, N), True for the items in the retrieval set; the others are neither counted nor relevant.
 

@@ -179,6 +179,23 @@ def test_docstring_markup():
     )
     assert markdown(".. math:: a\n    + b\n\nMore.") == "$$\na + b\n$$\n\nMore."
     assert markdown("Example:\n    >>> 1\n    1\n") == "Examples:\n    >>> 1\n    1"
+    assert markdown("Shapes:\n    (B, D),\n    (B,).\n\nArgs:\n    x: 1.\n") == (
+        "**Shapes:**\n\n(B, D),\n(B,).\n\nArgs:\n    x: 1."
+    )
+    assert markdown("See ``docs/from_pml.md``.") == 'See <a href="../from_pml.html">From pml</a>.'
+    assert markdown("arXiv 2207.04873.") == "[arXiv 2207.04873](https://arxiv.org/abs/2207.04873)."
+    assert markdown(":class:`~pml_suprank.losses.SupAPLoss`", "pml_suprank.miners") == (
+        '<autoref identifier="pml_suprank.losses.SupAPLoss" optional><code>SupAPLoss</code></autoref>'
+    )
+
+
+def test_names_and_pages_in_docstrings_are_links(site):
+    text = (site / "reference" / "losses.html").read_text()
+    assert "autoref " not in text
+    assert re.search(r'href="?#pml_suprank\.losses\.SupHAPLoss', text)
+    pages = set(re.findall(r'href="?\.\./([\w.]+html)', text))
+    assert "leaderboard.html" in pages
+    assert [page for page in pages if not (site / page).exists()] == []
 
 
 def test_optional_pages_may_be_missing(tmp_path):

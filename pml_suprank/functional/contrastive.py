@@ -39,7 +39,8 @@ def hierarchical_contrastive(
 
     Args:
         scores: (B, N), higher is closer.
-        common_levels: (B, N), integers in 0..L, levels that an item shares with the query; -1 does what a mask does.
+        common_levels: (B, N), integers in 0..L, levels that an item shares with the query; -1 outside
+            the retrieval set.
         mask: (B, N), False for items that are not in the retrieval set.
         level_weights: lambda, L numbers, finest level first.
         temperature: T, > 0.

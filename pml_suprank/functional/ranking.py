@@ -53,7 +53,8 @@ def ranks(
 
     Args:
         scores: (B, N), higher is closer. Half precision is ranked in float32.
-        common_levels: (B, N), integers >= 0, how many levels an item shares with the query; -1 does what a mask does.
+        common_levels: (B, N), integers >= 0, how many levels an item shares with the query; -1 outside
+            the retrieval set.
         relevance: (B, N), >= 0, or None when the numerator ``hrank`` is not needed.
         mask: (B, N), False for items that are not in the retrieval set of the query; None for none.
         surrogate: the comparators, see :mod:`pml_suprank.functional.steps`; ``HardRank()`` for the rank itself, in

@@ -42,7 +42,8 @@ def triplet_hinge_sums(
 
     Args:
         scores: (B, N), finite, higher is closer.
-        common_levels: (B, N), integers in 0..L, levels that an item shares with the anchor; -1 does what a mask does.
+        common_levels: (B, N), integers in 0..L, levels that an item shares with the anchor; -1 outside
+            the retrieval set.
         mask: (B, N), False for items that the anchor forms no triplets with.
         margins: m, L numbers for the finest column that a and p have in common, finest first, in score units.
 
