@@ -12,7 +12,7 @@ from typing import Any
 
 from pml_suprank.functional import PRESETS, SupRank
 from pml_suprank.recipes.published import NAMES, published_settings
-from pml_suprank.recipes.published.data_sets import DATA_SETS
+from pml_suprank.recipes.published.data_sets import DATA_SETS, PAPERS
 from pml_suprank.recipes.published.losses import LOSSES
 
 PAGE = Path(__file__).parents[1] / "presets.md"
@@ -26,27 +26,19 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def steps() -> str:
-    """The step of SupRank, by preset, and the default of the losses."""
+    """The step of SupRank: the default of the losses, and the presets, those of one step in one row."""
     names = ("tau", "rho", "delta", "start", "offset")
-    default = SupRank()
-    rows = [
-        [
-            "none",
-            *(getattr(default, name) for name in names[:-1]),
-            f"None: {default.value_at_delta:.5f}",
-        ]
-    ]
-    rows += [
-        [f"`{preset}`", *(_number(step, name) for name in names)]
-        for preset, step in PRESETS.items()
-    ]
-    return markdown_table(("`preset=`", *names), rows)
-
-
-def _number(step: dict[str, Any], name: str) -> Any:
-    if step[name] is None:
-        return f"None: {SupRank(**step).value_at_delta:.5f}"
-    return step[name]
+    rows: dict[tuple[Any, ...], list[str]] = {}
+    for preset, step in {"": {}, **PRESETS}.items():
+        surrogate = SupRank(**step)
+        offset = surrogate.offset
+        if offset is None:
+            offset = f"None: {surrogate.value_at_delta:.5f}"
+        values = (*(getattr(surrogate, name) for name in names[:-1]), offset)
+        rows.setdefault(values, []).append(f"`{preset}`" if preset else "none, the default")
+    return markdown_table(
+        ("`preset=`", *names), [(", ".join(presets), *values) for values, presets in rows.items()]
+    )
 
 
 def data_sets() -> str:
@@ -140,8 +132,13 @@ def _grouped(values: dict[str, Any]) -> str:
 
 
 def sources() -> str:
-    """Where the settings of each data set come from."""
-    return "".join(f"- `{name}`: {entry['source']}\n" for name, entry in DATA_SETS.items())
+    """What the images of each data set are, and what is special about its settings."""
+    rows = []
+    for name, entry in DATA_SETS.items():
+        images, note = entry["source"].split(f": {PAPERS}")
+        note = note.lstrip("., ").removesuffix(".")
+        rows.append((f"`{name}`", images, note[:1].upper() + note[1:]))
+    return markdown_table(("name", "images", "special"), rows)
 
 
 TABLES = {"steps": steps, "data_sets": data_sets, "losses": losses, "sources": sources}

@@ -4,9 +4,10 @@ from typing import Any
 
 __all__ = ["DATA_SETS"]
 
-_PAPERS = (
+PAPERS = (
     "Ramzi et al., arXiv 2207.04873 (HAPPIER) and arXiv 2309.08250, settings of the authors' code"
 )
+"""Where all settings come from: a part of every ``source``."""
 _CROPS = {"scale": [0.16, 1.0], "ratio": [0.75, 1.33], "hflip": 0.5, "color_jitter": None}
 _EVALUATION = {"crop_pct": 0.875}
 
@@ -67,7 +68,7 @@ def _entry(source: str, **settings: Any) -> dict[str, Any]:
 
 def _inat(what: str, levels: str) -> dict[str, Any]:
     return _entry(
-        f"iNaturalist-2018, {what}, Smooth-AP's split: {_PAPERS}.",
+        f"iNaturalist-2018, {what}, Smooth-AP's split: {PAPERS}.",
         data=_zero_shot("inaturalist", levels=levels),
         model=_model(),
         optimizer=_adam(1e-5, 2e-5, 4e-4),
@@ -89,7 +90,7 @@ def _fine_grained(name: str, source: str, optimizer: dict[str, Any]) -> dict[str
 
 def _dyml_from_scratch(name: str) -> dict[str, Any]:
     return _entry(
-        f"{name}, evaluated here at the fine level: {_PAPERS}.",
+        f"{name}, evaluated here at the fine level: {PAPERS}.",
         data={
             "name": "dyml",
             "train_split": "train",
@@ -105,7 +106,7 @@ def _dyml_from_scratch(name: str) -> dict[str, Any]:
 
 DATA_SETS: dict[str, dict[str, Any]] = {
     "sop": _entry(
-        f"Stanford Online Products: {_PAPERS}. The sampler draws 4 images of 32 products of 2 of the 12 "
+        f"Stanford Online Products: {PAPERS}. The sampler draws 4 images of 32 products of 2 of the 12 "
         "super-classes; 330 batches are 5 for each pair of super-classes.",
         data=_zero_shot("sop"),
         model=_model(),
@@ -118,14 +119,14 @@ DATA_SETS: dict[str, dict[str, Any]] = {
     "inat_full": _inat("all seven ranks", "full"),
     "cub": _fine_grained(
         "cub",
-        f"CUB-200-2011: {_PAPERS}. The published third level needs data.options.taxonomy.",
+        f"CUB-200-2011: {PAPERS}. The published third level needs data.options.taxonomy.",
         _adam(1e-6, 2e-6, 4e-4),
     ),
-    "cars": _fine_grained("cars", f"Cars-196: {_PAPERS}.", _adam(1e-4, 2e-4, 4e-4)),
+    "cars": _fine_grained("cars", f"Cars-196: {PAPERS}.", _adam(1e-4, 2e-4, 4e-4)),
     "dyml_vehicle": _dyml_from_scratch("DyML-Vehicle"),
     "dyml_animal": _dyml_from_scratch("DyML-Animal"),
     "dyml_product": _entry(
-        f"DyML-Product: {_PAPERS}.",
+        f"DyML-Product: {PAPERS}.",
         data=_zero_shot("dyml"),
         model=_model("resnet34"),
         optimizer=_nesterov(0.01, 0.02),
@@ -133,7 +134,7 @@ DATA_SETS: dict[str, dict[str, Any]] = {
         training=_training(20, recall_at=[1, 10, 20]),
     ),
     "gldv2": _entry(
-        f"Google Landmarks v2 with the hierarchical labels (H-GLDv2): {_PAPERS}, with learnable GeM "
+        f"Google Landmarks v2 with the hierarchical labels (H-GLDv2): {PAPERS}, with learnable GeM "
         "pooling. An epoch has 1,000 batches, as the authors' 1024-pixel variant does; their limit of 8 images of a "
         "class in an epoch is not kept.",
         data=_zero_shot("landmarks") | {"gallery_split": "index"},
