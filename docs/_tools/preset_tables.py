@@ -138,7 +138,7 @@ def sources() -> str:
         images, note = entry["source"].split(f": {PAPERS}")
         note = note.lstrip("., ").removesuffix(".")
         rows.append((f"`{name}`", images, note[:1].upper() + note[1:]))
-    return markdown_table(("name", "images", "special"), rows)
+    return markdown_table(("name", "images", "note"), rows)
 
 
 TABLES = {"steps": steps, "data_sets": data_sets, "losses": losses, "sources": sources}
