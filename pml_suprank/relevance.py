@@ -65,7 +65,8 @@ class PopulationRelevance:
     relevances of a query are multiplied by one constant, so both give the same H-AP.
 
     Args:
-        alpha: exponent, > 0. Larger values favour items of the same finest class.
+        alpha: exponent, > 0: 1 in the papers. 2 or 3 favours items of the same finest class and costs H-AP, see the
+            ablation in ``docs/leaderboard.md``.
 
     Raises:
         ValueError: ``alpha`` is not a positive finite number.
@@ -75,7 +76,8 @@ class PopulationRelevance:
         [[0.0, 0.125, 1.0]]
 
     References:
-        arXiv 2207.04873; arXiv 2309.08250.
+        Ramzi et al., Hierarchical Average Precision Training for Pertinent Image Retrieval, arXiv 2207.04873; Ramzi et
+        al., Optimization of Rank Losses for Image Retrieval, arXiv 2309.08250.
     """
 
     alpha: float = 1.0
@@ -100,7 +102,8 @@ class WeightedRelevance:
 
     .. math:: r(x) = \sum_{c=1}^{x} w_{L-c} / N_c, \qquad N_c = \#\{i : i \text{ has } c \text{ common levels or more}\}
 
-    where w_l is the weight of the AP at level l. It is monotone in the common levels x.
+    where w_l is the weight of the AP at level l. It is monotone in the common levels x. Use it to say the share of each
+    level; otherwise take :class:`PopulationRelevance`, the paper's.
 
     Args:
         weights: the weights in the order of earlier releases, coarsest level first. It goes with the next release.
@@ -116,7 +119,8 @@ class WeightedRelevance:
         [[0.0, 0.0625, 0.8125]]
 
     References:
-        arXiv 2207.04873, whose levels count from the coarsest.
+        Ramzi et al., Hierarchical Average Precision Training for Pertinent Image Retrieval, arXiv 2207.04873, whose
+        levels count from the coarsest.
     """
 
     by_level: tuple[float, ...]
