@@ -16,7 +16,7 @@ pytest.importorskip("matplotlib", reason="needs the recipes extra")
 import pml_suprank
 from pml_suprank.recipes import __main__ as suprank
 from pml_suprank.recipes.command_line.runs import SettingsParser
-from tests.pages import ROOT, blocks, run_python
+from tests.pages import ROOT, blocks, run_python, shown_outputs
 
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = sorted(
@@ -143,5 +143,9 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
-def test_readme_has_code_to_run():
-    assert len(blocks(ROOT / "README.md", "python")) >= 5
+def test_readme_is_short_and_shows_what_its_code_prints():
+    readme = ROOT / "README.md"
+    lines = readme.read_text().splitlines()
+    assert len(lines) <= 120
+    assert [line for line in lines if len(line) > 120] == []
+    assert any(shown_outputs(code) for code in blocks(readme, "python"))

@@ -66,6 +66,19 @@ def test_the_versions_are_those_that_are_installed_and_declared():
     assert re.match(r"2\.", pytorch_metric_learning.__version__)
 
 
+def test_the_page_has_the_lower_bounds_that_are_declared():
+    project = (ROOT / "pyproject.toml").read_text()
+    page = (ROOT / "docs/pml_versions.md").read_text()
+    rows = re.findall(r"^\| [^|]+ \| (\S*) *\| (\S+) \| (\d[^|]*) \|$", page, re.MULTILINE)
+    shown = {package.strip("`") or "python": lowest for package, lowest, _ in rows}
+    declared = {
+        package: re.search(rf'"{re.escape(package)}>=([\d.]+)', project)[1]
+        for package in ("torch", "pytorch-metric-learning", "timm", "open-clip-torch")
+    }
+    declared["python"] = re.search(r'requires-python = ">=([\d.]+)', project)[1]
+    assert shown == declared
+
+
 def test_pml_is_imported_in_one_place():
     folders = (ROOT / "pml_suprank", ROOT / "recipes", ROOT / "integrations")
     importing = set()
