@@ -14,6 +14,7 @@ from pml_suprank.integrations.fine_tuning import freeze_batch_norm
 from pml_suprank.integrations.model_identity import ModelIdentity
 from pml_suprank.integrations.multi_scale import MultiScale
 from pml_suprank.integrations.plain_files import PlainDataError, read_yaml
+from pml_suprank.integrations.timm_weights import PACKAGED_MODELS
 from pml_suprank.recipes.data.pictures import WHITE, as_shown
 from pml_suprank.recipes.engine.checkpoints import (
     BEST,
@@ -32,6 +33,7 @@ __all__ = [
     "build_model",
     "build_without_weights",
     "has_new_head",
+    "is_from_hub",
     "load_best",
     "load_encoder",
     "model_identity",
@@ -59,9 +61,9 @@ def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
     if weights is not None and weights.startswith("run:"):
         run, weights = Path(weights.removeprefix("run:")), None
         settings = _as_made(settings, run / BEST, read_checkpoint(run / BEST))
-    is_from_hub = weights is not None and weights.startswith("hub")
+    from_hub, silent = is_from_hub(settings) and weights is not None, ""
     try:
-        with impatient_hub() if is_from_hub else contextlib.nullcontext():
+        with impatient_hub() if from_hub else contextlib.nullcontext("") as silent:
             model = build_retrieval_model(
                 settings.library,
                 settings.name,
@@ -78,17 +80,29 @@ def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
             f"model.{error}" if str(error).startswith("weights: ") else f"model: {error}"
         ) from error
     except (OSError, RuntimeError) as error:
-        if not is_from_hub:
+        if not from_hub:
             raise
         raise ConfigError(
-            f"model.weights: wanted the pretrained weights of {settings.name} from the network, got: {error} "
+            f"model.weights: wanted the pretrained weights of {settings.name} from the network"
+            f"{f' ({silent})' if silent else ''}, got: {error} "
             "Without network take a file, packaged or null."
+            f"{_packaged_models() if settings.library == 'timm' else ''}"
         ) from error
     if run is not None:
         load_best(model, run, image_size=settings.image_size)
     if settings.freeze_batch_norm:
         freeze_batch_norm(model)
     return model
+
+
+def is_from_hub(settings: ModelSettings) -> bool:
+    """Whether the weights come from the network."""
+    return settings.weights is not None and settings.weights.startswith("hub")
+
+
+def _packaged_models() -> str:
+    names = [name for name in PACKAGED_MODELS if name.startswith("tf_")]
+    return f" There are packaged weights for --model.name {' and '.join(names)}."
 
 
 def build_without_weights(settings: ModelSettings, checkpoint: Path) -> Any:

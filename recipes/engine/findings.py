@@ -109,7 +109,7 @@ def _measure(found: Evaluation, rows: Tensor, items: Tensor, item_labels: Tensor
 def _scores(
     result: Any, labels: Tensor, level: int, tree: Hierarchy, with_parents: bool
 ) -> list[dict[str, Any]]:
-    """Means over the queries of each node of a level, lowest AP first; None where no query has a value."""
+    """Means over the queries of each node of a level, lowest AP and H-AP first; None where no query has a value."""
     column, rows = labels[:, level], []
     shown = (result[H_AP], result[f"{AP}_level{level}"], result[f"{P_AT_1}_level{level}"])
     for node in column.unique().tolist():
@@ -130,7 +130,9 @@ def _scores(
                 "values": values,
             }
         )
-    return sorted(rows, key=lambda row: (row["values"][1] is None, row["values"][1] or 0.0))
+    return sorted(
+        rows, key=lambda row: [(row["values"][i] is None, row["values"][i] or 0.0) for i in (1, 0)]
+    )
 
 
 def _confusion(

@@ -23,7 +23,7 @@ from pml_suprank.recipes.engine.parsing import ConfigError, nearest
 from pml_suprank.recipes.engine.run_paths import check_root
 from pml_suprank.recipes.engine.settings import DataSettings, Settings
 
-__all__ = ["Sets", "check_data", "check_loader_options", "load_sets"]
+__all__ = ["Sets", "check_data", "check_folder", "check_loader_options", "load_sets"]
 
 
 OWN_IMAGES = ("folder", "table")
@@ -91,6 +91,17 @@ def check_data(settings: DataSettings) -> None:
         raise ConfigError(f"data.workers: wanted an integer >= 0, got {settings.workers}")
 
 
+def check_folder(settings: DataSettings) -> None:
+    """Refuse a folder that is not there, of a loader that cannot do without.
+
+    Raises:
+        FileNotFoundError: says where it was looked for.
+    """
+    root = inspect.signature(LOADERS[settings.name]).parameters["root"]
+    if root.default is inspect.Parameter.empty:
+        check_root(settings)
+
+
 def check_loader_options(name: str, options: Mapping[str, Any], key: str = "data.options") -> None:
     """Refuse options that a loader does not take, or needs and does not get.
 
@@ -141,8 +152,7 @@ def load_sets(settings: Settings, *, progress: bool = True) -> Sets:
 def _load_sets(settings: Settings, progress: bool) -> Sets:
     data = settings.data
     check_data(data)
-    if inspect.signature(LOADERS[data.name]).parameters["root"].default is inspect.Parameter.empty:
-        check_root(data)
+    check_folder(data)
     options = dict(data.options)
     if "duplicates" in inspect.signature(LOADERS[data.name]).parameters:
         options.setdefault("duplicates", data.duplicates)

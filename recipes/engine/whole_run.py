@@ -17,17 +17,19 @@ from pml_suprank.recipes.engine.encoder import (
     build_model,
     build_without_weights,
     has_new_head,
+    is_from_hub,
     load_best,
     model_transforms,
     read_settings,
 )
 from pml_suprank.recipes.engine.held_out import facts_of_sets
+from pml_suprank.recipes.engine.hub import ask_hub
 from pml_suprank.recipes.engine.parsing import ConfigError, parse_settings, to_yaml
 from pml_suprank.recipes.engine.results import read_before, write_after, write_before
 from pml_suprank.recipes.engine.run_lock import only_run
 from pml_suprank.recipes.engine.run_paths import at_root, resolved, same_but_root, split_root
 from pml_suprank.recipes.engine.run_state import first_difference
-from pml_suprank.recipes.engine.sets import Sets, load_sets
+from pml_suprank.recipes.engine.sets import Sets, check_folder, load_sets
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.engine.trainer import Trainer
 from pml_suprank.recipes.files import write_text
@@ -97,18 +99,27 @@ def finetune(
     """
     settings = resolved(settings)  # the run is found again from any folder
     training = settings.training
+    goes_on = resume and (output / LAST).exists()
+    from_hub = model is None and not goes_on and is_from_hub(settings.model)
+    if from_hub:
+        ask_hub()
     accelerator = accelerator or make_accelerator(training.precision)
     check_settings(settings, accelerator.num_processes)
     if training.threads is not None:
         torch.set_num_threads(training.threads)
     torch.use_deterministic_algorithms(training.deterministic, warn_only=True)
     is_main = accelerator.is_main_process
-    sets = sets or load_sets(settings, progress=progress and is_main)
-    seed_everything(training.seed)
     of_trunk = model is None and has_new_head(settings.model)
+    if from_hub:  # before the images are looked at, which may take long
+        if sets is None:
+            check_folder(settings.data)
+        seed_everything(training.seed)
+        model = build_model(settings.model)
+    sets = sets or load_sets(settings, progress=progress and is_main)
+    if not from_hub:
+        seed_everything(training.seed)
     if model is None:
         last = output / LAST
-        goes_on = resume and last.exists()
         model = (
             build_without_weights(settings.model, last) if goes_on else build_model(settings.model)
         )

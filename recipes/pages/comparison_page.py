@@ -85,9 +85,5 @@ def _means(history: Sequence[Mapping[str, float]]) -> tuple[list[float], list[fl
 
 def _differences(runs: Sequence[RunFolder]) -> list[tuple[str, list[str]]]:
     keys = dict.fromkeys(key for run in runs for key in run.settings)
-    values = {key: [run.settings.get(key) for run in runs] for key in keys}
-    return [
-        (key, [setting_text(value) for value in row])
-        for key, row in values.items()
-        if any(value != row[0] for value in row)
-    ]
+    texts = {key: [setting_text(run.settings.get(key)) for run in runs] for key in keys}
+    return [(key, row) for key, row in texts.items() if len(set(row)) > 1]

@@ -64,12 +64,12 @@ def render_uncertain(
     """
     shown = [
         {
-            "cells": [row[name] for name in ("class_id", "group", "runner_up", "decision")],
+            "name": row["class_id"],
+            "cells": [row[name] for name in ("group", "runner_up", "decision")],
             "votes": f"{row['votes']} of {row['images']}" if row["images"] else "no image",
             "share": row["votes"],
             "images": [
-                shown_image(file_thumbnail(path, 64), path.name)
-                for path in images_of(row["class_id"])
+                shown_image(file_thumbnail(path), path.name) for path in images_of(row["class_id"])
             ],
         }
         for row in rows[:SHOWN]

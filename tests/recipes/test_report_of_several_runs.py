@@ -88,3 +88,16 @@ def test_the_id_of_a_test_set() -> None:
         id_of_test_set(data("a", [0, 1, 2]), data("a", [0, 1, 2]), root="a"),
     ]
     assert len({first, *others}) == 5
+
+
+def test_charts_are_titled_and_settings_that_read_alike_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = run(tmp_path / "a", 0.8), run(tmp_path / "b", 0.2)
+    for path, nothing in zip(runs, ("{}", "null"), strict=True):
+        with open(f"{path}/config.yaml", "a") as file:
+            file.write(f"data: {{options: {nothing}}}\n")
+    page, _ = compared(tmp_path, capsys, *runs)
+    assert "<td>loss.name</td>" in page
+    assert "data.options" not in page
+    assert page.count("<h3>") == page.count('<svg class="plot"') > 0

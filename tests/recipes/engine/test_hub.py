@@ -1,8 +1,11 @@
 """A hub that cannot be reached is not waited for."""
 
+import contextlib
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -12,11 +15,33 @@ pytest.importorskip("huggingface_hub", reason="comes with timm")
 from huggingface_hub import constants
 
 from pml_suprank.recipes.engine import hub
-from pml_suprank.recipes.engine.hub import impatient_hub
+from pml_suprank.recipes.engine.hub import ask_hub, impatient_hub
+
+
+class Refusing(BaseHTTPRequestHandler):
+    def do_HEAD(self) -> None:
+        self.send_error(403)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def a_hub() -> Iterator[str]:
+    """A server that answers, if with a refusal."""
+    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def is_offline_within() -> bool:
-    with impatient_hub():
+    with impatient_hub() as silent:
+        assert not silent or (constants.HF_HUB_OFFLINE and constants.ENDPOINT in silent)
         return constants.HF_HUB_OFFLINE
 
 
@@ -28,7 +53,8 @@ def test_a_hub_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         assert is_offline_within()  # it does not listen yet
         assert constants.HF_HUB_OFFLINE is False
-        server.listen()
+    with a_hub() as url:
+        monkeypatch.setattr(constants, "ENDPOINT", url)
         assert not is_offline_within()
     monkeypatch.setattr("urllib.request.getproxies", lambda: {"https": "http://proxy"})
     assert not is_offline_within()
@@ -51,3 +77,29 @@ def test_a_name_that_is_looked_up_for_ever(monkeypatch: pytest.MonkeyPatch) -> N
     assert is_offline_within()
     assert time.monotonic() - start < 5
     woken.set()
+
+
+def test_a_hub_that_takes_connections_and_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    monkeypatch.setattr(hub, "SECONDS", 0.05)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        start = time.monotonic()
+        assert is_offline_within()
+        assert time.monotonic() - start < 5
+
+
+def test_an_answer_that_was_asked_for_beforehand_holds_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    with a_hub() as url:
+        monkeypatch.setattr(constants, "ENDPOINT", url)
+        ask_hub()
+        hub._asked[0].is_answered()
+    assert not is_offline_within()
+    assert is_offline_within()
