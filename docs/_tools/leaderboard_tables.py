@@ -75,6 +75,7 @@ def tables() -> dict[str, str]:
     )
     runs = json.loads((RESULTS / "decomposability.json").read_text(encoding="utf-8"))
     found["decomposability"] = memory_tables.table(runs)
+    found |= {name: memory_tables.pivot(runs, each) for name, each in memory_tables.PIVOTS.items()}
     return found
 
 
