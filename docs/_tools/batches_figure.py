@@ -41,11 +41,11 @@ def draw_part(axes: Axes, title: str, items: slice) -> None:
         POINTS[items].tolist(), CLASSES[items].tolist(), ranks(items), strict=True
     ):
         marker, color = LOOKS[kind]
-        axes.plot(x, y, marker, color=color, markersize=17)
+        axes.plot(x, y, marker, color=color, markersize=12)
         axes.annotate(
-            str(rank) if rank else "q", (x, y), color="white", fontsize=10, ha="center", va="center"
+            str(rank) if rank else "q", (x, y), color="white", fontsize=8, ha="center", va="center"
         )
-    axes.set_title(f"{title}: AP {mean_ap(items):g}", loc="left", fontsize=11)
+    axes.set_title(f"{title}: AP {mean_ap(items):g}", loc="left", fontsize=10)
     axes.set(xlim=(-1, 12), ylim=(-0.6, 1.6), xticks=(0, 2, 9, 11), yticks=(0, 1), aspect="equal")
     axes.tick_params(length=0, labelsize=8, colors="#667085")
     axes.spines[:].set_color("#d0d5dd")
@@ -53,7 +53,7 @@ def draw_part(axes: Axes, title: str, items: slice) -> None:
 
 def draw() -> Figure:
     """Both batches and the whole set, beside each other."""
-    figure = Figure(figsize=(11, 1.4), layout="constrained")
+    figure = Figure(figsize=(8.4, 1.3), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (title, items) in zip(figure.subplots(1, 3), BATCHES.items(), strict=True):
         draw_part(axes, title, items)
@@ -61,4 +61,4 @@ def draw() -> Figure:
 
 
 if __name__ == "__main__":
-    draw().savefig(IMAGE, dpi=110)
+    draw().savefig(IMAGE, dpi=150)
