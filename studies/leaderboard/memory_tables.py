@@ -45,21 +45,19 @@ _BOTH = {
     for loss in ("SupAP", "SupHAP")
 }
 _WEIGHTED = "whole memory, `batch_weight=0.25`"
+_MEANS: Mapping[str, Fields] = {
+    "batch alone": {"arm": "batch"},
+    "calibration": {"arm": "calibration"},
+    "proxies": {"arm": "proxies"},
+    "queue of a quarter": {"arm": "cross-batch memory", "memory": 0.25},
+    "whole memory, empty at first": {"arm": "whole memory, empty at first"},
+    "whole memory": {"arm": "whole memory"},
+    _WEIGHTED: {"arm": "whole memory and batch"},
+}
 
 PIVOTS = {
     "decomposability-shuffled": Pivot(
-        {
-            title: {**_SHUFFLED, "batch_size": 32, **fields}
-            for title, fields in {
-                "batch alone": {"arm": "batch"},
-                "calibration": {"arm": "calibration"},
-                "proxies": {"arm": "proxies"},
-                "queue of a quarter": {"arm": "cross-batch memory", "memory": 0.25},
-                "whole memory, empty at first": {"arm": "whole memory, empty at first"},
-                "whole memory": {"arm": "whole memory"},
-                _WEIGHTED: {"arm": "whole memory and batch"},
-            }.items()
-        },
+        {title: {**_SHUFFLED, "batch_size": 32, **fields} for title, fields in _MEANS.items()},
         _BOTH,
     ),
     "decomposability-batches": Pivot(
