@@ -30,6 +30,10 @@ from pml_suprank.values import checked_callable, checked_flag, checked_integer, 
 class AccuracyCalculator(pml.AccuracyCalculator):
     """All that PML's calculator gives, plus metrics of hierarchies, plus recall at k.
 
+    Use it in PML's testers, or for PML's names. For embeddings that are at hand, :func:`pml_suprank.metrics.evaluate`
+    is simpler, and gives the value of each query. Name what you report in ``include``: NMI and AMI, which come by
+    default as in PML, need faiss and take longest.
+
     To PML's metrics come ``hierarchical_average_precision``, ``ndcg``, ``asi`` and ``recall_at_<k>``. Labels may be
     1-D, 2-D with column 0 finest, or 1-D with ``hierarchy``. With L levels every metric of binary labels comes once
     per level: ``precision_at_1`` is that of the finest level, as PML has it, then follow ``precision_at_1_level1``,
@@ -49,7 +53,7 @@ class AccuracyCalculator(pml.AccuracyCalculator):
         avg_of_avgs: average per class first, then over classes (of the metric's own level; of the finest for metrics
             of the whole hierarchy).
         return_per_class: give the averages per class, by increasing label.
-        k: neighbours that PML's metrics see: an int, "max_bin_count", or None for all.
+        k: neighbours that PML's metrics see: an int >= 1, "max_bin_count", or None for all, which costs no more.
         label_comparison_fn: ``fn(query_labels, reference_labels) -> bool`` in place of equality, on any labels;
             without ``hierarchy``.
         device: where to compute; by default CUDA if there is one.
@@ -57,8 +61,9 @@ class AccuracyCalculator(pml.AccuracyCalculator):
         kmeans_func: as in PML; by default faiss.
         hierarchy: the class tree of 1-D labels.
         relevance: of H-AP; ``PopulationRelevance()`` by default.
-        recall_at: depths of ``recall_at_<k>``; those named in ``include`` are added.
-        similarity: "euclidean" (as PML's default search), "cosine" or "dot".
+        recall_at: depths >= 1 of ``recall_at_<k>``; those named in ``include`` are added.
+        similarity: "euclidean" (as PML's default search), "cosine" or "dot". Take "cosine" where embeddings are not
+            normalised and the loss compares cosines; PML's testers normalise.
         ignore_index: a label; samples that have it (2-D labels: in column 0) are neither queries nor references, as
             if they had not been passed, and have no class in ``return_per_class``.
         block_size: as in :func:`pml_suprank.metrics.evaluate`.

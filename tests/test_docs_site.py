@@ -131,6 +131,16 @@ def test_pictures_show_what_the_page_says():
     assert len(figures.draw_descents().axes) == 2 * len(figures.LOSSES)
 
 
+def test_the_picture_of_two_batches_shows_what_the_page_says():
+    figures = tool("batches_figure")
+    parts = figures.BATCHES.values()
+    assert [figures.mean_ap(part) for part in parts] == [1.0, 1.0, 0.5]
+    assert figures.ranks(figures.BATCHES["the whole set"]) == [0, 2, 4, 6, 1, 3, 5, 7]
+    assert [axes.get_title(loc="left") for axes in figures.draw().axes][
+        -1
+    ] == "the whole set: AP 0.5"
+
+
 def test_gradients_of_the_pictures_are_those_of_differences():
     figures = tool("surrogate_figures")
     scores = torch.tensor(figures.SCORES, dtype=torch.float64)

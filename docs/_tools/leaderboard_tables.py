@@ -17,7 +17,8 @@ from typing import Any
 from studies.leaderboard import memory_tables
 from studies.leaderboard.ablation import table
 from studies.leaderboard.ablations import ARMS
-from studies.leaderboard.standings import Standing
+from studies.leaderboard.kinds import best_of_kinds
+from studies.leaderboard.standings import CRITERIA, Standing
 from studies.leaderboard.tables import markdown
 
 DOCS = Path(__file__).parents[1]
@@ -70,11 +71,20 @@ def tables() -> dict[str, str]:
                 found[f"{data}-{criterion if name == BOARDS[0] else name}"] = markdown(
                     [_standing(row) for row in rows], board["levels"], board["trunk"], criterion
                 )
+    for criterion in CRITERIA:
+        found[f"best-{criterion}"] = best_of_kinds(
+            {
+                data: [_standing(row) for row in board["standings"][criterion]]
+                for data, board in boards().items()
+            },
+            criterion,
+        )
     found["ablation"] = _ablation(
         json.loads((RESULTS / "ablation.json").read_text(encoding="utf-8"))
     )
     runs = json.loads((RESULTS / "decomposability.json").read_text(encoding="utf-8"))
     found["decomposability"] = memory_tables.table(runs)
+    found |= {name: memory_tables.pivot(runs, each) for name, each in memory_tables.PIVOTS.items()}
     return found
 
 

@@ -25,6 +25,10 @@ from pml_suprank.pml import BaseMetricLossFunction, PMLCrossBatchMemory, is_dist
 class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
     """A queue of past embeddings that serves a loss as its reference set.
 
+    Use it with shuffled batches. With those of :class:`~pml_suprank.samplers.HierarchicalSampler` take no memory: there
+    it lowered H-AP, see ``docs/decomposability.md``. Where a loop knows the index of each sample, take
+    :class:`DatasetMemory`, which gained more.
+
     Change the import and PML code goes on as before: PML's losses give the same values. The losses of this library
     work as well, without the list of all pairs, with 1-D or 2-D labels; a query's own copy in the queue
     is never its positive (unless the loss has ``include_self=True``).
@@ -39,11 +43,13 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
     Args:
         loss: one of PML's supported losses, or any loss of this library but a proxy loss by itself.
         embedding_size: D.
-        memory_size: slots of the queue, at least the largest batch.
+        memory_size: slots of the queue, at least the largest batch. Take a quarter of the training set or more: from an
+            eighth to all of it, H-AP changed little.
         miner: a PML miner, called with the memory as references.
-        warmup: number of batches that only fill the queue, while the loss sees the batch alone.
+        warmup: number of batches, >= 0, that only fill the queue, while the loss sees the batch alone.
         batch_weight: in [0, 1], share of the loss on the batch alone; the rest is the loss on the memory, which
-            holds the batch too. 0 is PML's behaviour, 0.5 the authors' code.
+            holds the batch too. 0 is PML's behaviour, and did best or as well with shuffled batches; 0.5 is the
+            authors' code.
         storage_dtype: dtype of the stored embeddings, such as ``torch.float16``; None for float32 or wider.
         ignore_index: label (2-D: finest label) of samples that are neither stored nor trained on; None takes that of
             the loss.
@@ -55,6 +61,17 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
 
     The ``state_dict`` holds the queue exactly (contents, position, fill, batches seen), so that a resumed
     run equals an uninterrupted one.
+
+    Example:
+        The third batch is ranked against itself and the two before it.
+
+        >>> import torch
+        >>> from pml_suprank import losses
+        >>> memory = CrossBatchMemory(losses.SupAPLoss(), embedding_size=2, memory_size=6)
+        >>> for _ in range(3):
+        ...     loss = memory(torch.eye(2), torch.tensor([0, 1]))
+        >>> memory.label_memory.tolist(), round(loss.item(), 3)
+        ([0, 1, 0, 1, 0, 1], 0.0)
 
     References:
         Wang et al., Cross-Batch Memory for Embedding Learning, arXiv 1912.06798.
@@ -114,7 +131,7 @@ class CrossBatchMemory(MemoryMixin, PMLCrossBatchMemory):
             enqueue_mask: (B,), boolean: those that are True are only stored, the others only train.
 
         Returns:
-            The loss; zero, with a graph, when nothing trains or the memory is empty.
+            The loss. It is 0, and ``backward()`` still works, when nothing trains or the memory is empty.
 
         Raises:
             ValueError: embeddings that are not finite or of another width, labels or a mask of another length,

@@ -27,6 +27,12 @@ from pml_suprank.values import checked_callable, checked_flag, shown
 class DatasetMemory(MemoryMixin, ModuleWithRecords):
     """The last embedding of every training sample, as the reference set of a loss.
 
+    Use it with shuffled batches in a loop of your own, and ``fill`` it before the first step: with a memory that starts
+    empty, SupAP lost most of its gain on emoji. With the batches of
+    :class:`~pml_suprank.samplers.HierarchicalSampler` take no memory: there it lowered H-AP. Both are measured in
+    ``docs/decomposability.md``. PML's trainers and wrappers pass no ``indices``: in theirs, take
+    :class:`CrossBatchMemory`.
+
     Each batch is written to the slots of its samples and ranked against all filled slots: the metric of the
     training set, not of a batch. A sample is there once, and a query's own slot is never its positive
     (unless the loss has ``include_self=True``). Gradients flow through the queries only.
@@ -36,7 +42,7 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
     with it in the batch.
 
     In ``eval()`` the loss is the same, with the batch in the slots of its indices for the time of the call, and nothing
-    is written. PML's trainers and wrappers do not pass ``indices``: this memory is for a loop of one's own.
+    is written.
 
     Where torch.distributed runs, the batches of all processes are gathered: every process holds the same
     memory, and returns the loss of the joint batch times the number of processes, with the gradient of
@@ -49,9 +55,10 @@ class DatasetMemory(MemoryMixin, ModuleWithRecords):
         num_samples: slots, the number of training samples.
         embedding_size: D.
         miner: a PML miner, called with the memory as references.
-        warmup: number of batches that only fill slots, while the loss sees the batch alone.
+        warmup: number of batches, >= 0, that only fill slots, while the loss sees the batch alone; 0 with a memory that
+            was filled.
         batch_weight: in [0, 1], share of the loss on the batch alone; the rest is the loss on the memory, which
-            holds the batch too.
+            holds the batch too. With shuffled batches 0 did best, or as well.
         storage_dtype: dtype of the stored embeddings, such as ``torch.float16``; None for float32 or wider.
         ignore_index: label (2-D: finest label) of samples that are neither stored nor trained on; None takes that of
             the loss.

@@ -22,7 +22,9 @@ Margins = float | tuple[float, ...]
 class HierarchicalMiner(BaseMiner):
     """A PML miner that knows how many levels two items share.
 
-    Subclasses say what is mined (``select``). The mathematics runs in float32 at least, autocast or not.
+    Subclass it for a miner of your own: ``select`` says what is mined, from distances and common levels. The rest is
+    here: forms of labels, references, memories, samples to ignore, statistics. The mathematics runs in float32 at
+    least, autocast or not.
 
     Args:
         level: label column that makes an item positive, for PML's binary mining on it; None for the whole
@@ -35,6 +37,19 @@ class HierarchicalMiner(BaseMiner):
     Raises:
         ValueError: ``level`` is not an integer >= 0 or, where it is known, not a level of ``hierarchy``;
             ``distance`` is none of PML's; ``ignore_index`` is neither None nor an integer.
+
+    Example:
+        Pairs of one class, and pairs of strangers.
+
+        >>> import torch
+        >>> class ExtremesMiner(HierarchicalMiner):
+        ...     def select(self, distances, common_levels, num_levels):
+        ...         positive = (common_levels == num_levels).nonzero(as_tuple=True)
+        ...         return (*positive, *(common_levels == 0).nonzero(as_tuple=True))
+        >>> labels = torch.tensor([[0, 0], [0, 0], [1, 0], [2, 1]])
+        >>> mined = ExtremesMiner()(torch.eye(4), labels)
+        >>> [indices.tolist() for indices in mined]
+        [[0, 1], [1, 0], [0, 1, 2, 3, 3, 3], [3, 3, 3, 0, 1, 2]]
     """
 
     takes_self_indices = True
@@ -101,7 +116,7 @@ class HierarchicalMiner(BaseMiner):
 
         Returns:
             (anchor, positive, negative) or (anchor, positive, other anchor, negative), int64, on the device of
-            the embeddings; empty where nothing is selected.
+            the embeddings; empty where nothing is selected, from which PML's losses give 0.
 
         Raises:
             ValueError: embeddings that are empty, not finite or not of one width; labels missing, of the wrong

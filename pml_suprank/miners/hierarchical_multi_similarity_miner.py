@@ -12,7 +12,10 @@ from pml_suprank.pml import BaseDistance, CosineSimilarity
 
 
 class HierarchicalMultiSimilarityMiner(HierarchicalMiner):
-    r"""Pairs that an item of another level overtakes, or nearly.
+    r"""Pairs that are in the wrong order of levels, or in the right one by less than epsilon.
+
+    Use it with PML's ``MultiSimilarityLoss`` on labels with a hierarchy. Rank losses need no miner. For a triplet loss
+    take :class:`HierarchicalTripletMiner`, for a contrastive one :class:`HierarchicalPairMiner`.
 
     Of the items that share x levels with the anchor a,
 
@@ -28,7 +31,8 @@ class HierarchicalMultiSimilarityMiner(HierarchicalMiner):
     level it is that miner. Pairs come in order of anchor and item.
 
     Args:
-        epsilon: >= 0.
+        epsilon: >= 0, in units of the similarity: how far ahead the right order has to be to be left alone. 0.1 is
+            PML's; 0 mines wrong orders alone.
         level: mine for this label column alone; None for the whole hierarchy.
         hierarchy: expands 1-D labels to all levels.
         ignore_index: finest label of the samples that are in no pair; None for none.

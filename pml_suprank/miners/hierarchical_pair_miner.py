@@ -14,6 +14,10 @@ from pml_suprank.pml import BaseDistance
 class HierarchicalPairMiner(HierarchicalMiner):
     r"""Pairs too far apart for a level they share, or too close for one they do not.
 
+    Use it with PML's ``ContrastiveLoss`` on labels with a hierarchy, with margins of the loss's kind. It asks for
+    distances, not for an order: where the order is what counts, take :class:`HierarchicalMultiSimilarityMiner`, or a
+    rank loss without a miner.
+
     Levels nest: a pair shares all columns from its finest common one, l, on, and none below. It is
 
     * a positive pair if d(a, p) > pos_margins[l], where it shares a level at all;
@@ -28,8 +32,9 @@ class HierarchicalPairMiner(HierarchicalMiner):
     pos_margins (0, .4, .8) and neg_margins (.2, .6, 1).
 
     Args:
-        pos_margins: a number, or one per level with the finest first; of distances, >= 0.
-        neg_margins: likewise, of the same kind.
+        pos_margins: a number, or one per level with the finest first; of distances, >= 0. 0.2 is PML's; two numbers,
+            0.2 and 0.8, are a good start, since they are spread over the levels.
+        neg_margins: likewise, of the same kind; 0.8 is PML's.
         level: mine for this label column alone; None for the whole hierarchy.
         hierarchy: expands 1-D labels to all levels.
         ignore_index: finest label of the samples that are in no pair; None for none.

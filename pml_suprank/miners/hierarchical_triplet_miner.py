@@ -16,6 +16,9 @@ from pml_suprank.values import MOST_ITEMS, as_integer, checked_choice, checked_f
 class HierarchicalTripletMiner(HierarchicalMiner):
     r"""Triplets whose positive shares more levels with the anchor than their negative.
 
+    Use it with PML's ``TripletMarginLoss`` and its like on labels with a hierarchy. Rank losses need no miner, and
+    :class:`~pml_suprank.losses.HierarchicalTripletMarginLoss` trains on all triplets without one.
+
     A triplet (a, p, n) of level l, the finest column that a and p have in common, has the gap
 
     .. math:: g = d(a, n) - d(a, p), \qquad \text{or } s(a, p) - s(a, n) \text{ for a similarity,}
@@ -37,10 +40,13 @@ class HierarchicalTripletMiner(HierarchicalMiner):
     ``per_anchor`` bounds the result too, and takes less time.
 
     Args:
-        margins: one margin for all levels, or one per level with the finest first; >= 0.
+        margins: one margin for all levels, or one per level with the finest first; >= 0. 0.2 is PML's. Margins that
+            fall with the level, such as (0.3, 0.2, 0.1), ask strangers to be farther from a class than its relatives.
         type_of_triplets: ``"all"``, ``"hard"``, ``"semihard"`` or ``"easy"``.
-        per_anchor: the most triplets of an anchor; None for all.
-        one_role: whether an item is a positive or a negative of an anchor, but not both.
+        per_anchor: the most triplets of an anchor; None for all. Take 10 to 100 for batches of some hundred: all
+            triplets of 512 items with three levels can be 15 million, see ``docs/performance.md``.
+        one_role: whether an item is a positive or a negative of an anchor, but not both. Take False for losses on
+            triplets; pair losses need True.
         level: mine for this label column alone; None for the whole hierarchy.
         hierarchy: expands 1-D labels to all levels.
         ignore_index: finest label of the samples that are in no pair; None for none.

@@ -20,8 +20,9 @@ from pml_suprank.values import shown
 class HierarchicalTester(GlobalEmbeddingSpaceTester):
     """Evaluates embeddings at all levels of their labels in one ranking pass.
 
-    For data sets with 2-D labels, column 0 finest, or with finest labels if the calculator has a
-    hierarchy. Results go by PML's names, ``precision_at_1_level0``, ``mean_average_precision_level2``,
+    Use it for data sets with 2-D labels, column 0 finest, or with finest labels if the calculator has a
+    hierarchy. With 1-D labels, PML's own tester with a calculator that has the hierarchy does as well, but for the
+    names. Results go by PML's names, ``precision_at_1_level0``, ``mean_average_precision_level2``,
     ``AVERAGE_precision_at_1`` over the levels (not with ``return_per_class``: levels have different
     classes), and without a level for metrics of the whole hierarchy: ``ndcg``, ``asi``,
     ``hierarchical_average_precision``. Any of the metrics can be the ``primary_metric`` of PML's hooks;
@@ -51,6 +52,19 @@ class HierarchicalTester(GlobalEmbeddingSpaceTester):
     Raises:
         TypeError: another calculator.
         ValueError: ``ignore_index`` beside a calculator.
+
+    Example:
+        Four points on a line, two of a class; the two classes are of one parent.
+
+        >>> calculator = AccuracyCalculator(include=("precision_at_1",), device="cpu")
+        >>> tester = HierarchicalTester(
+        ...     normalize_embeddings=False, dataloader_num_workers=0, data_device=torch.device("cpu"),
+        ...     accuracy_calculator=calculator)
+        >>> points, labels = torch.tensor([[0.0], [3], [4], [9]]), torch.tensor([[0, 0], [0, 0], [1, 0], [1, 0]])
+        >>> data = {"val": torch.utils.data.TensorDataset(points, labels)}
+        >>> found = tester.test(data, epoch=1, trunk_model=torch.nn.Identity())["val"]
+        >>> {name: value for name, value in found.items() if "precision" in name}
+        {'precision_at_1_level0': 0.5, 'precision_at_1_level1': 1.0, 'AVERAGE_precision_at_1': 0.75}
     """
 
     accuracy_calculator: Any

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from studies.leaderboard.tables import spread
 
-__all__ = ["Row", "rows", "table"]
+__all__ = ["PIVOTS", "Pivot", "Row", "pivot", "rows", "table"]
 
 Content = Mapping[str, Any]
+Fields = Mapping[str, Any]  # of a Row, and their values
 
 
 class Row(NamedTuple):
@@ -22,6 +23,72 @@ class Row(NamedTuple):
     is_hierarchical: bool
     steps: int
     lr: float
+
+
+class Pivot(NamedTuple):
+    """A table for one question: which rows its lines and columns pick.
+
+    Attributes:
+        lines: title to the fields that a row has.
+        columns: likewise; a cell has the fields of both.
+    """
+
+    lines: Mapping[str, Fields]
+    columns: Mapping[str, Fields]
+
+
+_SHUFFLED: Fields = {"steps": 150, "is_hierarchical": False}
+_GROUPS: Fields = {"steps": 150, "is_hierarchical": True}
+_BOTH = {
+    f"{data}, {loss}": {"data": data, "loss": loss}
+    for data in ("emoji", "signwriting")
+    for loss in ("SupAP", "SupHAP")
+}
+_WEIGHTED = "whole memory, `batch_weight=0.25`"
+_MEANS: Mapping[str, Fields] = {
+    "batch alone": {"arm": "batch"},
+    "calibration": {"arm": "calibration"},
+    "proxies": {"arm": "proxies"},
+    "queue of a quarter": {"arm": "cross-batch memory", "memory": 0.25},
+    "whole memory, empty at first": {"arm": "whole memory, empty at first"},
+    "whole memory": {"arm": "whole memory"},
+    _WEIGHTED: {"arm": "whole memory and batch"},
+}
+
+PIVOTS = {
+    "decomposability-shuffled": Pivot(
+        {title: {**_SHUFFLED, "batch_size": 32, **fields} for title, fields in _MEANS.items()},
+        _BOTH,
+    ),
+    "decomposability-batches": Pivot(
+        {
+            title: {**fields, "batch_size": 128}
+            for title, fields in {
+                "shuffled, batch alone": {**_SHUFFLED, "arm": "batch"},
+                "shuffled, whole memory": {**_SHUFFLED, "arm": "whole memory"},
+                "hierarchical, batch alone": {**_GROUPS, "arm": "batch"},
+                "hierarchical, whole memory": {**_GROUPS, "arm": "whole memory"},
+                f"hierarchical, {_WEIGHTED}": {**_GROUPS, "arm": "whole memory and batch"},
+            }.items()
+        },
+        _BOTH,
+    ),
+    "decomposability-ideals": Pivot(
+        {
+            "batch alone": {"arm": "batch"},
+            "batch alone, references without gradient": {"arm": "batch, references detached"},
+            "whole memory": {"arm": "whole memory"},
+            "whole set, embedded anew": {"arm": "whole set, embedded anew"},
+            "whole set, with gradient": {"arm": "whole set, with gradient"},
+        },
+        {
+            f"{loss}, {title}": {**fields, "data": "emoji", "batch_size": 128, "loss": loss}
+            for loss in ("SupAP", "SupHAP")
+            for title, fields in {"shuffled": _SHUFFLED, "hierarchical": _GROUPS}.items()
+        },
+    ),
+}
+"""The small tables of docs/decomposability.md, by name."""
 
 
 def rows(found: Sequence[Content]) -> dict[Row, list[Content]]:
@@ -60,3 +127,29 @@ def table(found: Sequence[Content]) -> str:
         cells.append(f"{fmean(seed['gap_train']['without_positives'] for seed in seeds):.0%}")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def pivot(found: Sequence[Content], chosen: Pivot) -> str:
+    """Markdown: held-out H-AP and, behind a slash, the gap on the training set; means over the seeds.
+
+    Raises:
+        ValueError: a cell that more than one row fits.
+    """
+    grouped = rows(found)
+    lines = [f"| | {' | '.join(chosen.columns)} |", "|---" * (1 + len(chosen.columns)) + "|"]
+    for title, fields in chosen.lines.items():
+        cells = [_cell(grouped, {**fields, **column}) for column in chosen.columns.values()]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(grouped: Mapping[Row, Sequence[Content]], fields: Fields) -> str:
+    fitting = [seeds for row, seeds in grouped.items() if fields.items() <= row._asdict().items()]
+    if len(fitting) > 1:
+        raise ValueError(f"fields: wanted those of one row, got {len(fitting)} for {dict(fields)}")
+    if not fitting:
+        return ""
+    (seeds,) = fitting
+    h_ap = fmean(seed["metrics"]["h_ap"] for seed in seeds)
+    gap = fmean(seed["gap_train"]["gap"] for seed in seeds)
+    return f"{h_ap:.3f} / {gap:.2f}"

@@ -10,6 +10,7 @@ pytest.importorskip("scipy", reason="needs the recipes extra")
 
 from studies.leaderboard.__main__ import DATA
 from studies.leaderboard.entrants import ENTRANTS
+from studies.leaderboard.memory_tables import PIVOTS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -29,7 +30,8 @@ def tables() -> ModuleType:
 def test_tables_are_those_of_the_results(tables: ModuleType) -> None:
     page = (DOCS / "leaderboard.md").read_text()
     other = (DOCS / "decomposability.md").read_text()
-    assert other.count("<!-- table: ") == 1
+    assert other.count("<!-- table: ") == 1 + len(PIVOTS)
+    assert all(f"<!-- table: {name} -->" in other for name in PIVOTS)
     assert tables.with_tables(other) == other
     assert tables.with_tables(page) == page, "run: python docs/_tools/leaderboard_tables.py"
     broken = page.replace("| **HAPPIER** |", "| **SupCon** |", 1)

@@ -19,6 +19,7 @@ from studies.leaderboard.memory_arms import (
     _shuffled,
     run_arm,
 )
+from studies.leaderboard.memory_tables import Pivot, pivot
 
 from .worlds import features
 
@@ -150,3 +151,29 @@ def test_a_small_study_goes_on_where_it_stopped(tmp_path, cache_dir):
     assert len(before) == rows * 4  # three learning rates, then a seed
     assert decomposability.main(arguments) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def content(h_ap, gap, **run):
+    """A run as the study writes it."""
+    known = {"data": "emoji", "loss": "SupAP", "arm": "batch", "memory": 0.0, "batch_size": 32,
+             "group_sizes": None, "steps": 150, "lr": 0.001}  # fmt: skip
+    return {"run": known | run, "metrics": {"h_ap": h_ap}, "gap_train": {"gap": gap}}
+
+
+def test_a_small_table_has_the_means_of_its_rows():
+    found = [content(0.1, 0.5), content(0.2, 0.3), content(0.9, 0.9, group_sizes=[2, 2])]
+    found += [content(0.3, 0.25, arm="proxies")]
+    lines = {arm: {"arm": arm, "is_hierarchical": False} for arm in ("batch", "proxies")}
+    chosen = Pivot(lines, {"SupAP": {"loss": "SupAP"}, "SupHAP": {"loss": "SupHAP"}})
+    assert pivot(found, chosen).splitlines() == [
+        "| | SupAP | SupHAP |",
+        "|---|---|---|",
+        "| batch | 0.150 / 0.40 |  |",
+        "| proxies | 0.300 / 0.25 |  |",
+    ]
+
+
+def test_a_cell_of_two_rows_is_refused():
+    found = [content(0.1, 0.5), content(0.2, 0.3, group_sizes=[2, 2])]
+    with pytest.raises(ValueError, match="fields: wanted those of one row, got 2 for"):
+        pivot(found, Pivot({"batch": {"arm": "batch"}}, {"SupAP": {"loss": "SupAP"}}))

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from studies.leaderboard.kinds import best_of_kinds
 from studies.leaderboard.runs import Run, Source, configurations
 from studies.leaderboard.significance import leaders, paired_p_value
-from studies.leaderboard.standings import choose, failures, standings
+from studies.leaderboard.standings import Standing, choose, failures, standings
 from studies.leaderboard.tables import markdown, plain
 
 NUMBERS = st.floats(0, 1, allow_nan=False, width=32)
@@ -103,3 +104,22 @@ def test_a_run_of_other_settings_is_another_file(tmp_path):
         Run(Source("emoji", limit=8), "supcon", 0, 1e-3, 0, ("fit", "val")),
     ]
     assert len({item.path(tmp_path) for item in [one, *others]}) == 5
+
+
+def test_the_short_table_has_the_best_loss_of_each_kind():
+    boards = {
+        data: [Standing(loss, {}, 0.001, {"h_ap": h_ap}, 1.0) for loss, h_ap in rows.items()]
+        for data, rows in {
+            "one": {"happier": (0.4, 0.6), "suphap": (0.4, 0.4), "supcon": (0.3, 0.2)},
+            "two": {"supcon": (0.7, 0.7), "suphap": (0.1, 0.3)},
+        }.items()
+    }
+    assert best_of_kinds(boards, "h_ap").splitlines() == [
+        "| kind | one | two |",
+        "|---|---|---|",
+        "| rank, all levels | HAPPIER **0.500** | SupHAP 0.200 |",
+        "| rank, one level |  |  |",
+        "| pairs | SupCon 0.250 | SupCon **0.700** |",
+        "| proxies |  |  |",
+        "| several levels |  |  |",
+    ]
