@@ -1,6 +1,7 @@
 """Every example in a docstring and every code block of the Markdown pages runs."""
 
 import argparse
+import contextlib
 import doctest
 import importlib
 import pkgutil
@@ -15,7 +16,7 @@ pytest.importorskip("matplotlib", reason="needs the recipes extra")
 import pml_suprank
 from pml_suprank.recipes import __main__ as suprank
 from pml_suprank.recipes.command_line.runs import SettingsParser
-from tests.pages import ROOT, blocks
+from tests.pages import ROOT, blocks, run_python
 
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = sorted(
@@ -88,9 +89,26 @@ def test_there_are_doctests():
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_python_blocks_run_top_to_bottom(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    namespace: dict[str, object] = {"__name__": "__page__"}
-    for number, code in enumerate(blocks(page, "python")):
-        exec(compile(code, f"{page.name}[{number}]", "exec"), namespace)
+    run_python(page)
+
+
+@pytest.mark.parametrize(
+    ("code", "right"),
+    [
+        ("print(1 + 1, 'a')  # 2 a", True),
+        ("print(\n    1,\n)  # 1", True),
+        ("for _ in range(2):\n    print(1)  # 1", True),
+        ("print(1 + 1)", True),
+        ("print(1 + 1)  # 3", False),
+        ("print(1 + 1)  # two", False),
+        ("if False:\n    print(1)  # 1", False),
+    ],
+)
+def test_shown_output_is_compared(code, right, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"```python\n{code}\n```\n")
+    with contextlib.nullcontext() if right else pytest.raises(AssertionError, match="shows"):
+        run_python(page)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
