@@ -18,6 +18,7 @@ OPTIONAL = {"leaderboard.md", "decomposability.md", "hierarchies.md", "landmarks
 
 ADDED = {
     "contributing.md": "CONTRIBUTING.md",
+    "security.md": "SECURITY.md",
     **{
         f"benchmarks/results/{path.name}": f"benchmarks/results/{path.name}"
         for path in sorted((ROOT / "benchmarks" / "results").glob("*.md"))
