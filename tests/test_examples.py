@@ -66,7 +66,8 @@ def test_outputs_are_there_and_show_nothing_of_a_machine(name):
     assert len(decimals(printed["stdout"])) > 5
     assert flaws(printed["stdout"] + printed["stderr"]) == []
     pictures = [o for cell in code for o in cell["outputs"] if o["output_type"] == "display_data"]
-    assert pictures and all("image/png" in picture["data"] for picture in pictures)
+    assert pictures
+    assert all("image/png" in picture["data"] for picture in pictures)
 
 
 def test_flaws_are_seen():
