@@ -7,16 +7,18 @@ READY  := $(VENV)/.ready
 # a tree with recipes and integrations where the installed package has them, for the type checker
 TYPES  := build/types
 
-.PHONY: help quickstart compare leaderboard bench bench-gpu docs test studies test-oldest lint types format clean
+.PHONY: help quickstart compare leaderboard bench bench-gpu docs examples test studies test-oldest lint types format dist clean
 
 help:
 	@echo "make quickstart   fine-tune on real images, write runs/quickstart/report.html"
 	@echo "make bench        time and memory, written to benchmarks/results"
 	@echo "make bench-gpu    the same on one GPU, a few minutes"
 	@echo "make docs         build the documentation in site/"
+	@echo "make examples     run the notebooks of examples/ and save their outputs"
 	@echo "make test         run the tests of the library and the recipes"
 	@echo "make lint         check style and types"
-	@echo "make test-oldest  run the tests on the oldest supported torch and PML"
+	@echo "make test-oldest  run the tests of the library on the oldest supported versions"
+	@echo "make dist         build the sdist and the wheel in dist/, and check them"
 	@echo "make studies      run the tests of the studies; studies/README.md says what these are"
 	@echo "make compare      the quickstart's budget for our losses and PML's, write runs/compare"
 	@echo "make leaderboard  thirty losses on three data sets, hours; write runs/leaderboard"
@@ -24,6 +26,7 @@ help:
 # One environment, which grows: each target adds what it needs and is not there yet.
 NEEDS.quickstart := -e ".[quickstart]"
 NEEDS.docs       := -e ".[quickstart,docs]"
+NEEDS.examples   := -e ".[examples]"
 NEEDS.lint       := -e ".[quickstart,lint]"
 NEEDS.test       := -e ".[test]"
 NEEDS.studies    := -e ".[test]" -r studies/requirements.txt
@@ -62,6 +65,9 @@ bench-gpu: $(READY)-quickstart
 docs: $(READY)-docs
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict $(ARGS)
 
+examples: $(READY)-examples
+	OMP_NUM_THREADS=1 $(RUN) docs/_tools/notebooks.py $(ARGS)
+
 # one test process for each core, one thread each: small tensors gain nothing from more
 test: $(READY)-test
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --ignore tests/studies $(ARGS)
@@ -82,11 +88,15 @@ format: $(READY)-lint
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-# A second environment: the lower bounds of pyproject.toml. Needs a Python that torch 2.4 supports.
+dist: $(READY)-test
+	rm -rf dist build
+	$(RUN) -m build
+	$(RUN) -m twine check --strict dist/*
+
+# A second environment, of the lowest versions that pyproject.toml allows. `make test-oldest PYTHON=python3.10` is the lowest Python.
 test-oldest:
-	$(PYTHON) -m venv .venv-oldest
-	.venv-oldest/bin/python -m pip install --disable-pip-version-check \
-		"torch==2.4.*" "torchvision==0.19.*" "pytorch-metric-learning==2.6.*" "numpy<2" -e ".[test]"
+	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --disable-pip-version-check -c tests/oldest.txt -e ".[test]"
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n auto --ignore tests/studies $(ARGS)
 
 clean:

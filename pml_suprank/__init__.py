@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pml_suprank.decomposability import decomposability_gap
     from pml_suprank.hierarchy import Hierarchy, HierarchyError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AccuracyCalculator",

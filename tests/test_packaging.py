@@ -1,7 +1,10 @@
-"""The wheel, in an environment of its own without extras."""
+"""What is published: the wheel, in an environment of its own without extras, the sdist, and what is said about both."""
 
+import datetime
+import re
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from email.parser import Parser
@@ -9,9 +12,20 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
+import pml_suprank
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pytest brings it there
+    import tomli as tomllib
+
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NO_BOUNDS = ("lint", "test", "dev")  # extras that nobody installs but with a clone
+
 pytestmark = pytest.mark.slow
 
 USE_A_LOSS = """
@@ -39,11 +53,87 @@ main(["quickstart", "--output", "never"])
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT], check=True)
-    (path,) = folder.glob("*.whl")
+def built(tmp_path_factory):
+    """A folder with the sdist, and the wheel that was built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "build", "--outdir", folder, ROOT], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    (path,) = built.glob("*.whl")
     return path
+
+
+def test_an_index_would_take_both(built):
+    pytest.importorskip("twine", reason="needs the extra test")
+    files = sorted(built.iterdir())
+    assert [path.suffix for path in files] == [".whl", ".gz"]
+    subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *files], check=True)
+
+
+def test_the_sdist_holds_what_the_wheel_is_built_from(built):
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as file:
+        names = {name.partition("/")[2].partition("/")[0] for name in file.getnames()} - {""}
+    said = {"CHANGELOG.md", "CITATION.cff", "LICENSE", "README.md"}
+    made = {"MANIFEST.in", "PKG-INFO", "pml_suprank.egg-info", "pyproject.toml", "setup.cfg"}
+    assert names == said | made | {"integrations", "pml_suprank", "recipes"}
+    assert path.stat().st_size < 2**20
+
+
+def test_one_version_everywhere():
+    version = PROJECT["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    newest = re.search(r"^## (\d\S*) - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert pml_suprank.__version__ == citation["version"] == newest[1] == version
+    assert citation["date-released"] == datetime.date.fromisoformat(newest[2])
+    assert f"pml-suprank {version} wants" in (ROOT / "docs/pml_versions.md").read_text()
+
+
+def test_the_paper_is_cited_as_in_the_readme():
+    paper = yaml.safe_load((ROOT / "CITATION.cff").read_text())["preferred-citation"]
+    authors = ", ".join(f"{a['given-names'][0]}. {a['family-names']}" for a in paper["authors"])
+    assert paper["identifiers"][0]["value"] == "arXiv:2309.08250"
+    readme = (ROOT / "README.md").read_text()
+    assert paper["title"] in readme
+    assert set(authors.split(", ")) <= set(re.findall(r"\w\. \w+", readme))
+
+
+def test_pictures_of_the_readme_say_what_they_show():
+    """An index has no pictures of a relative path, and shows the text in place of them."""
+    assert all(
+        text.strip() for text in re.findall(r"!\[(.*?)\]\(", (ROOT / "README.md").read_text())
+    )
+
+
+def lowest_versions(project):
+    """What ``tests/oldest.txt`` has to hold: every dependency at its lower bound.
+
+    Raises:
+        AssertionError: a dependency has none.
+    """
+    extras = project["optional-dependencies"].items()
+    lines = [*project["dependencies"]]
+    lines += [line for extra, needed in extras if extra not in NO_BOUNDS for line in needed]
+    found = set()
+    for requirement in map(Requirement, lines):
+        if requirement.name != project["name"]:
+            bounds = [part.version for part in requirement.specifier if part.operator == ">="]
+            assert len(bounds) == 1, f"{requirement}: wanted a lower bound"
+            found.add(f"{requirement.name}=={bounds[0]}")
+    return sorted(found)
+
+
+def test_the_oldest_versions_are_the_lower_bounds():
+    lines = (ROOT / "tests/oldest.txt").read_text().splitlines()
+    assert sorted(line for line in lines if not line.startswith("#")) == lowest_versions(PROJECT)
+
+
+def test_a_dependency_without_a_lower_bound_is_noticed():
+    with pytest.raises(AssertionError, match="faiss-cpu: wanted a lower bound"):
+        lowest_versions(PROJECT | {"dependencies": ["faiss-cpu"]})
 
 
 def test_the_wheel_holds_one_package_and_all_of_it(wheel):
