@@ -49,6 +49,7 @@ leaderboard: $(READY)-studies
 	$(RUN) -m studies.leaderboard --output runs/leaderboard --workers 2 $(ARGS)
 	$(RUN) -m studies.leaderboard.whole_network --output runs/leaderboard --workers 2
 	$(RUN) -m studies.leaderboard.whole_network --output runs/leaderboard --workers 2 --random-head --data emoji
+	$(RUN) -m studies.leaderboard.robustness --output runs/robustness --workers 2
 	$(RUN) -m studies.leaderboard.ablation --output runs/leaderboard --workers 2 --seeds 0 1 2
 
 bench: $(READY)-quickstart

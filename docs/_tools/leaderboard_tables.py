@@ -1,7 +1,8 @@
 """The tables of docs/leaderboard.md and docs/decomposability.md, from docs/results/*.json.
 
-``python docs/_tools/leaderboard_tables.py runs/leaderboard runs/decomposability`` takes results and pictures of these
-runs into docs/ first; without folders it writes the tables from what is there. A test keeps pages and results equal.
+``PYTHONPATH=. python docs/_tools/leaderboard_tables.py runs/leaderboard runs/decomposability runs/robustness`` takes
+results and pictures of these runs into docs/ first; without folders it writes the tables from what is there. A test
+keeps pages and results equal.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from studies.leaderboard import memory_tables
+from studies.leaderboard import memory_tables, robustness_tables
 from studies.leaderboard.ablation import table
 from studies.leaderboard.ablations import ARMS
 from studies.leaderboard.kinds import best_of_kinds
@@ -29,6 +30,7 @@ PICTURES = {
     "ap": "leaderboard_ap",
     "whole_network": "whole_network_h_ap",
     "decomposability": "decomposability",
+    "robustness": "robustness",
 }
 """Picture of a run to its name in docs/images."""
 _TABLE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -37,7 +39,7 @@ _TABLE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 def take(folder: Path) -> None:
     """Copy what there is of the results of a run, without what follows from them, and its pictures."""
     RESULTS.mkdir(exist_ok=True)
-    for name in (*BOARDS, "ablation", "decomposability"):
+    for name in (*BOARDS, "ablation", "decomposability", "robustness"):
         path = folder / f"{name}.json"
         if path.exists():
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -57,7 +59,7 @@ def _standings(boards: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def boards(name: str = "leaderboard") -> dict[str, dict[str, Any]]:
-    """Data set to its results, of one of :data:`BOARDS`; none where it was not run."""
+    """Data set, or field, to its results, of one of :data:`BOARDS` or of "robustness"; none where it was not run."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
@@ -85,7 +87,7 @@ def tables() -> dict[str, str]:
     runs = json.loads((RESULTS / "decomposability.json").read_text(encoding="utf-8"))
     found["decomposability"] = memory_tables.table(runs)
     found |= {name: memory_tables.pivot(runs, each) for name, each in memory_tables.PIVOTS.items()}
-    return found
+    return found | robustness_tables.tables(boards("robustness"))
 
 
 def _ablation(content: dict[str, list[dict[str, Any]]]) -> str:

@@ -20,8 +20,8 @@ import torch
 
 from studies.leaderboard.boards import make_boards
 from studies.leaderboard.entrants import ENTRANTS, LEARNING_RATES
+from studies.leaderboard.features import Source
 from studies.leaderboard.heads import Budget
-from studies.leaderboard.runs import Source
 from studies.options import at_least
 
 __all__ = ["DATA", "check_seeds", "main"]

@@ -8,14 +8,13 @@ from typing import Any
 
 from pml_suprank.recipes.files import write_atomic, write_json, write_text
 from studies.leaderboard.entrants import ENTRANTS
-from studies.leaderboard.features import load_features
+from studies.leaderboard.features import Source, load_features
 from studies.leaderboard.heads import Budget, measure
 from studies.leaderboard.leaderboard_figure import standings_figure
 from studies.leaderboard.runs import (
     FINAL,
     TUNING,
     Run,
-    Source,
     complete,
     configurations,
 )
@@ -87,14 +86,7 @@ def board(
     found = {criterion: standings(final, choices) for criterion, choices in chosen.items()}
     if not all(found.values()):
         raise ValueError(f"{source.data}: wanted a loss that can be trained, got {refused}")
-    test = load_features(
-        source.data,
-        FINAL[1],
-        folder / "features",
-        image_size=source.image_size,
-        limit=source.limit,
-        cache_dir=cache_dir,
-    )
+    test = load_features(source, FINAL[1], folder / "features", cache_dir=cache_dir)
     return {
         "source": asdict(source),
         "budget": asdict(budget),

@@ -1,18 +1,23 @@
-"""Features of a frozen trunk, computed once: of every image, and of augmented views of it."""
+"""Features of a frozen trunk, computed once for a data set and a trunk: of every image, and of augmented views of it.
+
+A split is rows of them, so that splits can be drawn again and again. An augmented view depends on its number and on the
+name of the image alone, whichever split it is computed for.
+"""
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pml_suprank.hierarchy import Hierarchy
@@ -24,6 +29,7 @@ from studies.data.sources import load
 __all__ = [
     "BACKBONE",
     "Features",
+    "Source",
     "extract",
     "load_features",
     "load_items",
@@ -32,7 +38,28 @@ __all__ = [
 ]
 
 BACKBONE = "tf_efficientnet_lite0"
-_LAYOUT = 1  # raise it when the content of the file changes meaning
+_LAYOUT = 2  # raise it when the content of the file changes meaning
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as the runs see it.
+
+    Attributes:
+        data: a loader of :mod:`studies.data.sources` that needs no root.
+        backbone: the trunk, a timm model with packaged weights.
+        views: augmented views of a training image.
+        image_size: side in pixels.
+        limit: of the loader; None for all.
+        seed: of the splits.
+    """
+
+    data: str
+    backbone: str = BACKBONE
+    views: int = 8
+    image_size: int = 64
+    limit: int | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,84 +93,102 @@ class Features:
 
 
 def load_features(
-    data: str,
-    split: str,
+    source: Source,
+    split: str | None,
     folder: Path,
     *,
-    views: int = 0,
-    image_size: int = 64,
-    limit: int | None = None,
+    augmented: bool = False,
     cache_dir: Path | None = None,
 ) -> Features:
-    """Features of a split, from ``folder`` or computed now and kept there.
+    """Features of a split; those of the whole data set are in ``folder``, or computed now and kept there.
 
     Args:
-        data: a loader of :mod:`studies.data.sources` that needs no root.
-        split: of that loader.
+        source: the data and the trunk.
+        split: of the loader; None for all images.
         folder: of the cached features.
-        views: augmented views beside the image itself.
-        image_size: side in pixels.
-        limit: of the loader, for a small run; None for all.
+        augmented: whether the augmented views come along, or the images alone.
         cache_dir: where the loader keeps its rasters; None is the user's cache folder.
 
     Raises:
         ValueError: an unknown data set or split.
         ImportError: a package of ``studies/requirements.txt`` is missing.
     """
-    items = load_items(data, split, limit, cache_dir)
-    what = [_LAYOUT, data, split, views, image_size, limit, version("timm")]
-    labels = items.labels.numpy()
-    digest = hashlib.sha256(json.dumps(what).encode() + labels.tobytes()).hexdigest()[:12]
-    path = folder / f"{data}-{split}-{digest}.npz"
+    whole = _whole(source.data, source.limit, cache_dir)
+    path = folder / f"{source.data}-{source.backbone}-{_digest(source, whole, source.views)}.npy"
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            half = content["views"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        half = extract(items, views, image_size).half().numpy()
-        write_atomic(path, lambda file: np.savez(file, views=half))
-    return Features(torch.from_numpy(half).float(), items.labels, items.hierarchy)
+        half = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        half = extract(whole, source, source.views).numpy()
+        write_atomic(path, lambda file: np.save(file, half))
+    part = load_items(source, split, cache_dir)
+    places = {image: row for row, image in enumerate(whole.paths)}
+    rows = [places[image] for image in part.paths]
+    views = half[rows] if augmented else half[rows, :1]
+    return Features(torch.from_numpy(views).float(), part.labels, part.hierarchy)
 
 
 def load_views(
-    data: str,
-    split: str,
+    source: Source,
+    split: str | None,
     folder: Path,
     *,
-    views: int,
-    image_size: int,
-    limit: int | None = None,
+    augmented: bool = False,
     cache_dir: Path | None = None,
 ) -> Features:
-    """The images of :func:`load_features` with the same arguments, (N, 1 + views, 3, S, S) in half precision."""
-    items = load_items(data, split, limit, cache_dir)
-    what = [_LAYOUT, "images", data, split, views, image_size, limit, version("timm")]
-    digest = hashlib.sha256(json.dumps(what).encode() + items.labels.numpy().tobytes()).hexdigest()
-    path = folder / f"{data}-{split}-images-{digest[:12]}.npy"
+    """The images of :func:`load_features` with the same arguments, (N, 1 + views, 3, S, S) in half precision.
+
+    A file has the images of one split: those of the whole data set would be too many.
+    """
+    items = load_items(source, split, cache_dir)
+    views = source.views if augmented else 0
+    path = folder / f"{source.data}-{split}-images-{_digest(source, items, views)}.npy"
     try:
         half = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        trunk = build_models(BACKBONE, 1, weights="packaged")["trunk"]
-        half = _columns(items, views, image_size, trunk, lambda batch: batch.half()).numpy()
+        trunk = _trunk(source)
+        half = _columns(items, views, source.image_size, trunk, lambda batch: batch).numpy()
         write_atomic(path, lambda file: np.save(file, half))
     return Features(torch.from_numpy(half), items.labels, items.hierarchy)
 
 
-def load_items(data: str, split: str, limit: int | None, cache_dir: Path | None) -> Any:
+def load_items(source: Source, split: str | None, cache_dir: Path | None) -> Any:
     """A split as images; the arguments are those of :func:`load_features`."""
-    return load(data, cache_dir, split, **({} if limit is None else {"limit": limit}))
+    limited = {} if source.limit is None else {"limit": source.limit}
+    return load(source.data, cache_dir, split, seed=source.seed, **limited)
+
+
+@lru_cache(maxsize=1)
+def _whole(data: str, limit: int | None, cache_dir: Path | None) -> Any:
+    return load_items(Source(data, limit=limit), None, cache_dir)
+
+
+def _digest(source: Source, items: Any, views: int) -> str:
+    """What decides the content of a file, in twelve letters."""
+    names = "\n".join(map(_name, items.paths))
+    what = [_LAYOUT, source.data, source.backbone, views, source.image_size, version("timm"), names]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
+
+
+def _name(path: Path) -> str:
+    """The name of an image in its data set, on whatever machine."""
+    return "/".join(path.parts[-2:])
 
 
 @torch.no_grad()
-def extract(items: Any, views: int, image_size: int) -> Tensor:
-    """Features of every image and of augmented views of it, (N, 1 + views, F).
+def extract(items: Any, source: Source, views: int) -> Tensor:
+    """Features of every image and of augmented views of it, (N, 1 + views, F) in half precision.
 
     Args:
         items: an image data set.
+        source: the trunk and the size of the images.
         views: augmented views of each image.
-        image_size: side in pixels.
     """
-    trunk = build_models(BACKBONE, 1, weights="packaged", channels_last=True)["trunk"].eval()
-    return _columns(items, views, image_size, trunk, trunk)
+    trunk = _trunk(source)
+    return _columns(items, views, source.image_size, trunk, trunk)
+
+
+def _trunk(source: Source) -> Any:
+    return build_models(source.backbone, 1, weights="packaged", channels_last=True)["trunk"].eval()
 
 
 def _columns(
@@ -154,9 +199,27 @@ def _columns(
     columns = []
     with tqdm(total=len(items) * (1 + views), desc="views", unit="image") as bar:
         for view in range(1 + views):
-            seed_everything(view)
-            columns.append(_pass(one, items, augment if view else plain, bar))
+            rows = []
+            seen = _View(items, augment if view else plain, view)
+            for batch in DataLoader(seen, batch_size=128):
+                rows.append(one(batch).half())
+                bar.update(len(batch))
+            columns.append(torch.cat(rows))
     return torch.stack(columns, dim=1)
+
+
+class _View(Dataset[Tensor]):
+    """The images of a data set through a transform that draws the same numbers for the same image and view."""
+
+    def __init__(self, items: Any, transform: Callable[[Any], Tensor], view: int):
+        self.items, self.transform, self.view = items, transform, view
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Tensor:
+        seed_everything(self.view, crc32(_name(self.items.paths[index]).encode()))
+        return self.transform(self.items.image(index))
 
 
 def transforms(trunk: Any, image_size: int) -> tuple[Callable, Callable]:
@@ -167,13 +230,3 @@ def transforms(trunk: Any, image_size: int) -> tuple[Callable, Callable]:
         train_options={"scale": (0.6, 1.0), "color_jitter": 0.2, "hflip": 0.0},
         eval_options={"crop_pct": 1.0},
     )
-
-
-def _pass(
-    one: Callable[[Tensor], Tensor], items: Any, transform: Callable[[Any], Tensor], bar: Any
-) -> Tensor:
-    rows = []
-    for batch in DataLoader(items.with_transform(transform), batch_size=128):
-        rows.append(one(batch[0]))
-        bar.update(len(batch[0]))
-    return torch.cat(rows)

@@ -64,6 +64,8 @@ def fine_tune(
     lr: float,
     seed: int,
     budget: FullBudget,
+    *,
+    backbone: str = BACKBONE,
 ) -> tuple[nn.Module, float]:
     """Trunk and embedder trained with a loss, and the seconds that both stages took.
 
@@ -79,6 +81,7 @@ def fine_tune(
         lr: learning rate of the trunk.
         seed: of the embedder, the batches and the views.
         budget: the same for all.
+        backbone: the trunk that the features are of.
 
     References:
         Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution, arXiv
@@ -93,7 +96,7 @@ def fine_tune(
         seed,
         budget.probe(),
     )
-    trunk = build_models(BACKBONE, 1, weights="packaged", channels_last=True)["trunk"]
+    trunk = build_models(backbone, 1, weights="packaged", channels_last=True)["trunk"]
     embedder = on_raw_features(head, features, least)
     problem = Problem(images.hierarchy, budget.embedding_size)
     miner = None if entrant.miner is None else entrant.miner(problem, options)

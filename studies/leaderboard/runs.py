@@ -12,32 +12,15 @@ from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.files import write_json
 from studies.leaderboard.ablations import ABLATIONS
 from studies.leaderboard.entrants import ENTRANTS, LEARNING_RATES, Entrant
-from studies.leaderboard.features import Features, load_features, load_views
+from studies.leaderboard.features import Features, Source, load_features, load_views
 from studies.leaderboard.fine_tuning import FullBudget, embed, fine_tune
 from studies.leaderboard.heads import Budget, measure, train_head
 from studies.leaderboard.pool import each
 
-__all__ = ["Run", "Source", "complete", "configurations", "load_splits", "read_run"]
+__all__ = ["Run", "complete", "configurations", "load_splits", "read_run"]
 
 TUNING, FINAL = ("fit", "val"), ("train", "test")
 """Splits to train and to evaluate on, to choose a configuration and for the table."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data set as the runs see it.
-
-    Attributes:
-        data: its loader.
-        views: augmented views of a training image.
-        image_size: side in pixels.
-        limit: of the loader; None for all.
-    """
-
-    data: str
-    views: int = 8
-    image_size: int = 64
-    limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +119,14 @@ def _one(folder: Path, cache_dir: Path | None, run: Run) -> dict[str, Any]:
             known, _ = _raw_splits(run.source, run.splits, features, cache_dir)
             images, held_out = _image_splits(run.source, run.splits, features, cache_dir)
             network, seconds = fine_tune(
-                images, known, entrant, options, run.lr, run.seed, run.budget
+                images,
+                known,
+                entrant,
+                options,
+                run.lr,
+                run.seed,
+                run.budget,
+                backbone=run.source.backbone,
             )
             found = measure(None, embed(network, held_out))
         else:
@@ -189,15 +179,7 @@ def _both(
     cache_dir: Path | None,
 ) -> tuple[Features, Features]:
     known, held_out = (
-        load(
-            source.data,
-            split,
-            folder,
-            views=source.views if split == splits[0] else 0,
-            image_size=source.image_size,
-            limit=source.limit,
-            cache_dir=cache_dir,
-        )
+        load(source, split, folder, augmented=split == splits[0], cache_dir=cache_dir)
         for split in splits
     )
     return known, held_out

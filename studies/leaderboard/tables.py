@@ -27,8 +27,8 @@ def markdown(
 ) -> str:
     """A table, best first: mean ± deviation over the seeds.
 
-    The best value of a column is bold; a star marks the others that a paired t-test over the seeds does not tell from
-    it (p >= 0.05). Losses of this library's rank family are bold too.
+    The best value of a column is bold; a star marks the others that cannot be told from it: a paired t-test over the
+    seeds, Holm's correction for the number of losses, p >= 0.05. Losses of this library's rank family are bold too.
 
     Args:
         rows: of one data set.

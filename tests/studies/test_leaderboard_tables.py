@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the recipes extra")
 
+from studies.leaderboard import robustness
 from studies.leaderboard.__main__ import DATA
 from studies.leaderboard.entrants import ENTRANTS
 from studies.leaderboard.memory_tables import PIVOTS
@@ -46,3 +47,18 @@ def test_the_leaderboard_has_every_loss_on_every_data_set(tables: ModuleType) ->
         for rows in board["standings"].values():
             assert {row["loss"] for row in rows} | set(board["failures"]) == set(ENTRANTS)
             assert all(len(row["values"]["h_ap"]) == 5 for row in rows)
+
+
+def test_every_field_has_every_loss_on_five_splits(tables: ModuleType) -> None:
+    fields = tables.boards("robustness").values()
+    found = [(field["source"]["data"], field["source"]["backbone"]) for field in fields]
+    assert found == [(data, trunk) for data in robustness.DATA for trunk in robustness.BACKBONES]
+    for field in fields:
+        assert field["seeds"] == [0, 1, 2, 3, 4]
+        assert {row["loss"] for row in field["standings"]} == set(robustness.LOSSES)
+        for row in [*field["standings"], *field["recommended"]]:
+            assert all(len(values) == 5 for values in row["values"].values())
+    page = (DOCS / "leaderboard.md").read_text()
+    names = [name for name in tables.tables() if name.startswith("robustness")]
+    assert len(names) == 5
+    assert all(f"<!-- table: {name} -->" in page for name in names)

@@ -1,6 +1,7 @@
 """A small leaderboard from the command line: files, resumption, processes, errors."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ pytest.importorskip("scipy", reason="needs the recipes extra")
 from studies.leaderboard import __main__ as leaderboard
 from studies.leaderboard import features as features_module
 from studies.leaderboard import runs as runs_module
-from studies.leaderboard.features import load_features
+from studies.leaderboard.features import Source, extract, load_features, load_items
 from studies.leaderboard.heads import Budget
-from studies.leaderboard.runs import TUNING, Run, Source, complete
+from studies.leaderboard.runs import TUNING, Run, complete
 
 LOSSES = ("suphap", "supcon", "proxy-anchor")
 
@@ -79,19 +80,39 @@ def test_processes_give_the_same_numbers(board, cache_dir, tmp_path):
 
 def test_features_are_computed_once_and_again_where_damaged(board, cache_dir, monkeypatch):
     folder = board / "features"
-    options = {"limit": 400, "cache_dir": cache_dir}
-    known = load_features("emoji", "val", folder, **options)
+    source = Source("emoji", limit=400)
+    known = load_features(source, "val", folder, cache_dir=cache_dir)
     assert known.views.shape[1:] == (1, 1280)
-    path = next(folder.glob("emoji-val-*.npz"))
+    (path,) = folder.iterdir()
     path.write_bytes(path.read_bytes()[:1000])
-    again = load_features("emoji", "val", folder, **options)
+    again = load_features(source, "val", folder, cache_dir=cache_dir)
     assert torch.equal(again.views, known.views)
 
 
+def test_a_split_is_rows_of_the_whole_whichever_seed_drew_it(board, cache_dir, monkeypatch):
+    """Its features, the augmented ones too, are what the trunk makes of the images of the split themselves."""
+    source = Source("emoji", limit=400, seed=3)
+    direct = extract(load_items(source, "val", cache_dir), source, 2)
+
+    def refuse(*arguments):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(features_module, "extract", refuse)
+    found = load_features(source, "val", board / "features", augmented=True, cache_dir=cache_dir)
+    assert torch.allclose(found.views[:, :3], direct.float(), atol=0.02)
+    assert not torch.allclose(found.views[:, 1], found.views[:, 2], atol=0.02)
+    first = load_features(
+        replace(source, seed=0), "val", board / "features", cache_dir=cache_dir
+    ).hierarchy
+    assert first.node_names(0) != found.hierarchy.node_names(0)
+
+
 def test_features_are_standardised_by_the_training_split(board, cache_dir):
-    options = {"limit": 400, "cache_dir": cache_dir}
-    fit = load_features("emoji", "fit", board / "features", views=8, **options)
-    val = load_features("emoji", "val", board / "features", **options)
+    source = Source("emoji", limit=400)
+    fit, val = (
+        load_features(source, split, board / "features", cache_dir=cache_dir)
+        for split in ("fit", "val")
+    )
     clean = val.standardised(fit).views[:, 0] * fit.views[:, 0].std(0).clamp(min=1e-3)
     assert torch.allclose(clean + fit.views[:, 0].mean(0), val.views[:, 0], atol=1e-4)
     assert fit.standardised(fit).views[:, 0].mean(0).abs().max() < 1e-4

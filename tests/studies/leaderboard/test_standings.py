@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from studies.leaderboard.features import Source
 from studies.leaderboard.kinds import best_of_kinds
-from studies.leaderboard.runs import Run, Source, configurations
-from studies.leaderboard.significance import leaders, paired_p_value
+from studies.leaderboard.runs import Run, configurations
+from studies.leaderboard.significance import holm, leaders, paired_p_value
 from studies.leaderboard.standings import Standing, choose, failures, standings
 from studies.leaderboard.tables import markdown, plain
 
@@ -44,6 +45,24 @@ def test_leaders_are_the_best_and_what_cannot_be_told_from_it():
         "a little worse every time": (0.495, 0.514, 0.505, 0.525),
     }
     assert leaders(values) == ("best", {"best", "as good"})
+
+
+def test_holm_by_hand():
+    """Four tests: .01 counts four times, .02 three, .03 twice and at least as much as the one before it, .5 once."""
+    found = holm({"c": 0.03, "a": 0.01, "d": 0.5, "b": 0.02})
+    assert list(found) == ["c", "a", "d", "b"]
+    assert found == pytest.approx({"a": 0.04, "b": 0.06, "c": 0.06, "d": 0.5})
+    assert holm({"one": 0.7, "other": 0.6}) == {"one": 1, "other": 1}
+    assert holm({}) == {}
+
+
+def test_one_more_loss_needs_a_smaller_p_value():
+    """What is told from the best alone is not told from it among many."""
+    values = {"best": (0.5, 0.51, 0.52, 0.53), "below": (0.49, 0.507, 0.505, 0.518)}
+    assert paired_p_value(*values.values()) == pytest.approx(0.03, abs=0.02)
+    assert leaders(values) == ("best", {"best"})
+    many = values | {f"{n}": (0.49, 0.51, 0.5, 0.52) for n in range(9)}
+    assert "below" in leaders(many)[1]
 
 
 SOURCE = Source("emoji")
@@ -101,9 +120,11 @@ def test_a_run_of_other_settings_is_another_file(tmp_path):
         run("supcon", 0, 1e-3, 1, ("fit", "val")),
         run("supcon", 1, 1e-3, 0, ("fit", "val")),
         run("supcon", 0, 1e-3, 0, ("train", "test")),
+        Run(Source("emoji", seed=1), "supcon", 0, 1e-3, 0, ("fit", "val")),
+        Run(Source("emoji", "tf_efficientnet_lite2"), "supcon", 0, 1e-3, 0, ("fit", "val")),
         Run(Source("emoji", limit=8), "supcon", 0, 1e-3, 0, ("fit", "val")),
     ]
-    assert len({item.path(tmp_path) for item in [one, *others]}) == 5
+    assert len({item.path(tmp_path) for item in [one, *others]}) == 7
 
 
 def test_the_short_table_has_the_best_loss_of_each_kind():

@@ -13,7 +13,7 @@ from studies.leaderboard import features as features_module
 from studies.leaderboard import runs as runs_module
 from studies.leaderboard import whole_network
 from studies.leaderboard.entrants import ENTRANTS
-from studies.leaderboard.features import BACKBONE, load_features, load_views
+from studies.leaderboard.features import BACKBONE, Source, load_features, load_views
 from studies.leaderboard.fine_tuning import (
     FullBudget,
     embed,
@@ -24,7 +24,7 @@ from studies.leaderboard.heads import measure, on_raw_features, train_head
 
 from .worlds import features
 
-SIZE = 32
+SOURCE = Source("emoji", views=2, image_size=32, limit=400)
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +34,12 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def known(folder, cache_dir):
-    return load_features(
-        "emoji", "fit", folder, views=2, image_size=SIZE, limit=400, cache_dir=cache_dir
-    )
+    return load_features(SOURCE, "fit", folder, augmented=True, cache_dir=cache_dir)
 
 
 @pytest.fixture(scope="module")
 def images(folder, cache_dir):
-    return load_views(
-        "emoji", "fit", folder, views=2, image_size=SIZE, limit=400, cache_dir=cache_dir
-    )
+    return load_views(SOURCE, "fit", folder, augmented=True, cache_dir=cache_dir)
 
 
 def test_the_images_are_those_of_the_features(images, known, folder, cache_dir, monkeypatch):
@@ -52,10 +48,10 @@ def test_the_images_are_those_of_the_features(images, known, folder, cache_dir, 
         found = trunk(images.views[:4].flatten(0, 1).float()).unflatten(0, (4, 3))
     assert torch.allclose(found, known.views[:4], atol=0.05)
     assert not torch.allclose(found[:, 0], found[:, 1], atol=0.05)
-    monkeypatch.setattr(features_module, "_pass", None)  # the second time they come from the file
-    again = load_views(
-        "emoji", "fit", folder, views=2, image_size=SIZE, limit=400, cache_dir=cache_dir
-    )
+    monkeypatch.setattr(
+        features_module, "_columns", None
+    )  # the second time they come from the file
+    again = load_views(SOURCE, "fit", folder, augmented=True, cache_dir=cache_dir)
     assert torch.equal(again.views, images.views)
 
 
