@@ -58,8 +58,8 @@ def parse_only(monkeypatch):
 
     def parse_words(words):
         if words[0] == "finetune":
-            checks = importlib.import_module("pml_suprank.recipes.engine.checks")
-            monkeypatch.setattr(checks, "check_settings", lambda *_: None)
+            whole_run = importlib.import_module("pml_suprank.recipes.engine.whole_run")
+            monkeypatch.setattr(whole_run, "check_settings", lambda *_: None)
             assert suprank.main([*words, "--check"]) == 0
             return
         with monkeypatch.context() as patched:

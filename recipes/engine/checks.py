@@ -5,7 +5,7 @@ from typing import Any
 
 from pml_suprank.integrations import require
 from pml_suprank.recipes.engine.batches import check_sampler
-from pml_suprank.recipes.engine.held_out import check_monitor
+from pml_suprank.recipes.engine.held_out import check_monitor, monitored
 from pml_suprank.recipes.engine.objective import check_objective
 from pml_suprank.recipes.engine.optimization import check_optimization
 from pml_suprank.recipes.engine.parsing import ConfigError
@@ -32,11 +32,9 @@ def check_settings(settings: Settings, processes: int = 1) -> None:
     check_objective(settings, processes)
     check_sampler(settings.sampler, settings.training.batch_size, processes)
     check_optimization(settings)
-    check_monitor(
-        settings.training.monitor,
-        settings.training.recall_at,
-        texts=settings.model.library == "open_clip" and settings.model.embedding_size is None,
-    )
+    texts = settings.model.library == "open_clip" and settings.model.embedding_size is None
+    monitor = monitored(settings.training, texts)
+    check_monitor(monitor, settings.training.recall_at, texts=texts)
 
 
 def _check_training(training: TrainingSettings) -> None:

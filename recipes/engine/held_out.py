@@ -10,6 +10,7 @@ from pml_suprank import AccuracyCalculator
 from pml_suprank.metrics.catalogue import HIERARCHICAL_METRICS
 from pml_suprank.recipes.devices import float64_device
 from pml_suprank.recipes.engine.parsing import ConfigError, nearest
+from pml_suprank.recipes.engine.settings import TrainingSettings
 from pml_suprank.recipes.engine.text_evaluation import (
     DIRECTIONS,
     TEXT_METRICS,
@@ -19,7 +20,7 @@ from pml_suprank.recipes.engine.text_evaluation import (
 from pml_suprank.recipes.levels import LevelFact, level_facts, level_of, telling
 from pml_suprank.testers import HierarchicalTester
 
-__all__ = ["METRICS", "Evaluation", "check_monitor", "evaluate_model", "facts_of_sets"]
+__all__ = ["METRICS", "Evaluation", "check_monitor", "evaluate_model", "facts_of_sets", "monitored"]
 
 METRICS = (
     "hierarchical_average_precision",
@@ -135,6 +136,19 @@ def facts_of_sets(queries: Any, gallery: Any = None) -> tuple[LevelFact, ...]:
     return level_facts(torch.cat(labels), queries.hierarchy.level_names)
 
 
+def monitored(training: TrainingSettings, texts: bool) -> str:
+    """The metric that ``training.monitor`` names or, where it is null, stands for.
+
+    Args:
+        training: settings.
+        texts: whether captions are measured too.
+    """
+    if training.monitor is not None:
+        return training.monitor
+    is_joint = texts and training.captions == "joint"
+    return (next(iter(DIRECTIONS)) if is_joint else "") + "hierarchical_average_precision"
+
+
 def check_monitor(
     name: str,
     recall_at: Sequence[int] = (),
@@ -145,7 +159,7 @@ def check_monitor(
     """Refuse a metric that the evaluation does not give.
 
     Args:
-        name: ``training.monitor``.
+        name: of the metric, see :func:`monitored`.
         recall_at: ``training.recall_at``.
         levels: of the held-out images; None where they are not known yet.
         texts: whether captions are measured too.

@@ -111,7 +111,7 @@ def write_after(
         "before": before["metrics"],
         "after": found.metrics,
         "best_epoch": trainer.best["epoch"],
-        "monitor": trainer.settings.training.monitor,
+        "monitor": trainer.monitor,
         "level_names": list(tree.level_names),
         "levels": [fact.to_dict() for fact in found.levels],
         "notes": list(notes),

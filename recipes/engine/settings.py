@@ -205,7 +205,8 @@ class TrainingSettings:
         clip_grad_norm: largest norm of the gradient; null for no limit.
         captions: "joint" trains images and captions in one embedding space (OpenCLIP).
         evaluate_every: epochs between evaluations.
-        monitor: metric of the best checkpoint and of early stopping.
+        monitor: metric of the best checkpoint and of early stopping; null for H-AP, with captions="joint" and captions
+            among the held-out images that of texts that find images.
         recall_at: depths of recall that evaluations report.
         patience: stop after so many evaluations without a better one; null never stops early.
         checkpoint_every: steps between checkpoints; null writes them after epochs only.
@@ -221,7 +222,7 @@ class TrainingSettings:
     clip_grad_norm: float | None = None
     captions: Literal["none", "joint"] = "none"
     evaluate_every: int = 1
-    monitor: str = "hierarchical_average_precision"
+    monitor: str | None = None
     recall_at: tuple[int, ...] = (1, 5, 10)
     patience: int | None = None
     checkpoint_every: int | None = None

@@ -16,6 +16,7 @@ from pml_suprank.recipes.engine.held_out import (
     check_monitor,
     evaluate_model,
     facts_of_sets,
+    monitored,
 )
 from pml_suprank.recipes.engine.interruption import Interrupted, Interruption
 from pml_suprank.recipes.engine.learner import Learner
@@ -49,7 +50,8 @@ class Trainer:
     Attributes:
         epoch: whole epochs done.
         step: steps done of the epoch after it.
-        best: epoch and value of the best evaluation by ``training.monitor``.
+        monitor: metric that chooses the best evaluation.
+        best: epoch and value of the best evaluation by ``monitor``.
         best_found: that evaluation; None before it, and in a resumed run until there is a better one.
         log: what was recorded.
         data: the images of the run, by which a checkpoint knows them.
@@ -81,7 +83,8 @@ class Trainer:
         self.data = RunData(known, settings.data.root)
         levels = facts_of_sets(test_set, gallery_set)
         texts = reads_captions(model, test_set)
-        check_monitor(training.monitor, training.recall_at, levels, texts=texts)
+        self.monitor = monitored(training, texts)
+        check_monitor(self.monitor, training.recall_at, levels, texts=texts)
         self.plan = BatchPlan(
             settings.sampler, train_set.labels, training.batch_size, training.seed
         )
@@ -243,7 +246,7 @@ class Trainer:
     def _keep(self, found: Evaluation) -> None:
         """Record an evaluation, and the weights where it is the best so far."""
         self.log.add_evaluation(self.epoch, self.global_step, found.metrics)
-        value = found.metrics[self.settings.training.monitor]
+        value = found.metrics[self.monitor]
         if not self.epoch:
             return
         if self.best["value"] is not None and value <= self.best["value"]:

@@ -17,7 +17,7 @@ pytest.importorskip("open_clip", reason="needs the open-clip extra")
 from pml_suprank.recipes.__main__ import main as suprank
 from pml_suprank.recipes.embedding_set import EmbeddingSet
 from pml_suprank.recipes.engine.checks import check_settings
-from pml_suprank.recipes.engine.held_out import check_monitor
+from pml_suprank.recipes.engine.held_out import check_monitor, monitored
 from pml_suprank.recipes.engine.parsing import ConfigError, settings_from
 from pml_suprank.recipes.engine.sets import load_sets
 from pml_suprank.recipes.engine.settings import ModelSettings
@@ -46,7 +46,6 @@ def settings(photos: Path, **options: Any) -> Any:
     data = {"name": "folder", "root": str(photos), "test_share": 0.5}
     data |= {"options": {"caption_from": "name"} | options}
     training = {"epochs": 1, "batch_size": 8, "threads": 1, "captions": "joint"}
-    training["monitor"] = "text_to_image_hierarchical_average_precision"
     return settings_from(content(photos, data=data, model=MODEL, training=training))
 
 
@@ -98,12 +97,13 @@ def test_a_text_metric_chooses_the_epoch(photos: Path) -> None:
     with pytest.raises(ConfigError, match="training.monitor: wanted a metric"):
         check_monitor("text_to_image_asi", texts=True)
     whole = settings(photos)
-    assert whole.training.monitor == name
+    assert monitored(whole.training, texts=True) == name
+    assert monitored(whole.training, texts=False) == "hierarchical_average_precision"
     check_settings(whole)
+    alone = replace(whole.training, captions="none")
+    assert monitored(alone, texts=True) == "hierarchical_average_precision"
     images = replace(
-        whole,
-        model=ModelSettings(name="resnet18"),
-        training=replace(whole.training, captions="none"),
+        whole, model=ModelSettings(name="resnet18"), training=replace(alone, monitor=name)
     )
     with pytest.raises(ConfigError, match="training.monitor: wanted a metric"):
         check_settings(images)
@@ -130,6 +130,7 @@ def test_a_run_reports_both_ways(run: Path) -> None:
     ]
     for part in ("before", "after"):
         assert all(0 < metrics[part][name] <= 1 for name in names)
+    assert metrics["monitor"] == "text_to_image_hierarchical_average_precision"
     report = (run / "report.html").read_text()
     assert "H-AP, text to image" in report
     assert "R@5, image to text" in report
