@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -82,6 +83,8 @@ def impatient_hub() -> Iterator[str]:
 def _ask() -> list[_Question]:
     """The question, or none where the hub is not to be asked."""
     constants: Any = require("huggingface_hub.constants", extra="recipes")
-    if constants.HF_HUB_OFFLINE or urllib.request.getproxies():
-        return []
-    return [_Question(constants.ENDPOINT)]
+    address = urllib.parse.urlsplit(constants.ENDPOINT)
+    proxies = urllib.request.getproxies()  # with "no", whom to ask without
+    is_near = bool(urllib.request.proxy_bypass(address.hostname or ""))
+    has_proxy = bool(proxies.keys() & {address.scheme, "all"}) and not is_near
+    return [] if constants.HF_HUB_OFFLINE or has_proxy else [_Question(constants.ENDPOINT)]

@@ -56,10 +56,33 @@ def test_a_hub_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with a_hub() as url:
         monkeypatch.setattr(constants, "ENDPOINT", url)
         assert not is_offline_within()
-    monkeypatch.setattr("urllib.request.getproxies", lambda: {"https": "http://proxy"})
-    assert not is_offline_within()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert is_offline_within()
+
+
+@pytest.mark.parametrize(
+    ("proxies", "is_asked"),
+    [
+        ({"http": "http://proxy"}, False),
+        ({"all": "socks5://proxy"}, False),
+        ({"https": "http://proxy"}, True),
+        ({"no": "example.org"}, True),
+        ({"http": "http://proxy", "no": "127.0.0.1"}, True),
+    ],
+)
+def test_a_hub_behind_a_proxy_is_not_asked(
+    proxies: dict[str, str], is_asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in proxies.items():
+        monkeypatch.setenv(f"{name}_proxy", value)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))  # it does not listen
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        assert is_offline_within() == is_asked
 
 
 def test_a_name_that_is_looked_up_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
