@@ -35,6 +35,7 @@ __all__ = [
     "load_items",
     "load_views",
     "transforms",
+    "view_columns",
 ]
 
 BACKBONE = "tf_efficientnet_lite0"
@@ -145,8 +146,7 @@ def load_views(
     try:
         half = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        trunk = _trunk(source)
-        half = _columns(items, views, source.image_size, trunk, lambda batch: batch).numpy()
+        half = view_columns(items, source, views).numpy()
         write_atomic(path, lambda file: np.save(file, half))
     return Features(torch.from_numpy(half), items.labels, items.hierarchy)
 
@@ -185,6 +185,17 @@ def extract(items: Any, source: Source, views: int) -> Tensor:
     """
     trunk = _trunk(source)
     return _columns(items, views, source.image_size, trunk, trunk)
+
+
+def view_columns(items: Any, source: Source, views: int) -> Tensor:
+    """Every image and augmented views of it, as the trunk takes them: (N, 1 + views, 3, S, S) in half precision.
+
+    Args:
+        items: an image data set.
+        source: the trunk and the size of the images.
+        views: augmented views of each image.
+    """
+    return _columns(items, views, source.image_size, _trunk(source), lambda batch: batch)
 
 
 def _trunk(source: Source) -> Any:

@@ -22,7 +22,7 @@ from studies.leaderboard.heads import (
     train_head,
 )
 
-__all__ = ["FullBudget", "embed", "fine_tune", "least_deviation"]
+__all__ = ["FullBudget", "embed", "fine_tune", "least_deviation", "train_network"]
 
 EMBEDDER_FACTOR = 3.0
 """Learning rate of the embedder, as a multiple of the trunk's."""
@@ -96,8 +96,38 @@ def fine_tune(
         seed,
         budget.probe(),
     )
-    trunk = build_models(backbone, 1, weights="packaged", channels_last=True)["trunk"]
     embedder = on_raw_features(head, features, least)
+    network, more = train_network(
+        images, embedder, loss_fn, entrant, options, lr, seed, budget, backbone
+    )
+    return network, seconds + more
+
+
+def train_network(
+    images: Features,
+    embedder: nn.Linear,
+    loss_fn: nn.Module,
+    entrant: Entrant,
+    options: Mapping[str, Any],
+    lr: float,
+    seed: int,
+    budget: Budget,
+    backbone: str = BACKBONE,
+) -> tuple[nn.Module, float]:
+    """Trunk and embedder trained with a loss from where they are, and the seconds that it took.
+
+    Args:
+        images: training split, every image and its augmented views.
+        embedder: from the features of the trunk to embeddings.
+        loss_fn: the loss; what it has of parameters is trained, too.
+        entrant: what the loss is.
+        options: its setting.
+        lr: learning rate of the trunk.
+        seed: of the batches and the views.
+        budget: steps and batches.
+        backbone: the trunk, which starts from its packaged weights.
+    """
+    trunk = build_models(backbone, 1, weights="packaged", channels_last=True)["trunk"]
     problem = Problem(images.hierarchy, budget.embedding_size)
     miner = None if entrant.miner is None else entrant.miner(problem, options)
 
@@ -109,7 +139,7 @@ def fine_tune(
     rates = {trunk: 1.0, embedder: EMBEDDER_FACTOR, loss_fn: PROXY_FACTOR}
     groups = parameter_groups(*((part, lr * factor) for part, factor in rates.items()))
     batches = hierarchical_batches(images, budget, seed)
-    seconds += optimise(network, images, batch_loss, batches, groups, seed, budget.steps)
+    seconds = optimise(network, images, batch_loss, batches, groups, seed, budget.steps)
     return network.eval(), seconds
 
 

@@ -1,0 +1,1 @@
+"""Losses with settings that nobody tuned, on small collections of pictures."""
