@@ -1,5 +1,7 @@
 """Words that options of commands take; what is behind them is loaded when it is used."""
 
+from typing import Any
+
 __all__ = [
     "EMOJI_LEVELS",
     "ENCODERS",
@@ -10,6 +12,7 @@ __all__ = [
     "MADE",
     "NETWORKS",
     "PACKAGED_CLIP",
+    "RECOMMENDED",
     "RULES",
     "SPLITS",
     "USUAL_MODELS",
@@ -51,6 +54,14 @@ LINKAGES = ("ward", "complete", "average", "single")
 
 USUAL_MODELS = {"timm": "resnet50", "open_clip": "minilm-efficientnet"}
 """Library to the model that is taken where none is named."""
+
+RECOMMENDED: dict[str, Any] = {
+    "tau": 0.1,
+    "temperature": 0.1,
+    "relevance": {"name": "PopulationRelevance", "options": {"alpha": 1.5}},
+}
+"""Options of ``HAPPIERLoss`` that rank best without tuning, see docs/leaderboard.md; ``finetune`` takes them where no
+loss is named. The class's own defaults are the papers'."""
 
 PACKAGED_CLIP = ("small-efficientnet", "minilm-efficientnet", "minilm-efficientnet-lite2")
 """OpenCLIP models whose weights come with pip packages."""

@@ -18,7 +18,12 @@ from pml_suprank.recipes.engine.settings import SamplerSettings
 from pml_suprank.recipes.seeding import seed_everything
 from pml_suprank.samplers import HierarchicalSampler
 
-__all__ = ["BatchPlan", "SeededItems", "check_sampler", "epoch_loader"]
+__all__ = ["BatchPlan", "SeededItems", "check_sampler", "epoch_loader", "usual_batch_size"]
+
+
+USUAL_SIZES = (128, 64, 32)
+LEAST_STEPS = 8
+"""Of an epoch: with fewer, the proxies of a loss hardly move from where they start, see docs/leaderboard.md."""
 
 
 class SeededItems(Dataset[Any]):
@@ -48,18 +53,29 @@ class BatchPlan:
     Args:
         settings: kind of sampler.
         labels: [N, L] of the training images.
-        batch_size: images in a batch, over all processes.
+        batch_size: images in a batch, over all processes; None for :func:`usual_batch_size`.
         seed: of the run.
+        processes: that share a batch.
 
     Attributes:
+        batch_size: images in a batch.
         batches_per_epoch: batches of an epoch.
 
     Raises:
         ConfigError: a batch that the labels or the settings do not allow.
     """
 
-    def __init__(self, settings: SamplerSettings, labels: Tensor, batch_size: int, seed: int):
+    def __init__(
+        self,
+        settings: SamplerSettings,
+        labels: Tensor,
+        batch_size: int | None,
+        seed: int,
+        processes: int = 1,
+    ):
         self.settings, self.labels = settings, labels
+        if batch_size is None:
+            batch_size = usual_batch_size(settings, labels, processes)
         self.batch_size, self.seed = batch_size, seed
         if batch_size > len(labels):
             raise ConfigError(
@@ -162,7 +178,28 @@ def epoch_loader(
     )
 
 
-def check_sampler(settings: SamplerSettings, batch_size: int, processes: int = 1) -> None:
+def usual_batch_size(settings: SamplerSettings, labels: Tensor, processes: int = 1) -> int:
+    """The batch size that is taken where none is asked for: the largest of 128, 64 and 32 that leaves enough steps.
+
+    It is the next multiple below of a group and of the processes, and no more than the images allow.
+
+    Args:
+        settings: of the sampler.
+        labels: [N, L] of the training images.
+        processes: that share a batch.
+    """
+    unit = math.lcm(_group(settings)[0], processes)
+    most = len(labels)
+    if settings.kind == "m_per_class":
+        most = min(most, settings.m * len(labels[:, 0].unique()))
+    sizes = [max(min(size, most) // unit * unit, unit) for size in USUAL_SIZES]
+    if settings.batches_per_epoch is not None:
+        return sizes[0]
+    enough = [size for size in sizes if len(labels) // size >= LEAST_STEPS]
+    return enough[0] if enough else sizes[-1]
+
+
+def check_sampler(settings: SamplerSettings, batch_size: int | None, processes: int = 1) -> None:
     """What can be said about batches before any data is read.
 
     Raises:
@@ -175,18 +212,25 @@ def check_sampler(settings: SamplerSettings, batch_size: int, processes: int = 1
         raise ConfigError(
             f"sampler.batches_per_epoch: wanted >= 1, got {settings.batches_per_epoch}"
         )
+    if batch_size is None:
+        return
     if batch_size % processes:
         raise ConfigError(
             f"training.batch_size: wanted a multiple of the {processes} processes, got {batch_size}"
         )
-    group, name = 1, ""
-    if settings.kind == "hierarchical":
-        group, name = math.prod(settings.group_sizes), f"sampler.group_sizes {settings.group_sizes}"
-    elif settings.kind == "m_per_class":
-        group, name = settings.m, f"sampler.m {settings.m}"
+    group, name = _group(settings)
     if batch_size % group:
         low = batch_size // group * group
         raise ConfigError(
             f"training.batch_size: wanted a multiple of {group} for {name}, got {batch_size}; "
             f"nearest: {', '.join(str(n) for n in (low, low + group) if n)}"
         )
+
+
+def _group(settings: SamplerSettings) -> tuple[int, str]:
+    """Images that go together, and the option that says so."""
+    if settings.kind == "hierarchical":
+        return math.prod(settings.group_sizes), f"sampler.group_sizes {settings.group_sizes}"
+    if settings.kind == "m_per_class":
+        return settings.m, f"sampler.m {settings.m}"
+    return 1, ""

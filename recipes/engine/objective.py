@@ -17,7 +17,7 @@ from pml_suprank.recipes.engine.contrastive import CAPTION_LOSSES
 from pml_suprank.recipes.engine.parsing import ConfigError
 from pml_suprank.recipes.engine.settings import Settings
 
-__all__ = ["Objective", "check_objective"]
+__all__ = ["Objective", "check_memory_size", "check_objective", "notes_of_memory"]
 
 
 class Objective(nn.Module):
@@ -74,6 +74,35 @@ class Objective(nn.Module):
         return self.loss(embeddings, labels)
 
 
+def check_memory_size(settings: Settings, batch_size: int) -> None:
+    """Refuse a queue that is no multiple of the batch.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    memory = settings.memory
+    rows = batch_size * (2 if settings.training.captions == "joint" else 1)
+    if memory.kind == "cross_batch":
+        if memory.size < rows:
+            raise ConfigError(f"memory.size: wanted at least the batch, {rows}, got {memory.size}")
+        if memory.size % rows:
+            low = memory.size // rows * rows
+            raise ConfigError(
+                f"memory.size: wanted a multiple of the batch, {rows}, got {memory.size}; "
+                f"nearest: {low}, {low + rows}"
+            )
+
+
+def notes_of_memory(settings: Settings) -> list[str]:
+    """What to say about a memory where it lowers H-AP, see docs/decomposability.md."""
+    if settings.memory.kind == "none" or settings.sampler.kind != "hierarchical":
+        return []
+    return [
+        f"memory.kind {settings.memory.kind} with sampler.kind hierarchical: a memory lowered H-AP of these batches on "
+        "all data that it was measured on; wanted memory.kind none, or sampler.kind random"
+    ]
+
+
 def check_objective(settings: Settings, processes: int = 1) -> None:
     """What can be said about loss, miner and memory before any data is read.
 
@@ -84,16 +113,8 @@ def check_objective(settings: Settings, processes: int = 1) -> None:
     build_miner(settings.miner, None)
     build_memory(settings.memory, None, None, None)
     memory, training = settings.memory, settings.training
-    rows = training.batch_size * (2 if training.captions == "joint" else 1)
-    if memory.kind == "cross_batch":
-        if memory.size < rows:
-            raise ConfigError(f"memory.size: wanted at least the batch, {rows}, got {memory.size}")
-        if memory.size % rows:
-            low = memory.size // rows * rows
-            raise ConfigError(
-                f"memory.size: wanted a multiple of the batch, {rows}, got {memory.size}; "
-                f"nearest: {low}, {low + rows}"
-            )
+    if training.batch_size is not None:
+        check_memory_size(settings, training.batch_size)
     if (
         memory.kind == "dataset"
         and settings.data.on_error == "skip"

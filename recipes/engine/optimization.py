@@ -21,6 +21,9 @@ from pml_suprank.recipes.engine.settings import (
 
 __all__ = ["build_optimizers", "build_schedulers", "check_optimization"]
 
+HEAD_FACTOR, LOSS_FACTOR = 3.0, 10.0
+"""Learning rates of the embedding and of the loss's own parameters, as multiples of the backbone's."""
+
 Optimizer = torch.optim.Optimizer
 Scheduler = lr_scheduler.LRScheduler
 
@@ -61,7 +64,7 @@ def build_optimizers(settings: Settings, model: Any, loss: nn.Module) -> list[Op
     groups = parameter_groups(
         model,
         main.lr,
-        head_lr=main.head_lr,
+        head_lr=HEAD_FACTOR * main.lr if main.head_lr is None else main.head_lr,
         text_lr=main.text_lr,
         weight_decay=main.weight_decay,
         layer_decay=main.layer_decay,
@@ -71,7 +74,7 @@ def build_optimizers(settings: Settings, model: Any, loss: nn.Module) -> list[Op
         return [_optimizer(main, groups, "optimizer")]
     second = settings.loss_optimizer
     if second is None:
-        rate = main.lr if main.head_lr is None else main.head_lr
+        rate = LOSS_FACTOR * main.lr if main.loss_lr is None else main.loss_lr
         groups.append(
             {"name": "loss", "params": own, "lr": rate, "weight_decay": main.weight_decay}
         )
@@ -108,7 +111,7 @@ def _check_optimizer(key: str, settings: OptimizerSettings) -> None:
         raise ConfigError(f"{key}.name: wanted an optimiser of one gradient a step, got LBFGS")
     names = set(inspect.signature(found).parameters) - {"params", "lr", "weight_decay"}
     check_options(Component(settings.name, settings.options), names, f"{key}")
-    for name in ("lr", "head_lr", "text_lr"):
+    for name in ("lr", "head_lr", "loss_lr", "text_lr"):
         value = getattr(settings, name)
         if value is not None and not 0 < value < float("inf"):
             raise ConfigError(f"{key}.{name}: wanted a positive finite number, got {value}")

@@ -55,7 +55,10 @@ def settings_from(content: Mapping[str, Any], where: str = "settings") -> Settin
     pydantic: Any = require("pydantic", extra="recipes")
     whole = asdict(Settings())
     whole["model"] |= {"name": "", "weights": "default"}  # which follow from the library
-    _merge(whole, _checked(content, where))
+    checked = _checked(content, where)
+    if "name" in checked.get("loss", {}):
+        whole["loss"]["options"] = {}  # a loss that is named has the defaults of its class
+    _merge(whole, checked)
     try:
         return _validator().validate_python(whole)
     except pydantic.ValidationError as error:

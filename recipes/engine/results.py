@@ -122,6 +122,7 @@ def write_after(
         "training_classes": len(trainer.plan.labels[:, 0].unique()),
         "broken": broken,
         "iterations": trainer.global_step,
+        "batch_size": trainer.plan.batch_size,
         "training_seconds": round(sum(row["seconds"] for row in trainer.log.history), 1),
         "left_out": [asdict(item) for item in left_out],
         "setup": _setup(trainer.accelerator.device, trainer.settings.model.library, test.versions),

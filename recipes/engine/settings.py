@@ -4,10 +4,11 @@ Components (loss, miner, optimiser, ...) are named by their class and take its k
 ``options``; what follows from the data (``num_classes``, ``embedding_size``, ``hierarchy``, ...) is filled in.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pml_suprank.recipes.choices import PACKAGED_CLIP, USUAL_MODELS
+from pml_suprank.recipes.choices import PACKAGED_CLIP, RECOMMENDED, USUAL_MODELS
 
 __all__ = [
     "Component",
@@ -147,7 +148,7 @@ class SamplerSettings:
     """
 
     kind: Literal["hierarchical", "m_per_class", "random"] = "hierarchical"
-    group_sizes: tuple[int, ...] = (4,)
+    group_sizes: tuple[int, ...] = (2, 4)
     m: int = 4
     batches_per_epoch: int | None = None
 
@@ -159,7 +160,8 @@ class OptimizerSettings:
     Args:
         name: class in torch.optim.
         lr: learning rate of the backbone.
-        head_lr: of the embedding, and of the loss's own parameters unless loss_optimizer is set; null for lr.
+        head_lr: of the embedding; null for three times lr.
+        loss_lr: of the loss's own parameters, unless loss_optimizer is set; null for ten times lr.
         text_lr: of a text tower; null for lr.
         weight_decay: of weights; norms, biases and other vectors have none.
         layer_decay: factor on the learning rate for each layer further from the head; null for none.
@@ -167,8 +169,9 @@ class OptimizerSettings:
     """
 
     name: str = "AdamW"
-    lr: float = 1e-5
+    lr: float = 1e-4
     head_lr: float | None = None
+    loss_lr: float | None = None
     text_lr: float | None = None
     weight_decay: float = 1e-4
     layer_decay: float | None = None
@@ -198,7 +201,8 @@ class TrainingSettings:
 
     Args:
         epochs: passes over the training images.
-        batch_size: images of a step, over all processes.
+        batch_size: images of a step, over all processes; null for 128, or for 64 or 32 where an epoch would have too
+            few steps.
         micro_batch_size: images of a process in memory at a time: a step then takes two passes, without and with
             graph, and has the gradient of the whole batch; null takes the batch at once.
         precision: mixed precision of the backbone; losses run in float32 at least.
@@ -216,7 +220,7 @@ class TrainingSettings:
     """
 
     epochs: int = 20
-    batch_size: int = 128
+    batch_size: int | None = None
     micro_batch_size: int | None = None
     precision: Literal["no", "fp16", "bf16"] = "no"
     clip_grad_norm: float | None = None
@@ -238,12 +242,13 @@ class Settings:
     Args:
         data: images and labels
         model: backbone and embedding
-        loss: loss, ours or PML's
+        loss: loss, ours or PML's; HAPPIERLoss with the recommended options where neither name nor options are given;
+            else what is not given is the default of the class
         miner: miner, ours or PML's; an empty name for none
         memory: references beside the batch
         sampler: batches
         optimizer: of the model
-        loss_optimizer: of the loss's own parameters; null puts them with the head
+        loss_optimizer: of the loss's own parameters; null puts them with the model's, at optimizer.loss_lr
         schedule: learning rates
         loss_schedule: of loss_optimizer; null for that of the model
         training: the rest
@@ -252,7 +257,7 @@ class Settings:
 
     data: DataSettings = field(default_factory=DataSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
-    loss: Component = field(default_factory=lambda: Component("HAPPIERLoss"))
+    loss: Component = field(default_factory=lambda: Component("HAPPIERLoss", deepcopy(RECOMMENDED)))
     miner: Component = field(default_factory=Component)
     memory: MemorySettings = field(default_factory=MemorySettings)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)

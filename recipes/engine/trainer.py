@@ -22,6 +22,7 @@ from pml_suprank.recipes.engine.interruption import Interrupted, Interruption
 from pml_suprank.recipes.engine.learner import Learner
 from pml_suprank.recipes.engine.logs import RunLog
 from pml_suprank.recipes.engine.model import CaptionedItems
+from pml_suprank.recipes.engine.objective import check_memory_size
 from pml_suprank.recipes.engine.run_state import identity, restore, run_state
 from pml_suprank.recipes.engine.settings import Settings
 from pml_suprank.recipes.engine.text_evaluation import reads_captions
@@ -86,8 +87,13 @@ class Trainer:
         self.monitor = monitored(training, texts)
         check_monitor(self.monitor, training.recall_at, levels, texts=texts)
         self.plan = BatchPlan(
-            settings.sampler, train_set.labels, training.batch_size, training.seed
+            settings.sampler,
+            train_set.labels,
+            training.batch_size,
+            training.seed,
+            self.accelerator.num_processes,
         )
+        check_memory_size(settings, self.plan.batch_size)
         context = Context(train_set.hierarchy, model.embedding_size, len(train_set))
         self.learner = Learner(settings, model, context, self.accelerator, len(self))
         self.model, self.objective = self.learner.model, self.learner.objective

@@ -24,6 +24,7 @@ from pml_suprank.recipes.engine.encoder import (
 )
 from pml_suprank.recipes.engine.held_out import facts_of_sets
 from pml_suprank.recipes.engine.hub import ask_hub
+from pml_suprank.recipes.engine.objective import notes_of_memory
 from pml_suprank.recipes.engine.parsing import ConfigError, parse_settings, to_yaml
 from pml_suprank.recipes.engine.results import read_before, write_after, write_before
 from pml_suprank.recipes.engine.run_lock import only_run
@@ -158,7 +159,7 @@ def _run(
                 (output / stale).unlink(missing_ok=True)
             write_text(output / "config.yaml", to_yaml(settings))
             trainer.data.write(output)
-            print("\n".join([_about(sets), *_notes(sets)]), flush=True)
+            print("\n".join([_about(sets), *_notes(sets, settings)]), flush=True)
         first = trainer.evaluate(of_trunk=of_trunk)
         if is_main:
             write_before(output, first, settings.training.seed, sets.gallery is not None)
@@ -192,9 +193,10 @@ def _about(sets: Sets) -> str:
     return ", ".join(parts)
 
 
-def _notes(sets: Sets) -> list[str]:
+def _notes(sets: Sets, settings: Settings) -> list[str]:
     levels = notes_of_levels(facts_of_sets(sets.test, sets.gallery))
-    return [f"note: {note}" for note in (*sets.notes, *levels)]
+    memory = notes_of_memory(settings)
+    return [f"note: {note}" for note in (*sets.notes, *levels, *memory)]
 
 
 def settings_of_run(options: argparse.Namespace, words: list[str]) -> Settings:

@@ -43,12 +43,18 @@ def _training(epochs: int = 100, **changes: Any) -> dict[str, Any]:
 
 
 def _adam(lr: float, head_lr: float, weight_decay: float) -> dict[str, Any]:
-    return {"name": "Adam", "lr": lr, "head_lr": head_lr, "weight_decay": weight_decay}
+    return {
+        "name": "Adam",
+        "lr": lr,
+        "head_lr": head_lr,
+        "loss_lr": head_lr,
+        "weight_decay": weight_decay,
+    }
 
 
 def _nesterov(lr: float, head_lr: float) -> dict[str, Any]:
     options = {"momentum": 0.9, "nesterov": True}
-    return {"name": "SGD", "lr": lr, "head_lr": head_lr, "weight_decay": 1e-4, "options": options}
+    return _adam(lr, head_lr, 1e-4) | {"name": "SGD", "options": options}
 
 
 def _cosine(eta_min: float = 0.0) -> dict[str, Any]:

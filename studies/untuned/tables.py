@@ -38,10 +38,7 @@ def tables(boards: Boards) -> dict[str, str]:
 def values(boards: Boards, metric: str) -> str:
     """A row for each loss, a column for each collection: mean ± deviation over the seeds; the highest mean is bold."""
     arms = [arm for arm in ARMS if any(arm in board["values"] for board in boards.values())]
-    best = {
-        data: max(board["values"], key=lambda arm, board=board: fmean(board["values"][arm][metric]))
-        for data, board in boards.items()
-    }
+    best = {data: _first(board["values"], metric) for data, board in boards.items()}
     lines = _head([METRICS[metric], *boards, "mean"])
     for arm in arms:
         cells, means = [], []
@@ -82,6 +79,11 @@ def gains(boards: Boards, compared: Sequence[str]) -> str:
     for (metric, arm), cells in rows.items():
         lines.append(_row([ARMS[arm][0], METRICS[metric], *cells]))
     return "\n".join(lines) + "\n"
+
+
+def _first(rows: Mapping[str, Any], metric: str) -> str:
+    means = {arm: fmean(own[metric]) for arm, own in rows.items()}
+    return max(means, key=lambda arm: means[arm])
 
 
 def _head(cells: Sequence[str]) -> list[str]:

@@ -313,9 +313,9 @@ def test_options_are_settings(
         (["--image-size", "big"], "argument --image-size: wanted an integer >= 32, got 'big'"),
         (
             ["--batch-size", "18"],
-            "training.batch_size: wanted a multiple of 4 for sampler.group_sizes (2, 2), got 18",
+            "training.batch_size: wanted a multiple of 8 for sampler.group_sizes (2, 4), got 18",
         ),
-        (["--batch-size", "500"], "training.batch_size: wanted at most"),
+        (["--batch-size", "504"], "training.batch_size: wanted at most"),
         (["--los", "supap"], "unknown key --los; nearest: loss"),
         (["--device", "tpu"], "--device: wanted auto"),
         (["--resume", "--overwrite"], "not allowed with argument"),

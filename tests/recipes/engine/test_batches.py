@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from pml_suprank.recipes.engine.batches import BatchPlan, SeededItems, check_sampler, epoch_loader
+from pml_suprank.recipes.engine.batches import (
+    BatchPlan,
+    SeededItems,
+    check_sampler,
+    epoch_loader,
+    usual_batch_size,
+)
 from pml_suprank.recipes.engine.parsing import ConfigError
 from pml_suprank.recipes.engine.settings import SamplerSettings
 
@@ -124,3 +130,37 @@ def test_impossible_batches_are_found_without_data(
 def test_impossible_batches_of_the_data(settings: SamplerSettings, size: int, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         BatchPlan(settings, LABELS, size, 0)
+
+
+def labels_of(images: int, per_class: int = 4) -> torch.Tensor:
+    return torch.stack([torch.arange(images) // per_class, torch.arange(images) // 64], 1)
+
+
+@pytest.mark.parametrize(
+    ("images", "settings", "processes", "wanted"),
+    [
+        (10_000, SamplerSettings(), 1, 128),
+        (1024, SamplerSettings(), 1, 128),  # 8 steps
+        (1023, SamplerSettings(), 1, 64),
+        (511, SamplerSettings(), 1, 32),
+        (184, SamplerSettings(), 1, 32),  # as many as there can be
+        (20, SamplerSettings(), 1, 16),
+        (10_000, SamplerSettings(group_sizes=(3, 4)), 1, 120),
+        (10_000, SamplerSettings("m_per_class", m=5), 1, 125),
+        (10_000, SamplerSettings("random"), 3, 126),
+        (10_000, SamplerSettings(group_sizes=(2, 4)), 3, 120),
+        (184, SamplerSettings(batches_per_epoch=50), 1, 128),  # steps enough
+        (100, SamplerSettings(batches_per_epoch=50), 1, 96),
+    ],
+)
+def test_usual_batches(images: int, settings: SamplerSettings, processes: int, wanted: int) -> None:
+    labels = labels_of(images)
+    assert usual_batch_size(settings, labels, processes) == wanted
+    check_sampler(settings, wanted, processes)
+    plan = BatchPlan(settings, labels, None, 0, processes)
+    assert {len(batch) for batch in plan.epoch(1)} == {wanted}
+
+
+def test_usual_batches_of_few_classes() -> None:
+    settings = SamplerSettings("m_per_class", m=4)
+    assert usual_batch_size(settings, labels_of(2000, per_class=100)) == 80

@@ -6,8 +6,18 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pml_suprank.recipes.choices import RECOMMENDED
 from pml_suprank.recipes.engine.parsing import ConfigError, parse_settings, settings_from, to_yaml
-from pml_suprank.recipes.engine.settings import Settings
+from pml_suprank.recipes.engine.settings import Component, Settings
+
+
+def test_a_loss_that_is_named_starts_from_the_defaults_of_its_class() -> None:
+    assert parse_settings([]).loss.options == RECOMMENDED
+    assert parse_settings(["--loss.options.tau", "0.2"]).loss.options == {"tau": 0.2}
+    for name in ("HAPPIERLoss", "SupAPLoss"):
+        assert parse_settings(["--loss.name", name]).loss == Component(name)
+    named = Settings(loss=Component("HAPPIERLoss"))
+    assert settings_from(yaml.safe_load(to_yaml(named))) == named
 
 
 def test_the_defaults() -> None:

@@ -221,6 +221,28 @@ def test_schedules_wait_for_frozen_epochs(photos: Path) -> None:
     )
 
 
+def test_learning_rates_that_follow_from_the_first(photos: Path) -> None:
+    """Head and proxies start at random, so that they take longer steps."""
+
+    def rates(**optimizer: float) -> dict[str, float]:
+        trainer = build(settings_from(content(photos, optimizer=optimizer)))
+        (optimizer_,) = trainer.learner.optimizers
+        return {group["name"]: group["initial_lr"] for group in optimizer_.param_groups}
+
+    usual = rates(lr=1e-3)
+    assert sorted(set(usual.values())) == pytest.approx([1e-3, 3e-3, 1e-2])
+    assert usual["loss"] == max(usual.values())
+    own = rates(lr=1e-3, head_lr=2e-3, loss_lr=5e-3)
+    assert sorted(set(own.values())) == pytest.approx([1e-3, 2e-3, 5e-3])
+    assert own["loss"] == max(own.values())
+
+
+def test_a_queue_holds_whole_batches_of_the_usual_size(photos: Path) -> None:
+    changes = {"training": {"batch_size": None}, "memory": {"kind": "cross_batch", "size": 20}}
+    with pytest.raises(ConfigError, match="memory.size: wanted (a multiple of|at least) the batch"):
+        build(settings_from(content(photos, **changes)))
+
+
 def test_patience(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_from(content(photos, training={"epochs": 9, "patience": 2}))
     trainer = build(settings)
