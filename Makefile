@@ -51,6 +51,8 @@ leaderboard: $(READY)-studies
 	$(RUN) -m studies.leaderboard.whole_network --output runs/leaderboard --workers 2 --random-head --data emoji
 	$(RUN) -m studies.leaderboard.robustness --output runs/robustness --workers 2
 	$(RUN) -m studies.leaderboard.ablation --output runs/leaderboard --workers 2 --seeds 0 1 2
+	$(RUN) -m studies.untuned --output runs/untuned
+	$(RUN) -m studies.untuned --output runs/untuned --size medium --seeds 0 1 2
 
 bench: $(READY)-quickstart
 	$(RUN) -m benchmarks.rank_losses $(ARGS)

@@ -50,8 +50,8 @@ for group in sorted(Path("photos").iterdir()):
 # out: the model never sees them in training, and they are searched afterwards.
 #
 # The backbone is an EfficientNet-Lite0 whose ImageNet weights come with a pip package. With a network,
-# `--model.name resnet50 --model.weights hub` takes timm's. The loss is `HAPPIERLoss`, the recommended one for labels
-# with a hierarchy. `docs/finetune.md` has all settings.
+# `--model.name resnet50 --model.weights hub` takes timm's. Loss, batches and learning rates of
+# the head are the recommended ones, which need not be named. `docs/finetune.md` has all settings.
 
 
 # %%
@@ -65,9 +65,7 @@ suprank(
     "finetune --output run --data.root photos --data.test_share 0.5 --device cpu "
     "--model.name tf_efficientnet_lite0 --model.weights packaged --model.image_size 64 --model.embedding_size 256 "
     "--model.options.channels_last true "
-    "--loss.name HAPPIERLoss --loss.options.tau 0.1 --loss.options.temperature 0.1 "
-    "--sampler.kind hierarchical --sampler.group_sizes '[2,4]' --training.batch_size 64 --training.epochs 8 "
-    "--training.evaluate_every 2 --optimizer.lr 4e-4 --optimizer.head_lr 1.2e-3"
+    "--optimizer.lr 4e-4 --training.batch_size 64 --training.epochs 8 --training.evaluate_every 2"
 )
 
 # %% [markdown]

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from pml_suprank import AccuracyCalculator, losses
 from pml_suprank.integrations.timm_backbones import build_transforms, build_trunk
 from pml_suprank.recipes.data.registry import load
+from pml_suprank.relevance import PopulationRelevance
 
 CPU = torch.device("cpu")
 torch.manual_seed(0)
@@ -134,11 +135,13 @@ results = {
 # %% [markdown]
 # ## The swap
 #
-# One line: `HAPPIERLoss` in place of `TripletMarginLoss`. It takes the same embeddings and the same labels, and
+# One statement: `HAPPIERLoss` in place of `TripletMarginLoss`. It takes the same embeddings and the same labels, and
 # looks up in the hierarchy which classes belong together.
 
 # %%
-loss = losses.HAPPIERLoss(hierarchy=tree, embedding_size=128, tau=0.1, temperature=0.1)
+loss = losses.HAPPIERLoss(
+    hierarchy=tree, embedding_size=128, tau=0.1, temperature=0.1, relevance=PopulationRelevance(1.5)
+)
 results["HAPPIERLoss"] = measure(fit(loss, pairs))
 
 # %%

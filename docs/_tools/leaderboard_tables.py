@@ -1,8 +1,8 @@
 """The tables of docs/leaderboard.md and docs/decomposability.md, from docs/results/*.json.
 
-``PYTHONPATH=. python docs/_tools/leaderboard_tables.py runs/leaderboard runs/decomposability runs/robustness`` takes
-results and pictures of these runs into docs/ first; without folders it writes the tables from what is there. A test
-keeps pages and results equal.
+``PYTHONPATH=. python docs/_tools/leaderboard_tables.py runs/leaderboard runs/decomposability runs/robustness
+runs/untuned`` takes results and pictures of these runs into docs/ first; without folders it writes the tables from what
+is there. A test keeps pages and results equal.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from studies.leaderboard.ablations import ARMS
 from studies.leaderboard.kinds import best_of_kinds
 from studies.leaderboard.standings import CRITERIA, Standing
 from studies.leaderboard.tables import markdown
+from studies.untuned import tables as untuned_tables
 
 DOCS = Path(__file__).parents[1]
 PAGES, RESULTS = ("leaderboard.md", "decomposability.md"), DOCS / "results"
@@ -39,7 +40,7 @@ _TABLE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 def take(folder: Path) -> None:
     """Copy what there is of the results of a run, without what follows from them, and its pictures."""
     RESULTS.mkdir(exist_ok=True)
-    for name in (*BOARDS, "ablation", "decomposability", "robustness"):
+    for name in (*BOARDS, "ablation", "decomposability", "robustness", "untuned"):
         path = folder / f"{name}.json"
         if path.exists():
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -59,7 +60,7 @@ def _standings(boards: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def boards(name: str = "leaderboard") -> dict[str, dict[str, Any]]:
-    """Data set, or field, to its results, of one of :data:`BOARDS` or of "robustness"; none where it was not run."""
+    """Data set, or field, to its results, of one of :data:`BOARDS`, "robustness" or "untuned"; none if not run."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
@@ -87,7 +88,8 @@ def tables() -> dict[str, str]:
     runs = json.loads((RESULTS / "decomposability.json").read_text(encoding="utf-8"))
     found["decomposability"] = memory_tables.table(runs)
     found |= {name: memory_tables.pivot(runs, each) for name, each in memory_tables.PIVOTS.items()}
-    return found | robustness_tables.tables(boards("robustness"))
+    found |= robustness_tables.tables(boards("robustness"))
+    return found | untuned_tables.tables(boards("untuned"))
 
 
 def _ablation(content: dict[str, list[dict[str, Any]]]) -> str:

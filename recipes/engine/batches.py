@@ -22,8 +22,8 @@ __all__ = ["BatchPlan", "SeededItems", "check_sampler", "epoch_loader", "usual_b
 
 
 USUAL_SIZES = (128, 64, 32)
-LEAST_STEPS = 8
-"""Of an epoch: with fewer, the proxies of a loss hardly move from where they start, see docs/leaderboard.md."""
+LEAST_STEPS = 5
+"""Of an epoch. On few images too few steps cost more than a small batch, see docs/leaderboard.md."""
 
 
 class SeededItems(Dataset[Any]):

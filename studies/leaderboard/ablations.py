@@ -68,6 +68,7 @@ _OF_SUPHAP = tuple(
 _OF_HAPPIER = tuple(
     [{**_PROXIES, "weight": weight} for weight in _WEIGHTS]
     + [{**_PROXIES, "temperature": temperature} for temperature in _TEMPERATURES]
+    + [{**_PROXIES, "alpha": alpha} for alpha in (1.5, 2.0)]
 )
 _SUPHAP = "suphap-ablation", _TAUS.index(_START["tau"])  # with nothing changed
 _DECAYS = (1.0, 0.5, 0.25)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from studies.leaderboard.entrants import ENTRANTS
-from studies.leaderboard.runs import Run
+from studies.leaderboard.runs import Run, find_entrant
 
 __all__ = ["CRITERIA", "Standing", "choose", "standings"]
 
@@ -21,7 +20,7 @@ class Standing:
     """An entrant in the table of a data set.
 
     Attributes:
-        entrant: a key of ``ENTRANTS``.
+        entrant: a key of ``ENTRANTS`` or ``ABLATIONS``.
         options: of the chosen setting.
         lr: the chosen learning rate.
         values: metric to its value for each seed.
@@ -75,7 +74,7 @@ def standings(
         rows.append(
             Standing(
                 entrant,
-                ENTRANTS[entrant].settings[configuration[0]],
+                find_entrant(entrant).settings[configuration[0]],
                 configuration[1],
                 {
                     metric: tuple(content["metrics"][metric] for content in results)

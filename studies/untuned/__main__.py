@@ -3,10 +3,11 @@
     python -m studies.untuned --output runs/untuned
     python -m studies.untuned --output runs/untuned --data glyphs --size medium --arms happier supcon
 
-The whole network is trained from packaged ImageNet weights for 12 epochs: nobody chose anything on these images. A
-seed draws the classes of a collection, its images, and which half of each class is held out; losses are compared
-collection by collection. A run is a file: what is there is not done again. Writes ``untuned.json`` and ``untuned.md``
-after every collection.
+The whole network is trained from packaged ImageNet weights for 12 epochs, with the same settings for all collections.
+The alpha and the batch of the recommendation were chosen on the small collections, nothing on the medium ones. A seed
+draws the classes of a collection, its images, and which half of each class is held out; losses are compared collection
+by collection. A run is a file: what is there is not done again. Writes ``untuned.json`` and ``untuned.md`` after every
+collection.
 """
 
 import argparse

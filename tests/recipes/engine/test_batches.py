@@ -140,9 +140,9 @@ def labels_of(images: int, per_class: int = 4) -> torch.Tensor:
     ("images", "settings", "processes", "wanted"),
     [
         (10_000, SamplerSettings(), 1, 128),
-        (1024, SamplerSettings(), 1, 128),  # 8 steps
-        (1023, SamplerSettings(), 1, 64),
-        (511, SamplerSettings(), 1, 32),
+        (640, SamplerSettings(), 1, 128),  # 5 steps
+        (639, SamplerSettings(), 1, 64),
+        (319, SamplerSettings(), 1, 32),
         (184, SamplerSettings(), 1, 32),  # as many as there can be
         (20, SamplerSettings(), 1, 16),
         (10_000, SamplerSettings(group_sizes=(3, 4)), 1, 120),

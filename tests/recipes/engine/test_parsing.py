@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from pml_suprank.recipes.choices import RECOMMENDED
+from pml_suprank.recipes.engine.objective import notes_of_memory
 from pml_suprank.recipes.engine.parsing import ConfigError, parse_settings, settings_from, to_yaml
 from pml_suprank.recipes.engine.settings import Component, Settings
 
@@ -18,6 +19,15 @@ def test_a_loss_that_is_named_starts_from_the_defaults_of_its_class() -> None:
         assert parse_settings(["--loss.name", name]).loss == Component(name)
     named = Settings(loss=Component("HAPPIERLoss"))
     assert settings_from(yaml.safe_load(to_yaml(named))) == named
+
+
+@pytest.mark.parametrize("memory", ["none", "cross_batch", "dataset"])
+@pytest.mark.parametrize("sampler", ["hierarchical", "m_per_class", "random"])
+def test_a_memory_is_advised_against_where_it_costs_h_ap(memory: str, sampler: str) -> None:
+    settings = settings_from({"memory": {"kind": memory}, "sampler": {"kind": sampler}})
+    notes = notes_of_memory(settings)
+    assert len(notes) == (memory != "none" and sampler == "hierarchical")
+    assert all(f"memory.kind {memory}" in note for note in notes)
 
 
 def test_the_defaults() -> None:
