@@ -37,8 +37,8 @@ class SupHAPLoss(SupRankLoss):
 
     Args:
         relevance: how much an item of each level counts, see :mod:`pml_suprank.relevance`; None for
-            ``PopulationRelevance(alpha=1.0)``, the paper's. A larger alpha, such as 1.5 or 2,
-            favours the finest level and costs H-AP.
+            ``PopulationRelevance(alpha=1.0)``, the paper's. A larger alpha favours the finest level and costs H-AP; 1.5
+            is recommended for HAPPIER.
         hrank: HAPPIER's smooth numerator, a mapping such as ``{"beta": 25, "gamma": 0.5, "leak": 10}``, with which the
             loss can exceed 1; None counts the numerator by steps, as all configurations of the authors' latest code do.
         tau: temperature of the sigmoid, > 0, in units of the score: 0.01 in the papers; 0.05 to 0.1 ranked best here,
@@ -141,8 +141,8 @@ class SmoothHAPLoss(SmoothRankLoss):
 
     Args:
         relevance: how much an item of each level counts, see :mod:`pml_suprank.relevance`; None for
-            ``PopulationRelevance(alpha=1.0)``, the paper's. A larger alpha, such as 1.5 or 2,
-            favours the finest level and costs H-AP.
+            ``PopulationRelevance(alpha=1.0)``, the paper's. A larger alpha favours the finest level and costs H-AP; 1.5
+            is recommended for HAPPIER.
         tau: temperature of the sigmoid, > 0, in units of the score: 0.01 in the papers; 0.05 to 0.1 ranked best here,
             see the ablation in ``docs/leaderboard.md``.
         level: None for the whole hierarchy; a label column makes items of its class relevant and no others.

@@ -46,8 +46,8 @@ class HAPPIERLoss(DecomposableRankLoss):
         temperature: of the proxies, > 0: 0.05 in the papers; 0.1 ranked best here, see the same table.
         cluster_level: label column of the proxies; 0 is the finest.
         relevance: how much an item of each level counts, see :mod:`pml_suprank.relevance`; None for
-            ``PopulationRelevance(alpha=1.0)``, the paper's. 1.5 is first or tied in both on the
-            mean of four kinds of pictures; 2 or 3 favours the finest level further and costs H-AP.
+            ``PopulationRelevance(alpha=1.0)``, the paper's. A larger alpha favours the finest level and costs H-AP; 1.5
+            is recommended for HAPPIER.
         hrank: a smooth numerator, see :class:`SupHAPLoss`; None for none.
         tau: temperature of the sigmoid, > 0, in units of the score: 0.01 in the papers; 0.05 to 0.1 ranked best here,
             see the ablation in ``docs/leaderboard.md``.
