@@ -130,10 +130,10 @@ def in_batch(device: Device, results: Results) -> None:
     check_parity(data, *(make("SupHAPLoss", key.split(", ")[1]) for key in functions))
     for name in THEIRS:
         functions[f"PML {name}"] = partial(one_level, getattr(pml_losses, name)(), data)
-    balanced = data._replace(labels=torch.arange(256, device=device.device)[:, None] // 4)
-    functions["PML SmoothAPLoss, balanced"] = partial(
-        one_level, pml_losses.SmoothAPLoss(), balanced
-    )
+    if hasattr(pml_losses, "SmoothAPLoss"):  # PML 2.7 has it
+        balanced = data._replace(labels=torch.arange(256, device=device.device)[:, None] // 4)
+        loss = pml_losses.SmoothAPLoss()
+        functions["PML SmoothAPLoss, balanced"] = partial(one_level, loss, balanced)
     times = device.milliseconds(functions)
     for name, function in functions.items():
         kernels, synchronisations = device.operations(function)

@@ -39,7 +39,7 @@ def is_tuple(cls):
 
 def explained(cls):
     """Return the entries of ``Args:`` of a class, by name, with what is said of them."""
-    text = inspect.cleandoc(cls.__doc__)
+    text = inspect.cleandoc(cls.__doc__ or "")
     section = re.search(r"^Args:\n((?: {4}.*\n?|\n)*)", text, re.M)
     entries = re.split(r"^ {4}(?=[*\w])", section[1] if section else "", flags=re.M)[1:]
     return dict(re.split(r":\s+", entry.strip(), maxsplit=1) for entry in entries)

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Operation", "apply", "plain", "untraced"]
+__all__ = ["Operation", "apply", "numbers", "plain", "untraced"]
 
 untraced = getattr(torch, "_disable_dynamo", torch.compiler.disable)
 """Decorator of a function that ``torch.compile`` leaves as it is: ``torch.compiler.disable``, which takes a second to
@@ -80,6 +80,19 @@ def plain(tensor: Tensor) -> Tensor:
         _Unwrapped.apply(found.append, tensor)
         return found[0]
     return tensor
+
+
+def numbers(tensor: Tensor) -> list[Any]:
+    """Return what a tensor without gradient holds, also where ``torch.func`` has wrapped it.
+
+    Read within ``forward``: in older torch the very reading is wrapped again outside.
+    """
+    try:
+        return tensor.tolist()
+    except RuntimeError:
+        found: list[list[Any]] = []
+        _Unwrapped.apply(lambda own: found.append(own.tolist()), tensor)
+        return found[0]
 
 
 class _Unwrapped(torch.autograd.Function):

@@ -10,7 +10,7 @@ from pml_suprank.deprecated import renamed_keywords
 from pml_suprank.functional._backends import BACKENDS, blocked, fast, fused
 from pml_suprank.functional._backends.definition import RankRequest, Ranks, TargetRanks
 from pml_suprank.functional.inputs import check_items
-from pml_suprank.functional.operation import plain, untraced
+from pml_suprank.functional.operation import numbers, plain, untraced
 from pml_suprank.functional.steps import HardRank, Surrogate, check_surrogate, hard_places
 from pml_suprank.relevance import LevelRelevance
 from pml_suprank.values import checked_choice
@@ -176,7 +176,7 @@ def _facts(scores: Tensor, common_levels: Tensor) -> tuple[bool, int, int, int]:
     total = scores.sum()
     finite = total - total == 0  # half the kernels of isfinite
     found = torch.stack([finite, *common_levels.aminmax(), (common_levels > 0).count_nonzero()])
-    finite, lowest, highest, num_targets = plain(found).tolist()
+    finite, lowest, highest, num_targets = numbers(found)
     return bool(finite or torch.isfinite(scores).all()), lowest, highest, num_targets
 
 

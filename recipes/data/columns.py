@@ -100,9 +100,10 @@ def fixed_width(texts: Any, path: Path, shortest: int = 1) -> np.ndarray:
     width = int(lengths.max())
     if lengths.min() < width:
         texts = compute.ascii_rpad(texts, width, padding="\0")
-    binary = texts.cast(arrow.binary()).cast(arrow.binary(width))
-    start = binary.offset * width
-    raw = np.frombuffer(binary.buffers()[1], dtype=f"S{width}", count=len(binary), offset=start)
+    binary = texts.cast(arrow.binary())
+    _, offsets, content = binary.buffers()  # pyarrow 14 has no cast to a fixed width
+    start = int(np.frombuffer(offsets, dtype=np.int32)[binary.offset])
+    raw = np.frombuffer(content, dtype=f"S{width}", count=len(binary), offset=start)
     return raw.copy()
 
 

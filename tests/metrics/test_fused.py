@@ -11,8 +11,17 @@ from pml_suprank.metrics.ranking.levels import TreeLevels
 from tests.kernels import HAS_TRITON, INTERPRETED, elsewhere, run_interpreted
 
 
+@pytest.mark.parametrize(("found", "taken"), [("3.2.0", False), ("3.3.1", True), ("3.10", True)])
+def test_an_old_triton_is_not_taken(found, taken, monkeypatch):
+    monkeypatch.setattr(fused, "why_no_kernels", lambda device: None)
+    monkeypatch.setattr(fused, "version", lambda name: found)
+    why = fused.why_not(torch.device("cpu"))
+    assert why is None if taken else f"needs 3.3, found {found}" in why
+
+
 @elsewhere
 def test_the_kernels_under_the_interpreter():
+    pytest.importorskip("triton", minversion=fused.LEAST_TRITON)
     run_interpreted(Path(__file__).with_name("test_fused_kernels.py"), 31)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import torch
@@ -23,13 +24,23 @@ from pml_suprank.metrics.ranking.scores import Scorer
 MOST_LEVELS = 7
 """More than three bits of level would leave the score too few of 32, and the tiles of the kernel too few items."""
 
+LEAST_TRITON = "3.3"
+"""Under the interpreter of 3.2 these kernels are wrong; whether compiled ones are was not measured."""
+
 PACKED_ITEMS, READ_ITEMS = 1024, 256
 """Items that a program of either kernel has at a time."""
 
 
 def why_not(device: torch.device) -> str | None:
     """Return why the kernels cannot run on a device, or None."""
-    return why_no_kernels(device)
+    why = why_no_kernels(device)
+    if why is None and _numbers(version("triton")) < _numbers(LEAST_TRITON):
+        return f"its kernels gave other ranks under Triton 3.2: it needs {LEAST_TRITON}, found {version('triton')}"
+    return why
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(".")[:2]))
 
 
 class _Sums(NamedTuple):
