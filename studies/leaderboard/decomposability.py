@@ -21,9 +21,10 @@ import torch
 from pml_suprank.recipes.files import write_atomic, write_json, write_text
 from studies.leaderboard.__main__ import DATA, check_seeds
 from studies.leaderboard.decomposability_figure import decomposability_figure
-from studies.leaderboard.memory_arms import ARMS, IDEALS, MemoryRun, read_arm, run_arm
+from studies.leaderboard.memory_arms import ARMS, LOG_ARMS, MemoryRun, read_arm, run_arm
 from studies.leaderboard.memory_tables import table
 from studies.leaderboard.pool import each
+from studies.leaderboard.references import IDEALS, NUM_BATCHES, REMEDIES
 from studies.leaderboard.runs import FINAL, TUNING, load_splits
 from studies.options import at_least
 
@@ -34,6 +35,8 @@ SIZES, STEP_COUNTS, SHARES = (16, 64, 128, 256), (50, 300), (0.125, 0.5)
 LARGE_BATCH = 128
 LOSSES = ("SupAP", "SupHAP")
 LEARNING_RATES = (3e-4, 1e-3, 3e-3)
+PARTS = ("means", "sweeps", "batches", "ideals", "remedies")
+ON_ONE = ("sweeps", "ideals")  # of these, the first data set alone
 
 
 def _one(
@@ -65,29 +68,43 @@ def _tuned(plain: Sequence[MemoryRun], one: Any, workers: int) -> list[MemoryRun
     return found
 
 
-def _wanted(data: str, steps: int, batch_size: int, sweeps: bool) -> list[MemoryRun]:
+def _wanted(data: str, steps: int, batch_size: int, parts: Sequence[str]) -> list[MemoryRun]:
     """One run for each row, not tuned yet."""
     found = []
     for loss in LOSSES:
         run = MemoryRun(data, loss, "batch", batch_size, 0.0, 0, steps)
-        arms = [arm for arm in ARMS if (loss, arm) != ("SupHAP", "calibration")]
-        found += [
-            replace(run, arm=arm, memory=0.25 if arm == "cross-batch memory" else 0.0)
-            for arm in arms
-        ]
         ends = [replace(run, arm=arm) for arm in ("batch", "whole memory")]
-        if sweeps:
-            found += [replace(end, batch_size=size) for size in SIZES for end in ends]
-            found += [replace(end, steps=count) for count in STEP_COUNTS for end in ends]
-            found += [replace(run, arm="cross-batch memory", memory=share) for share in SHARES]
         large = replace(run, batch_size=LARGE_BATCH)
-        found += [replace(large, arm=arm) for arm in ("batch", "whole memory")]
         grouped = replace(large, group_sizes=DATA[data][1].group_sizes)
-        found += [
-            replace(grouped, arm=arm) for arm in ("batch", "whole memory", "whole memory and batch")
-        ]
-        if sweeps:
-            found += [replace(end, arm=arm) for end in (large, grouped) for arm in IDEALS]
+        queue = replace(run, arm="cross-batch memory")
+        share = replace(grouped, arm="whole memory and batch")
+        rows = {
+            "means": [
+                replace(queue, memory=0.25) if arm == queue.arm else replace(run, arm=arm)
+                for arm in ARMS
+                if (loss, arm) != ("SupHAP", "calibration")
+            ],
+            "sweeps": [
+                *(replace(end, batch_size=size) for size in SIZES for end in ends),
+                *(replace(end, steps=count) for count in STEP_COUNTS for end in ends),
+                *(replace(queue, memory=share) for share in SHARES),
+            ],
+            "batches": [
+                *(replace(each, arm=end.arm) for each in (large, grouped) for end in ends),
+                share,
+            ],
+            "ideals": [replace(end, arm=arm) for end in (large, grouped) for arm in IDEALS],
+            "remedies": [
+                *(replace(grouped, arm=end.arm) for end in ends),
+                share,
+                *(replace(grouped, arm=arm) for arm in (*REMEDIES, IDEALS[-1])),
+                *(replace(grouped, arm=arm) for arm in LOG_ARMS),
+                replace(grouped, batch_size=NUM_BATCHES * LARGE_BATCH),
+            ],
+        }
+        for part in parts:
+            if (loss, part) != ("SupAP", "remedies"):
+                found += rows[part]
     return list(dict.fromkeys(found))
 
 
@@ -106,7 +123,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--workers", type=at_least(1), default=1, help="processes, one thread each (1)")
     add("--steps", type=at_least(1), default=STEPS, help=f"optimiser steps ({STEPS})")
     add("--batch-size", type=at_least(2), default=BATCH, help=f"({BATCH})")
-    add("--no-sweeps", action="store_true", help="the arms alone, on the first data set, too")
+    add("--parts", nargs="+", choices=PARTS, default=PARTS,
+        help=f"rows, of which {' and '.join(ON_ONE)} are of the first data set alone (all)")  # fmt: skip
     add("--limit", type=at_least(2), help="of each loader, for a small run (all)")
     add("--cache-dir", type=Path, help="folder of the drawn images (the user's cache folder)")
     options = parser.parse_args(argv)
@@ -119,8 +137,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             for splits in (TUNING, FINAL):  # once, before all processes ask for it
                 source = replace(DATA[data][0], limit=options.limit)
                 load_splits(source, splits, options.features, options.cache_dir)
-            is_swept = data == options.data[0] and not options.no_sweeps
-            rows = _tuned(_wanted(data, steps, size, is_swept), one, options.workers)
+            is_first = data == options.data[0]
+            parts = [part for part in options.parts if is_first or part not in ON_ONE]
+            rows = _tuned(_wanted(data, steps, size, parts), one, options.workers)
             runs = [replace(row, seed=seed) for row in rows for seed in options.seeds]
             found += _complete(runs, one, options.workers)
     except (ImportError, OSError, ValueError) as error:
@@ -130,8 +149,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     write_json(options.output / "decomposability.json", found)
     write_text(options.output / "decomposability.md", table(found))
-    png = decomposability_figure(found, size, steps)
-    write_atomic(options.output / "decomposability.png", lambda file: file.write(png))
+    if "means" in options.parts:
+        png = decomposability_figure(found, size, steps)
+        write_atomic(options.output / "decomposability.png", lambda file: file.write(png))
     print(table(found))
     return 0
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pml_suprank import decomposability_gap, losses
 from pml_suprank.integrations.plain_files import read_json
 from pml_suprank.recipes.files import write_json
+from pml_suprank.relevance import PopulationRelevance
 from studies.leaderboard.features import Features
 from studies.leaderboard.heads import (
     PROXY_FACTOR,
@@ -23,8 +24,17 @@ from studies.leaderboard.heads import (
     optimise,
     parameter_groups,
 )
+from studies.leaderboard.log_precision import log_precision
+from studies.leaderboard.references import (
+    HALF_LIFE,
+    IDEALS,
+    MOMENTUM,
+    NUM_BATCHES,
+    REMEDIES,
+    references,
+)
 
-__all__ = ["ARMS", "IDEALS", "MemoryRun", "read_arm", "run_arm"]
+__all__ = ["ARMS", "LOG", "LOG_ARMS", "MemoryRun", "read_arm", "run_arm"]
 
 TAU = 0.05  # of the step, for all
 TEMPERATURE, WEIGHT = 0.1, 0.1  # of the proxies
@@ -40,13 +50,19 @@ ARMS = (
 )
 """What a loss ranks, or has beside it. Where nothing else is said a pass over the training set fills the whole memory
 before the first step."""
-IDEALS = (
-    "batch, references detached",
-    "whole set, embedded anew",
-    "whole set, with gradient",
+LOG = ", logarithm"
+LOG_ARMS = tuple(
+    arm + LOG
+    for arm in (
+        "batch",
+        "whole memory",
+        "whole memory and batch",
+        "four batches, with gradient",
+        "whole set, with gradient",
+    )
 )
-"""What a memory lacks, on its own: gradients of the references, and embeddings of the present weights. They take a pass
-over the training set in each step, which frozen features allow."""
+"""Arms of which SupHAP trains -log of the precision at each item in place of 1 - precision: the gradient of an item
+that is ranked far behind does not fade."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +72,8 @@ class MemoryRun:
     Attributes:
         data: a data set of the leaderboard.
         loss: "SupAP" on the finest level, or "SupHAP".
-        arm: one of :data:`ARMS` or :data:`IDEALS`; SupHAP has no calibration.
+        arm: one of :data:`ARMS`, ``IDEALS``, ``REMEDIES`` or :data:`LOG_ARMS`. SupHAP has no calibration, SupAP no
+            logarithm.
         batch_size: images of a batch.
         memory: share of the training set that a cross-batch memory holds.
         seed: of weights, batches and views.
@@ -77,6 +94,11 @@ class MemoryRun:
     group_sizes: tuple[int, ...] | None = None
     splits: tuple[str, str] = ("train", "test")
 
+    @property
+    def ranked(self) -> str:
+        """The arm without what it trains."""
+        return self.arm.removesuffix(LOG)
+
     def content(self) -> dict[str, Any]:
         """Everything above and the constants, ready for JSON."""
         constants = {
@@ -85,6 +107,8 @@ class MemoryRun:
             "weight": WEIGHT,
             "share": BATCH_WEIGHT,
         }
+        if self.ranked in REMEDIES:
+            constants |= {"momentum": MOMENTUM, "half_life": HALF_LIFE, "batches": NUM_BATCHES}
         return json.loads(json.dumps(asdict(self) | {"constants": constants}))
 
     def path(self, folder: Path) -> Path:
@@ -127,19 +151,15 @@ def run_arm(run: MemoryRun, train: Features, test: Features, folder: Path) -> di
         everything = (train.views[:, 0], labels, torch.arange(len(labels)))
         loss_fn.fill([everything], head)
 
-    drawn = torch.Generator().manual_seed(run.seed + 2_000_003)
+    more = None
+    if run.ranked in IDEALS + REMEDIES:
+        drawn_batches = _batches(train, replace(run, seed=run.seed + 1_000))
+        more = references(run.ranked, head, train, labels, drawn_batches, run.seed)
 
     def batch_loss(embeddings: Tensor, rows: Tensor) -> Tensor:
-        more: dict[str, Any] = {"indices": rows} if takes_indices else {}
-        if run.arm == "batch, references detached":
-            own = torch.arange(len(rows))
-            more = _references(embeddings.detach().clone(), labels[rows], own)
-        elif run.arm in IDEALS:
-            view = torch.randint(train.views.shape[1], (len(labels),), generator=drawn)
-            with torch.set_grad_enabled(run.arm == "whole set, with gradient"):
-                every = head(train.views[torch.arange(len(labels)), view])
-                more = _references(every.index_copy(0, rows, embeddings), labels, rows)
-        return loss_fn(embeddings, labels[rows], **more)
+        if more is not None:
+            return loss_fn(embeddings, labels[rows], **more(embeddings, rows))
+        return loss_fn(embeddings, labels[rows], **({"indices": rows} if takes_indices else {}))
 
     batches = _batches(train, run)
     groups = parameter_groups((head, run.lr), (loss_fn, run.lr * PROXY_FACTOR))
@@ -154,18 +174,19 @@ def run_arm(run: MemoryRun, train: Features, test: Features, folder: Path) -> di
     return content
 
 
-def _references(embeddings: Tensor, labels: Tensor, own: Tensor) -> dict[str, Tensor]:
-    return {"ref_emb": embeddings, "ref_labels": labels, "self_indices": own}
-
-
 def _loss(run: MemoryRun, train: Features, budget: Budget) -> nn.Module:
     makers: dict[str, Callable[..., Any]] = {"SupAP": losses.SupAPLoss, "SupHAP": losses.SupHAPLoss}
     if run.loss not in makers:
         raise ValueError(f"loss: wanted one of {', '.join(makers)}, got {run.loss!r}")
+    if run.arm not in _arms(run.loss):
+        raise ValueError(
+            f"arm: wanted one of {'; '.join(_arms(run.loss))} for {run.loss}, got {run.arm!r}"
+        )
     rank_loss, size = makers[run.loss](tau=TAU), budget.embedding_size
-    if run.arm in ("batch", *IDEALS):
-        return rank_loss
-    if run.arm == "calibration" and run.loss == "SupAP":
+    if run.arm in LOG_ARMS:
+        objective = losses.Objective(log_precision, PopulationRelevance(alpha=1.0))
+        rank_loss = losses.SupRankLoss(objective, tau=TAU)
+    if run.arm == "calibration":
         return losses.DecomposableRankLoss(rank_loss, losses.CalibrationLoss(), WEIGHT)
     if run.arm == "proxies":
         proxies = losses.ProxyClusterLoss(train.hierarchy.num_classes, size, TEMPERATURE)
@@ -173,12 +194,18 @@ def _loss(run: MemoryRun, train: Features, budget: Budget) -> nn.Module:
     if run.arm == "cross-batch memory":
         slots = max(run.batch_size, round(run.memory * len(train.labels)))
         return losses.CrossBatchMemory(rank_loss, size, slots)
-    if run.arm in ARMS and run.arm.startswith("whole memory"):
-        weight = BATCH_WEIGHT if run.arm == "whole memory and batch" else 0.0
+    if run.ranked in ARMS and run.ranked.startswith("whole memory"):
+        weight = BATCH_WEIGHT if run.ranked == "whole memory and batch" else 0.0
         return losses.DatasetMemory(rank_loss, len(train.labels), size, batch_weight=weight)
-    raise ValueError(
-        f"arm: wanted one of {', '.join(ARMS + IDEALS)} for {run.loss}, got {run.arm!r}"
-    )
+    return rank_loss
+
+
+def _arms(loss: str) -> tuple[str, ...]:
+    """The arms that a loss has."""
+    known = ARMS + IDEALS + REMEDIES
+    if loss == "SupAP":
+        return known
+    return tuple(arm for arm in known if arm != "calibration") + LOG_ARMS
 
 
 def _batches(split: Features, run: MemoryRun) -> Iterator[Any]:

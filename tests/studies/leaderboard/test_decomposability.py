@@ -13,13 +13,14 @@ from studies.leaderboard import decomposability, memory_arms
 from studies.leaderboard.heads import Budget, new_head
 from studies.leaderboard.memory_arms import (
     ARMS,
-    IDEALS,
+    LOG_ARMS,
     MemoryRun,
     _batches,
     _shuffled,
     run_arm,
 )
 from studies.leaderboard.memory_tables import Pivot, pivot
+from studies.leaderboard.references import IDEALS, REMEDIES
 
 from .worlds import features
 
@@ -28,11 +29,10 @@ RUN = MemoryRun("toy", "SupAP", "batch", 8, 0.5, 0, 6)
 
 def test_the_arms_train_different_heads(tmp_path):
     train, test = features(), features(1)
-    found = [
-        run_arm(replace(RUN, arm=arm), train, test, tmp_path)["metrics"]["h_ap"]
-        for arm in ARMS + IDEALS
-    ]
-    assert len(set(found)) == len(ARMS + IDEALS)
+    arms = [replace(RUN, arm=arm) for arm in ARMS + IDEALS]
+    arms += [replace(RUN, loss="SupHAP", arm=arm) for arm in REMEDIES + LOG_ARMS]
+    found = [run_arm(run, train, test, tmp_path)["metrics"]["h_ap"] for run in arms]
+    assert len(set(found)) == len(arms)
 
 
 def test_ideal_arms_rank_what_they_say(tmp_path, monkeypatch):
@@ -141,7 +141,8 @@ def test_unknown_losses_are_named(tmp_path):
 
 def test_a_small_study_goes_on_where_it_stopped(tmp_path, cache_dir):
     arguments = ["--output", str(tmp_path), "--features", str(tmp_path / "features"), "--cache-dir", str(cache_dir),
-                 "--steps", "1", "--limit", "600", "--seeds", "0", "--data", "emoji", "--no-sweeps"]  # fmt: skip
+                 "--steps", "1", "--limit", "600", "--seeds", "0", "--data", "emoji",
+                 "--parts", "means", "batches"]  # fmt: skip
     assert decomposability.main(arguments) == 0
     rows = 2 * len(ARMS) - 1 + 10
     assert (tmp_path / "decomposability.md").read_text().count("\n") == 2 + rows
