@@ -264,6 +264,8 @@ def _transparent(image: Image.Image) -> Any:
     key = image.info.get("transparency")
     tile = image.tile[0] if isinstance(image, ImageFile.ImageFile) and image.tile else None
     raw = str(tile[3] if tile is not None else "")  # how the pixels lie in the file
+    if isinstance(key, int) and image.mode == "1":
+        return 255 if key else 0
     if isinstance(key, int) and image.mode == "L":
         for bits in (2, 4):
             if f"L;{bits}" in raw:
@@ -282,6 +284,8 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _on_background(image: Image.Image, background: tuple[int, int, int], key: Any) -> Image.Image:
+    if image.mode == "1":
+        image = image.convert("L")  # before Pillow 13, 1 bit has no transparent white
     if key is not None and image.mode in ("L", "RGB") and image.info["transparency"] != key:
         image = image.copy()
         image.info["transparency"] = key

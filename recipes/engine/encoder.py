@@ -75,11 +75,7 @@ def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
                 grad_checkpointing=settings.grad_checkpointing,
                 **settings.options,
             )
-    except (ValueError, TypeError) as error:
-        raise ConfigError(
-            f"model.{error}" if str(error).startswith("weights: ") else f"model: {error}"
-        ) from error
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:  # some of the hub's are ValueErrors, too
         if not from_hub:
             raise
         raise ConfigError(
@@ -87,6 +83,10 @@ def build_model(settings: ModelSettings, *, with_weights: bool = True) -> Any:
             f"{f' ({silent})' if silent else ''}, got: {error} "
             "Without network take a file, packaged or null."
             f"{_packaged_models() if settings.library == 'timm' else ''}"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"model.{error}" if str(error).startswith("weights: ") else f"model: {error}"
         ) from error
     if run is not None:
         load_best(model, run, image_size=settings.image_size)

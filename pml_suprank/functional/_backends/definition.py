@@ -87,11 +87,8 @@ def targets_of(common_levels: Tensor, num_targets: int | None = None) -> tuple[T
     """
     positive = common_levels > 0
     if num_targets is not None and positive.is_cuda and torch.version.cuda is not None:
-        try:
-            query, item = torch.nonzero_static(positive, size=num_targets).unbind(1)
-            return query, item
-        except NotImplementedError:  # torch before 2.6
-            pass
+        query, item = torch.nonzero_static(positive, size=num_targets).unbind(1)
+        return query, item
     query, item = positive.nonzero(as_tuple=True)
     return query, item
 
