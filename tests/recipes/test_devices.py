@@ -342,10 +342,10 @@ def test_a_loss_is_computed_where_float64_is(
 
     monkeypatch.setattr(learner, "float64_device", lambda device: device if has_float64 else CPU)
     with FakeTensorMode():  # a CUDA device that is none stands for one without float64
-        parts = [torch.zeros(4, 2), torch.zeros(4, 1).long(), torch.arange(4)]
+        parts = [torch.zeros(4, size, device="cuda") for size in (2, 1, 1)]
         loss = learner.Learner._loss(
             SimpleNamespace(objective=objective),  # type: ignore[arg-type]
-            *(part.to("cuda") for part in parts),
+            *parts,
         )
     assert seen == ["cuda" if has_float64 else "cpu"] * 3
     assert loss.device.type == "cuda"

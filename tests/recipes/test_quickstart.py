@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from pytorch_metric_learning import losses as pml_losses
 
 pytest.importorskip("accelerate", reason="needs the recipes extra")
 
@@ -253,6 +254,8 @@ LOSSES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_trains(loss: str, tmp_path: Path, cache_dir: Path) -> None:
+    if loss.startswith("PML.") and not hasattr(pml_losses, loss.removeprefix("PML.")):
+        pytest.skip(f"this PML has no {loss.removeprefix('PML.')}")
     words = [
         "--epochs",
         "1",
