@@ -57,7 +57,9 @@ def references(
     if arm.startswith("whole memory"):
         return _Memory(arm, head, train, labels, draw)
     everything = torch.arange(len(labels))
-    slow = AveragedModel(head, multi_avg_fn=get_ema_multi_avg_fn(MOMENTUM))
+    slow = None
+    if arm == "whole set, momentum encoder":
+        slow = AveragedModel(head, multi_avg_fn=get_ema_multi_avg_fn(MOMENTUM))
 
     def of_batch(embeddings: Tensor, rows: Tensor) -> dict[str, Any]:
         if arm == "batch, references detached":
@@ -68,10 +70,9 @@ def references(
             more = more[~torch.isin(more, rows)]
             every = torch.cat([embeddings, head(views(more))])
             return _arguments(every, labels[torch.cat([rows, more])], torch.arange(len(rows)))
-        encoder = head
-        if arm == "whole set, momentum encoder":
+        if slow is not None:
             slow.update_parameters(head)
-            encoder = slow
+        encoder = head if slow is None else slow
         with torch.set_grad_enabled(arm == "whole set, with gradient"):
             every = encoder(views(everything)).index_copy(0, rows, embeddings)
         return _arguments(every, labels, rows)
